@@ -1,0 +1,213 @@
+"""What a scenario may ask of a machine: the `Machine` and `Process` protocols.
+
+For scenarios (which import nothing else of `rmaplab.machine`) and for the machines that implement it. A program
+against the protocol runs unchanged on the running kernel (`rmaplab.machine.live`) and on the executable model.
+
+Rules every machine keeps:
+
+- Operations happen one at a time, in program order; between two of them the whole world stands still.
+- Addresses are the machine's to choose: each `mmap` gets fresh addresses, aligned to 2 MiB, never reused and equal
+  on all machines for the same program, so that a forked child finds its parent's mappings where they were.
+- `write` touches one byte of every page in ascending order; so does `read`.
+- Whatever an operation did to page-table mappings of large or small folios is in the trace as exact events,
+  every COW fault as a question with a step of its own.
+- A bad argument raises `BadOperation` (call, value, rule) and leaves the machine usable.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Final, Literal, Protocol, Self
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from rmaplab.trace import Trace
+
+PAGE_SIZE: Final = 4096
+PMD_ORDER: Final = 9
+PMD_SIZE: Final = PAGE_SIZE << PMD_ORDER
+ARENA_BASE: Final = 0x1000_0000_0000
+"""Where machines place the first mapping. Each next one starts at the following 2 MiB boundary, one free 2 MiB
+block in between, so that the kernel never merges two mappings or spans a THP over both."""
+
+Advice = Literal[
+    "hugepage",
+    "nohugepage",
+    "dontneed",
+    "free",
+    "cold",
+    "pageout",
+    "collapse",
+    "mergeable",
+    "unmergeable",
+    "dontfork",
+    "dofork",
+    "wipeonfork",
+    "keeponfork",
+    "populate_read",
+    "populate_write",
+]
+Kind = Literal["anon", "file", "shmem"]
+
+OBSERVATION: Final = pl.Schema(
+    {
+        "mm": pl.UInt32,
+        "address": pl.UInt64,
+        "state": pl.Enum(["none", "present", "swap"]),
+        "frame": pl.UInt64,
+        "head": pl.UInt64,
+        "order": pl.UInt8,
+        "mapcount": pl.UInt32,
+        "mmap_exclusive": pl.Boolean,
+        "anon_exclusive": pl.Boolean,
+        "pmd_mapped": pl.Boolean,
+    }
+)
+"""`Machine.observe()`: one row per virtual page of every mapping of every process. `frame` names the physical page
+(PFN on a live kernel; comparable up to renaming), `head` its folio's first frame. Null where the machine
+cannot tell or the page is not present."""
+
+
+class MachineError(Exception):
+    """The machine could not do what the program asked, through no fault of the program."""
+
+
+class NotAvailable(MachineError):
+    """Something this machine needs is missing here: names what, and what still works. CLI exit code 3."""
+
+
+class BadOperation(ValueError):
+    """The program asked for something that makes no sense: names call, value and rule. CLI exit code 2."""
+
+    def __init__(self, call: str, value: object, rule: str) -> None:
+        super().__init__(f"{call}: {value}: {rule}")
+        self.call, self.value, self.rule = call, value, rule
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What one `write` did: pages touched, of these reused or copied by COW faults, and the seconds it took.
+
+    `reused` counts pages whose COW fault kept the physical page (all pages of a PMD mapping reused whole),
+    `copied` those that got another one. Pages written without a COW question count in neither.
+    """
+
+    pages: int
+    reused: int
+    copied: int
+    seconds: float
+
+
+class Pin(Protocol):
+    """Extra references on the folios behind some pages, held until `Process.unpin`."""
+
+    @property
+    def pages(self) -> int: ...
+
+
+class File(Protocol):
+    """A file of page-cache or shmem folios that processes can map. Lives as long as its machine."""
+
+    @property
+    def kind(self) -> Literal["file", "shmem"]: ...
+
+    @property
+    def length(self) -> int: ...
+
+
+class Process(Protocol):
+    """One address space. Lengths and addresses are in bytes and page-aligned, unless stated."""
+
+    @property
+    def mm(self) -> int:
+        """rmap ID of the current address space: dense from 1; `exec` gives a new one."""
+
+    @property
+    def alive(self) -> bool: ...
+
+    def mmap(
+        self,
+        length: int,
+        *,
+        order: int = 0,
+        file: File | None = None,
+        offset: int = 0,
+        shared: bool = False,
+    ) -> int:
+        """Map anonymous memory, or `file` from `offset` on; returns the address. Nothing is faulted in yet.
+
+        `order`: folios that faults in this mapping shall get (0 small, 9 THP, between: mTHP), as far as the
+        machine can: what it got is in the trace.
+        """
+
+    def munmap(self, address: int, length: int) -> None: ...
+
+    def mremap(
+        self,
+        address: int,
+        old_length: int,
+        new_length: int,
+        *,
+        move: bool = False,
+        dontunmap: bool = False,
+    ) -> int:
+        """Resize, with `move` to a fresh address (the pages move, mapcounts stay). `old_length` 0 on a shared
+        mapping maps the same pages a second time. Returns the address of the result."""
+
+    def mprotect(self, address: int, length: int, *, writable: bool) -> None:
+        """On part of a PMD-mapped folio this remaps it by PTEs."""
+
+    def madvise(self, address: int, length: int, advice: Advice) -> None: ...
+
+    def read(self, address: int, length: int) -> NDArray[np.uint8]:
+        """First byte of every page, faulting it in: uint8, one element a page."""
+
+    def write(self, address: int, length: int, value: int = 1) -> Written:
+        """Store `value` (0..255) into the first byte of every page, ascending."""
+
+    def fork(self) -> "Process": ...
+
+    def exec(self) -> None:
+        """Replace the address space: every mapping of the program is gone, `mm` is a new rmap ID."""
+
+    def exit(self) -> None: ...
+
+    def pin(self, address: int, length: int) -> Pin:
+        """Take one extra reference on the folio of every page in the range (they are faulted in, for reading)."""
+
+    def unpin(self, pin: Pin) -> None: ...
+
+
+class Machine(Protocol):
+    """A world of processes, and the trace of what happened in it. Use as a context manager."""
+
+    @property
+    def name(self) -> str: ...
+
+    def spawn(self) -> Process:
+        """A fresh process that shares nothing."""
+
+    def file(self, length: int, *, kind: Literal["file", "shmem"] = "shmem", order: int = 0) -> File: ...
+
+    def processes(self) -> Sequence[Process]:
+        """Those alive, in the order they were made."""
+
+    def observe(self) -> pl.DataFrame:
+        """The state of every mapping now; schema `OBSERVATION`."""
+
+    def trace(self) -> Trace:
+        """Everything so far."""
+
+    def close(self) -> None:
+        """End all processes and undo every change to the system. Idempotent."""
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        where: TracebackType | None,
+    ) -> None: ...

@@ -1,0 +1,33 @@
+"""The data that flows: folio table, event table, question table, and what is known about them."""
+
+from rmaplab.trace.tables import EVENTS, FOLIOS, FORMAT_VERSION, QUESTIONS, Meta, Trace, TraceBuilder
+from rmaplab.trace.vocabulary import (
+    KIND,
+    KINDS,
+    MAX_ORDER,
+    OUTCOME,
+    OUTCOMES,
+    QUESTIONS_ASKED,
+    VERDICT,
+    WHAT,
+    Verdict,
+)
+
+__all__ = [
+    "EVENTS",
+    "FOLIOS",
+    "FORMAT_VERSION",
+    "KIND",
+    "KINDS",
+    "MAX_ORDER",
+    "OUTCOME",
+    "OUTCOMES",
+    "QUESTIONS",
+    "QUESTIONS_ASKED",
+    "VERDICT",
+    "WHAT",
+    "Meta",
+    "Trace",
+    "TraceBuilder",
+    "Verdict",
+]
