@@ -14,10 +14,10 @@ Rules every machine keeps:
 - A bad argument raises `BadOperation` (call, value, rule) and leaves the machine usable.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Final, Literal, Protocol, Self
+from typing import Any, Final, Literal, Protocol, Self
 
 import numpy as np
 import polars as pl
@@ -51,20 +51,19 @@ Advice = Literal[
 ]
 Kind = Literal["anon", "file", "shmem"]
 
-OBSERVATION: Final = pl.Schema(
-    {
-        "mm": pl.UInt32,
-        "address": pl.UInt64,
-        "state": pl.Enum(["none", "present", "swap"]),
-        "frame": pl.UInt64,
-        "head": pl.UInt64,
-        "order": pl.UInt8,
-        "mapcount": pl.UInt32,
-        "mmap_exclusive": pl.Boolean,
-        "anon_exclusive": pl.Boolean,
-        "pmd_mapped": pl.Boolean,
-    }
-)
+_OBSERVATION: Final[Mapping[str, Any]] = {
+    "mm": pl.UInt32,
+    "address": pl.UInt64,
+    "state": pl.Enum(["none", "present", "swap"]),
+    "frame": pl.UInt64,
+    "head": pl.UInt64,
+    "order": pl.UInt8,
+    "mapcount": pl.UInt32,
+    "mmap_exclusive": pl.Boolean,
+    "anon_exclusive": pl.Boolean,
+    "pmd_mapped": pl.Boolean,
+}
+OBSERVATION: Final = pl.Schema(_OBSERVATION)
 """`Machine.observe()`: one row per virtual page of every mapping of every process. `frame` names the physical page
 (PFN on a live kernel; comparable up to renaming), `head` its folio's first frame. Null where the machine
 cannot tell or the page is not present."""

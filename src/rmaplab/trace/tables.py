@@ -10,7 +10,7 @@ order of event rows within a step is the order of the rmap updates.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import polars as pl
@@ -20,38 +20,37 @@ from rmaplab.trace.vocabulary import KIND, OUTCOME, VERDICT, WHAT
 
 FORMAT_VERSION: Final = 1
 
-FOLIOS: Final = pl.Schema({"folio": pl.UInt32, "order": pl.UInt8, "kind": KIND, "pfn": pl.UInt64})
+_FOLIOS: Final[Mapping[str, Any]] = {"folio": pl.UInt32, "order": pl.UInt8, "kind": KIND, "pfn": pl.UInt64}
+FOLIOS: Final = pl.Schema(_FOLIOS)
 """One row per folio: dense id from 0 (the row number), order, kind, PFN of its head (null if left out)."""
 
-EVENTS: Final = pl.Schema(
-    {
-        "step": pl.UInt32,
-        "folio": pl.UInt32,
-        "mm": pl.UInt32,
-        "page": pl.UInt32,
-        "nr": pl.Int32,
-        "entire": pl.Boolean,
-    }
-)
+_EVENTS: Final[Mapping[str, Any]] = {
+    "step": pl.UInt32,
+    "folio": pl.UInt32,
+    "mm": pl.UInt32,
+    "page": pl.UInt32,
+    "nr": pl.Int32,
+    "entire": pl.Boolean,
+}
+EVENTS: Final = pl.Schema(_EVENTS)
 """One row per rmap update: `nr` pages from `page` on mapped (> 0) or unmapped (< 0) in MM `mm` (rmap ID >= 1).
 An `entire` row is `nr` PMD mappings (page 0); each counts as one mapping. 21 bytes a row."""
 
-QUESTIONS: Final = pl.Schema(
-    {
-        "step": pl.UInt32,
-        "folio": pl.UInt32,
-        "mm": pl.UInt32,
-        "page": pl.UInt32,
-        "pages": pl.UInt32,
-        "what": WHAT,
-        "kernel": VERDICT,
-        "truth": VERDICT,
-        "outcome": OUTCOME,
-        "extra_refs": pl.Int32,
-    }
-)
-"""One row per question MM `mm` has about a folio: `pages` pages from `page` on hang on the answer (1 for a PTE
-fault, 2^order for a PMD fault). Null where unknown: `kernel` (the running kernel's verdict), `truth` (by the
+_QUESTIONS: Final[Mapping[str, Any]] = {
+    "step": pl.UInt32,
+    "folio": pl.UInt32,
+    "mm": pl.UInt32,
+    "page": pl.UInt32,
+    "pages": pl.UInt32,
+    "what": WHAT,
+    "kernel": VERDICT,
+    "truth": VERDICT,
+    "outcome": OUTCOME,
+    "extra_refs": pl.Int32,
+}
+QUESTIONS: Final = pl.Schema(_QUESTIONS)
+"""One row per question MM `mm` has about a folio: `pages` pages from `page` on hang on the answer (1 for a
+PTE fault, 2^order for a PMD fault). Null where unknown: `kernel` (the running kernel's verdict), `truth` (by the
 recorder's own knowledge), `outcome`, `extra_refs` (folio references that are not mappings)."""
 
 
@@ -86,7 +85,7 @@ class Trace:
 
 
 class TraceBuilder:
-    """Collects rows as NumPy chunks; `build()` makes the tables. O(rows), 21 B an event plus the chunk in hand.
+    """Collects rows as chunks; `build()` makes the tables. O(rows), 21 B an event plus the chunk in hand.
 
     Every argument is an array or a scalar; the arguments of one call are broadcast against each other.
     Values that do not fit a column raise OverflowError or ValueError here, not at the reader's.
@@ -169,8 +168,8 @@ class TraceBuilder:
             tables[name] = table if name == "folios" else table.sort("step", maintain_order=True)
         return Trace(meta=meta, **tables)
 
-    def _add(self, table: str, schema: pl.Schema, columns: Mapping[str, object]) -> None:
-        sizes = {np.size(v) for v in columns.values() if v is not None and np.ndim(v)}  # type: ignore[arg-type]
+    def _add(self, table: str, schema: pl.Schema, columns: Mapping[str, Any]) -> None:
+        sizes = {np.size(v) for v in columns.values() if v is not None and np.ndim(v)}
         if len(sizes) > 1:
             raise ValueError(f"{table}: columns of different lengths {sorted(sizes)} in one call")
         rows = sizes.pop() if sizes else 1
@@ -178,9 +177,9 @@ class TraceBuilder:
         self._chunks[table].append(pl.DataFrame(series))
 
 
-def _column(name: str, dtype: pl.DataType, value: object, rows: int) -> pl.Series:
+def _column(name: str, dtype: pl.DataType, value: Any, rows: int) -> pl.Series:
     if value is None:
         return pl.Series(name, [None], dtype=dtype).new_from_index(0, rows)
-    if isinstance(value, str) or np.ndim(value) == 0:  # type: ignore[arg-type]
+    if isinstance(value, str) or np.ndim(value) == 0:
         return pl.Series(name, [value], strict=True).cast(dtype, strict=True).new_from_index(0, rows)
     return pl.Series(name, value, strict=True).cast(dtype, strict=True)
