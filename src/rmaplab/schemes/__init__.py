@@ -1,0 +1,81 @@
+"""Ways to answer "mapped exclusively or mapped shared?", one module each, and the registry of them.
+
+Definitions in prose: docs/schemes.md.
+"""
+
+from collections.abc import Iterable
+from types import MappingProxyType
+from typing import Final
+
+from rmaplab.schemes.base import (
+    Cost,
+    Exactness,
+    Field,
+    IdRangeError,
+    Layout,
+    LinearScheme,
+    Op,
+    Predicate,
+    Scheme,
+    State,
+    Verdicts,
+)
+from rmaplab.schemes.bits import Bits
+from rmaplab.schemes.estimated_sharers import EstimatedSharers
+from rmaplab.schemes.generations import Generations, GenerationsSafe
+from rmaplab.schemes.likely_shared import LikelyShared
+from rmaplab.schemes.mm_id import MmId
+from rmaplab.schemes.moments import Moments
+from rmaplab.schemes.one_value import OneValue
+from rmaplab.schemes.owner_counter import OwnerCounter
+from rmaplab.schemes.packed import Packed
+from rmaplab.schemes.small import responsible
+from rmaplab.schemes.truth import Truth
+
+SCHEMES: Final = MappingProxyType(
+    {
+        scheme.name: scheme
+        for scheme in (
+            Truth(),
+            EstimatedSharers(),
+            LikelyShared(),
+            OwnerCounter(),
+            MmId(),
+            Generations(),
+            GenerationsSafe(),
+            Bits(),
+            Moments(),
+            OneValue(),
+            Packed(),
+        )
+    }
+)
+"""Every scheme by name, oldest idea first."""
+
+
+def select(names: Iterable[str] | None = None) -> tuple[Scheme, ...]:
+    """The schemes of these names (all if None), in registry order; ValueError names the one that does not exist."""
+    if names is None:
+        return tuple(SCHEMES.values())
+    wanted = set(names)
+    for name in sorted(wanted - set(SCHEMES)):
+        raise ValueError(f"scheme {name!r}: no such scheme, must be one of {', '.join(SCHEMES)}")
+    return tuple(s for s in SCHEMES.values() if s.name in wanted)
+
+
+__all__ = [
+    "SCHEMES",
+    "Cost",
+    "Exactness",
+    "Field",
+    "IdRangeError",
+    "Layout",
+    "LinearScheme",
+    "Op",
+    "Predicate",
+    "Scheme",
+    "State",
+    "Verdicts",
+    "responsible",
+    "select",
+]

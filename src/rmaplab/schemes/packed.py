@@ -1,0 +1,82 @@
+"""Mapcount, S and Q in one 128-bit word: one compare-exchange updates, one 16-byte load answers.
+
+    lo = mapcount (bits 0-23) | S modulo 2^40 (bits 24-63)        hi = Q modulo 2^64
+
+No seqcount, wait-free readers. S sits at the top of `lo`, so what overflows it is lost and disturbs nobody; the mapcount
+never reaches 2^24 (an error at the door). EXCLUSIVE iff S and Q agree with n times the caller's: with n*D < 2^40
+the first equality holds over the integers, then the second says that the sum of (id - x)^2 is 0 modulo 2^64, as in
+`moments`. Theorem `packed_sound` (proofs/).
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar, Final
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from rmaplab.schemes.base import Cost, Exactness, Field, IdRangeError, Layout, LinearScheme, Op, Predicate, State
+from rmaplab.schemes.moments import largest_difference
+
+MAPCOUNT_BITS: Final = 24
+SUM_BITS: Final = 64 - MAPCOUNT_BITS
+_SHIFT: Final = np.uint64(MAPCOUNT_BITS)
+_MAPCOUNT: Final = np.uint64((1 << MAPCOUNT_BITS) - 1)
+
+
+def trusted(bits: int) -> int:
+    """Largest mapcount for which equal S and Q prove exclusiveness, for `bits`-bit IDs."""
+    d = largest_difference(bits)
+    return min(((1 << 64) - 1) // d**2, ((1 << SUM_BITS) - 1) // d, (1 << MAPCOUNT_BITS) - 1)
+
+
+@dataclass(frozen=True)
+class Packed(LinearScheme):
+    """The state of `moments` in 16 bytes."""
+
+    name: ClassVar[str] = "packed"
+    title: ClassVar[str] = "mapcount and both sums in one 128-bit word"
+    source: ClassVar[str] = "this project"
+    predicate: ClassVar[Predicate] = Predicate.BY_CALLER
+    exact: ClassVar[Exactness] = Exactness.NEVER_WRONG
+
+    def words(self, order: int) -> int:
+        return 2
+
+    def addend(self, order: int, word: int, mm: NDArray[np.uint64]) -> NDArray[np.uint64]:
+        return np.uint64(1) + (mm << _SHIFT) if word == 0 else mm * mm
+
+    def update(self, state: State, mm: ArrayLike, page: ArrayLike, nr: ArrayLike, entire: ArrayLike) -> State:
+        """As `LinearScheme.update`; raises IdRangeError where the mapcount would reach 2^24."""
+        after = self.mapcount(state).astype(np.int64) + np.asarray(nr, np.int64)
+        self.check_mapcount(after)
+        return super().update(state, mm, page, nr, entire)
+
+    def check_mapcount(self, mapcount: ArrayLike) -> None:
+        """Raises IdRangeError for a mapcount that its 24 bits cannot hold."""
+        largest = int(np.max(mapcount, initial=0))
+        if largest >> MAPCOUNT_BITS:
+            raise IdRangeError(f"{self.name}: mapcount {largest}: must be below 2^{MAPCOUNT_BITS}")
+
+    def mapcount(self, state: State) -> NDArray[np.uint64]:
+        return np.asarray(state.data[:, 0] & _MAPCOUNT)
+
+    def matches(self, state: State, mm: NDArray[np.uint64]) -> NDArray[np.bool_]:
+        n, lo, q = self.mapcount(state), state.data[:, 0], state.data[:, 1]
+        return np.asarray((lo == n + (n * mm << _SHIFT)) & (q == n * mm * mm))
+
+    def trusted_mapcount(self, order: int) -> int:
+        return trusted(min(self.id_bits, self.capacity(order)))
+
+    def capacity(self, order: int) -> int:
+        """Largest b whose trusted mapcount is at least P."""
+        self.check_order(order)
+        return max(b for b in range(1, 33) if trusted(b) >= 1 << order)
+
+    def layout(self, order: int) -> Layout:
+        self.check_order(order)
+        fields = (Field("mapcount", MAPCOUNT_BITS), Field("S", SUM_BITS), Field("Q", 64))
+        return Layout(order, fields, 2)
+
+    def cost(self, order: int, op: Op, pages: int = 1) -> Cost:
+        """One 16-byte compare-exchange (more only when it loses a race) or one 16-byte load."""
+        return Cost(rmw=0, plain=1, bytes=16) if op is Op.VERDICT else Cost(rmw=1, plain=1, bytes=16)
