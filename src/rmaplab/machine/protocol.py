@@ -166,6 +166,10 @@ class Process(Protocol):
     def write(self, address: int, length: int, value: int = 1) -> Written:
         """Store `value` (0..255) into the first byte of every page, ascending."""
 
+    def ask(self, address: int, length: int) -> None:
+        """Ask about every folio this process maps in the range whether it maps it exclusively. Changes nothing:
+        adds one question a folio (`what` "stat") to the trace, with the truth."""
+
     def fork(self) -> "Process": ...
 
     def exec(self) -> None:

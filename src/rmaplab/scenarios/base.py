@@ -1,0 +1,71 @@
+"""What a scenario is: a named program against the `Machine` protocol, and its parameters.
+
+For authors of scenarios and for the CLI. A scenario knows no machine: the same function runs on live processes and
+on the model.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from rmaplab.machine.protocol import PAGE_SIZE, PMD_ORDER, BadOperation, Machine, Process
+
+MAX_PROCESSES: Final = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Parameters:
+    """What a user may choose. Sizes in bytes; `survivor` counts the processes of a scenario from 0, -1 is the last."""
+
+    size: int = 16 << 20
+    order: int = PMD_ORDER
+    k: int = 2
+    survivor: int = -1
+    seed: int = 0
+    mapping: Literal["pte", "pmd"] = "pte"
+
+    def check(self) -> None:
+        """Raises BadOperation naming the parameter, its value and the rule."""
+        if not 0 <= self.order <= PMD_ORDER:
+            raise BadOperation("order", self.order, f"must be in 0 .. {PMD_ORDER}")
+        folio = PAGE_SIZE << self.order
+        if self.size < folio or self.size % folio:
+            raise BadOperation("size", self.size, f"must be a positive multiple of the folio size {folio}")
+        if not 1 <= self.k <= MAX_PROCESSES:
+            raise BadOperation("k", self.k, f"must be in 1 .. {MAX_PROCESSES}")
+        if self.mapping == "pmd" and self.order != PMD_ORDER:
+            raise BadOperation("mapping", self.mapping, f"needs order {PMD_ORDER}")
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """A program, its name and the one line `rmaplab scenarios` shows."""
+
+    name: str
+    summary: str
+    program: Callable[[Machine, Parameters], None]
+
+
+def populate(process: Process, parameters: Parameters) -> int:
+    """Map and fill anonymous memory with folios of the chosen order; returns its address.
+
+    With mapping "pte", THPs are remapped by PTEs: one page's protection is taken away and given back.
+    """
+    address = process.mmap(parameters.size, order=parameters.order)
+    process.write(address, parameters.size, 1)
+    if parameters.order == PMD_ORDER and parameters.mapping == "pte":
+        for folio in range(address, address + parameters.size, PAGE_SIZE << PMD_ORDER):
+            process.mprotect(folio, PAGE_SIZE, writable=False)
+            process.mprotect(folio, PAGE_SIZE, writable=True)
+    return address
+
+
+def leave_one(processes: list[Process], survivor: int) -> Process:
+    """Let all processes but `survivor` (an index; negative counts from the end) exit; returns the one left."""
+    if not -len(processes) <= survivor < len(processes):
+        raise BadOperation("survivor", survivor, f"must name one of {len(processes)} processes, 0 is the first")
+    left = processes[survivor]
+    for process in processes:
+        if process is not left:
+            process.exit()
+    return left
