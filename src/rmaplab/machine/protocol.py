@@ -23,7 +23,26 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from rmaplab.errors import NotAvailable, RmaplabError
 from rmaplab.trace import Trace
+
+__all__ = [
+    "ARENA_BASE",
+    "OBSERVATION",
+    "PAGE_SIZE",
+    "PMD_ORDER",
+    "PMD_SIZE",
+    "Advice",
+    "BadOperation",
+    "File",
+    "Kind",
+    "Machine",
+    "MachineError",
+    "NotAvailable",
+    "Pin",
+    "Process",
+    "Written",
+]
 
 PAGE_SIZE: Final = 4096
 PMD_ORDER: Final = 9
@@ -69,15 +88,11 @@ OBSERVATION: Final = pl.Schema(_OBSERVATION)
 cannot tell or the page is not present."""
 
 
-class MachineError(Exception):
+class MachineError(RmaplabError):
     """The machine could not do what the program asked, through no fault of the program."""
 
 
-class NotAvailable(MachineError):
-    """Something this machine needs is missing here: names what, and what still works. CLI exit code 3."""
-
-
-class BadOperation(ValueError):
+class BadOperation(RmaplabError, ValueError):
     """The program asked for something that makes no sense: names call, value and rule. CLI exit code 2."""
 
     def __init__(self, call: str, value: object, rule: str) -> None:

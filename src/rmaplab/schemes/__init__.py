@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from types import MappingProxyType
 from typing import Final
 
+from rmaplab.errors import RmaplabError
 from rmaplab.schemes.base import (
     Cost,
     Exactness,
@@ -53,13 +54,17 @@ SCHEMES: Final = MappingProxyType(
 """Every scheme by name, oldest idea first."""
 
 
+class UnknownScheme(RmaplabError, ValueError):
+    """A scheme's name that nobody registered."""
+
+
 def select(names: Iterable[str] | None = None) -> tuple[Scheme, ...]:
-    """The schemes of these names (all if None), in registry order; ValueError names the one that does not exist."""
+    """The schemes of these names (all if None), in registry order; UnknownScheme names the one that does not exist."""
     if names is None:
         return tuple(SCHEMES.values())
     wanted = set(names)
     for name in sorted(wanted - set(SCHEMES)):
-        raise ValueError(f"scheme {name!r}: no such scheme, must be one of {', '.join(SCHEMES)}")
+        raise UnknownScheme(f"scheme {name!r}: must be one of {', '.join(SCHEMES)}")
     return tuple(s for s in SCHEMES.values() if s.name in wanted)
 
 
@@ -75,6 +80,7 @@ __all__ = [
     "Predicate",
     "Scheme",
     "State",
+    "UnknownScheme",
     "Verdicts",
     "responsible",
     "select",

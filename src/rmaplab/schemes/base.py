@@ -13,6 +13,7 @@ from typing import Any, ClassVar, Final
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from rmaplab.errors import RmaplabError
 from rmaplab.trace import MAX_ORDER, Verdict
 
 WORD_BITS: Final = 64
@@ -45,7 +46,7 @@ class Op(Enum):
     VERDICT = "verdict"
 
 
-class IdRangeError(ValueError):
+class IdRangeError(RmaplabError, ValueError):
     """An rmap ID, or a count, that a scheme cannot hold: names the scheme, the value and the range."""
 
 
