@@ -188,6 +188,9 @@ class LinearScheme(Scheme):
     beyond: ClassVar[Verdict] = Verdict.UNKNOWN
     """Answer where the words agree with the caller but the mapcount is too large to trust that."""
 
+    mapcount_limit: ClassVar[int] = 1 << WORD_BITS
+    """First mapcount the words cannot hold: an IdRangeError at the door."""
+
     id_bits: int = field(default=24)
 
     @abstractmethod

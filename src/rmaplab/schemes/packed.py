@@ -38,6 +38,7 @@ class Packed(LinearScheme):
     source: ClassVar[str] = "this project"
     predicate: ClassVar[Predicate] = Predicate.BY_CALLER
     exact: ClassVar[Exactness] = Exactness.NEVER_WRONG
+    mapcount_limit: ClassVar[int] = 1 << MAPCOUNT_BITS
 
     def words(self, order: int) -> int:
         return 2

@@ -1,0 +1,139 @@
+"""What the judge says, as plain immutable values; `to_dict` gives what `json.dumps` takes.
+
+For reports and commands. Nothing here computes from a trace.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from rmaplab.engine import Price
+from rmaplab.schemes import Predicate
+from rmaplab.trace import Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """Counts over questions. An UNKNOWN is no error: it is neither false exclusive nor false shared."""
+
+    questions: int = 0
+    false_exclusive: int = 0
+    false_shared: int = 0
+    unknown: int = 0
+
+    def __add__(self, other: "Tally") -> "Tally":
+        return Tally(
+            self.questions + other.questions,
+            self.false_exclusive + other.false_exclusive,
+            self.false_shared + other.false_shared,
+            self.unknown + other.unknown,
+        )
+
+    @property
+    def sound(self) -> bool:
+        """Nobody was told EXCLUSIVE who was not."""
+        return self.false_exclusive == 0
+
+    @property
+    def precise(self) -> bool:
+        """Nobody was told SHARED, or nothing at all, who was exclusive or shared for certain."""
+        return self.false_shared == 0 and self.unknown == 0
+
+
+@dataclass(frozen=True, slots=True)
+class WrongCase:
+    """One wrong answer in full."""
+
+    row: int
+    """Row in the question table."""
+    step: int
+    folio: int
+    order: int
+    what: str
+    asker: int
+    """Rmap ID of the MM that asks."""
+    mappings: Mapping[int, int]
+    """Who maps the folio how many times at that moment: {rmap ID: mappings}."""
+    verdict: Verdict
+    truth: Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Copies:
+    """Pages of anonymous folios the kernel copied although the asking MM alone mapped them, and nothing else
+    referred to the folio."""
+
+    pages: int
+    bytes: int
+    unknown_pages: int
+    """Further copied pages of one MM alone, where the trace does not know the other references."""
+
+
+@dataclass(frozen=True, slots=True)
+class SchemeJudgement:
+    """One scheme on one trace."""
+
+    name: str
+    predicate: Predicate
+    """The question it answers on large folios; small ones left to their mapcount are judged by any-owner."""
+    by: Mapping[tuple[int, str], Tally]
+    """Tallies by (order, what)."""
+    wrong: tuple[WrongCase, ...]
+    """The first few wrong answers: false exclusive ones first, then in order of time."""
+    price: Price
+    saved: Copies
+    """The avoidable copies this scheme's (right) EXCLUSIVE would have saved."""
+
+    @property
+    def total(self) -> Tally:
+        return sum(self.by.values(), Tally())
+
+    def by_order(self) -> dict[int, Tally]:
+        """Tallies by order, all kinds of question together."""
+        result: dict[int, Tally] = {}
+        for (order, _), tally in self.by.items():
+            result[order] = result.get(order, Tally()) + tally
+        return result
+
+    def by_what(self) -> dict[str, Tally]:
+        """Tallies by kind of question, all orders together."""
+        result: dict[str, Tally] = {}
+        for (_, what), tally in self.by.items():
+            result[what] = result.get(what, Tally()) + tally
+        return result
+
+    def to_dict(self) -> dict[str, Any]:
+        """`state_bytes` is the dearest folio's, `state_bytes_mean` over all folios; null where it covers none."""
+        return {
+            **asdict(self.total),
+            "predicate": str(self.predicate),
+            "state_bytes": self.price.max_bytes,
+            "state_bytes_mean": self.price.mean_bytes,
+            "rmw_per_event": self.price.rmw_per_event,
+            "saved": asdict(self.saved),
+            "by": [{"order": o, "what": w, **asdict(t)} for (o, w), t in self.by.items()],
+            "wrong": [_case(case) for case in self.wrong],
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """All asked schemes on one trace."""
+
+    schemes: Mapping[str, SchemeJudgement]
+    avoidable_copies: Copies
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "schemes": {name: one.to_dict() for name, one in self.schemes.items()},
+            "avoidable_copies": asdict(self.avoidable_copies),
+        }
+
+
+def _case(case: WrongCase) -> dict[str, Any]:
+    return {
+        **asdict(case),
+        "mappings": [{"mm": mm, "mappings": count} for mm, count in case.mappings.items()],
+        "verdict": case.verdict.name.lower(),
+        "truth": case.truth.name.lower(),
+    }
