@@ -4,11 +4,12 @@ For authors of scenarios and for the CLI. A scenario knows no machine: the same 
 on the model.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 from rmaplab.machine.protocol import PAGE_SIZE, PMD_ORDER, BadOperation, Machine, Process
+from rmaplab.trace import Trace
 
 MAX_PROCESSES: Final = 64
 
@@ -45,6 +46,13 @@ class Scenario:
     summary: str
     program: Callable[[Machine, Parameters], None]
 
+    def play(self, machine: Machine, parameters: Parameters) -> Trace:
+        """Run on a fresh machine; returns its trace, marked with the scenario's name."""
+        parameters.check()
+        self.program(machine, parameters)
+        trace = machine.trace()
+        return replace(trace, meta=replace(trace.meta, scenario=self.name))
+
 
 def populate(process: Process, parameters: Parameters) -> int:
     """Map and fill anonymous memory with folios of the chosen order; returns its address.
@@ -60,11 +68,16 @@ def populate(process: Process, parameters: Parameters) -> int:
     return address
 
 
-def leave_one(processes: list[Process], survivor: int) -> Process:
-    """Let all processes but `survivor` (an index; negative counts from the end) exit; returns the one left."""
+def pick(processes: Sequence[Process], survivor: int) -> Process:
+    """The process `survivor` names: an index, negative ones count from the end."""
     if not -len(processes) <= survivor < len(processes):
         raise BadOperation("survivor", survivor, f"must name one of {len(processes)} processes, 0 is the first")
-    left = processes[survivor]
+    return processes[survivor]
+
+
+def leave_one(processes: Sequence[Process], survivor: int) -> Process:
+    """Let all processes but the survivor exit, in order; returns the survivor."""
+    left = pick(processes, survivor)
     for process in processes:
         if process is not left:
             process.exit()

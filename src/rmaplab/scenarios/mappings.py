@@ -4,7 +4,7 @@ For the registry in `rmaplab.scenarios`.
 """
 
 from rmaplab.machine.protocol import PAGE_SIZE, Machine, Process
-from rmaplab.scenarios.base import Parameters, leave_one, populate
+from rmaplab.scenarios.base import Parameters, leave_one, pick, populate
 
 
 def partial_unmap(machine: Machine, p: Parameters) -> None:
@@ -43,17 +43,15 @@ def mremap_twice(machine: Machine, p: Parameters) -> None:
 def file_shared(machine: Machine, p: Parameters) -> None:
     """k + 1 processes map one file and read it; all but one exit; the survivor asks before and after."""
     file = machine.file(p.size, kind="file", order=p.order)
-    processes: list[Process] = []
-    addresses: list[int] = []
+    address: dict[Process, int] = {}
     for _ in range(p.k + 1):
         process = machine.spawn()
-        addresses.append(process.mmap(p.size, file=file, shared=True))
-        process.read(addresses[-1], p.size)
-        processes.append(process)
-    address = addresses[p.survivor] if -len(addresses) <= p.survivor < len(addresses) else 0
-    if address:
-        processes[p.survivor].ask(address, p.size)
-    leave_one(processes, p.survivor).ask(address, p.size)
+        address[process] = process.mmap(p.size, file=file, shared=True)
+        process.read(address[process], p.size)
+    survivor = pick(list(address), p.survivor)
+    survivor.ask(address[survivor], p.size)
+    leave_one(list(address), p.survivor)
+    survivor.ask(address[survivor], p.size)
 
 
 def pin(machine: Machine, p: Parameters) -> None:

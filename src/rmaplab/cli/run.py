@@ -1,0 +1,72 @@
+"""`rmaplab run`: a scenario on a machine, or a recorded trace; then every scheme's verdicts, judged."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from rmaplab.cli.sizes import parse_size
+from rmaplab.errors import RmaplabError
+from rmaplab.judge import judge
+from rmaplab.machine.choose import open_machine
+from rmaplab.report.console import emit_json, note, stdout
+from rmaplab.report.run import run_json, run_tables
+from rmaplab.scenarios import Parameters, find
+from rmaplab.schemes import select
+from rmaplab.trace import Trace, read, write
+
+
+def run(
+    what: Annotated[
+        list[str], typer.Argument(metavar="[SCENARIO] [PATH]", help="A scenario; with --on trace, a trace's path.")
+    ],
+    on: Annotated[
+        Literal["live", "model", "trace"], typer.Option(help="Where: real processes, the model, or a recorded trace.")
+    ] = "live",
+    kernel: Annotated[str, typer.Option(help="Kernels of the model, separated by commas.")] = "linux-6.18",
+    scheme: Annotated[list[str] | None, typer.Option(help="Only this scheme (may be repeated).")] = None,
+    size: Annotated[str, typer.Option(help="Memory the scenario maps: bytes, or with K, M, G.")] = "16M",
+    order: Annotated[int, typer.Option(help="Order of its folios: 0 small, 9 THP, between: mTHP.")] = 9,
+    k: Annotated[int, typer.Option(help="Workers, generations or peers, as the scenario has it.")] = 2,
+    survivor: Annotated[int, typer.Option(help="Which process stays, counted from 0; -1 is the last.")] = -1,
+    mapping: Annotated[Literal["pte", "pmd"], typer.Option(help="THPs mapped by PTEs, or left PMD-mapped.")] = "pte",
+    seed: Annotated[int, typer.Option(help="Seed of scenarios that draw lots.")] = 0,
+    save_trace: Annotated[Path | None, typer.Option(help="Write the trace to this directory.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object instead of tables.")] = False,
+) -> None:
+    """Run a scenario, replay it through the schemes, and judge them."""
+    schemes = select(scheme or None)
+    if on == "trace":
+        trace = _recorded(what)
+    else:
+        parameters = Parameters(parse_size(size), order, k, survivor, seed, mapping)
+        scenario = find(_only(what))
+        parameters.check()
+        note(f"{scenario.name} on {on}: {scenario.summary}")
+        with open_machine(on, kernel) as machine:
+            trace = scenario.play(machine, parameters)
+    if save_trace is not None:
+        write(trace, save_trace)
+        note(f"trace written to {save_trace}")
+    judgement = judge(trace, schemes)
+    if as_json:
+        emit_json(run_json(trace, judgement))
+        return
+    for table in run_tables(trace, judgement):
+        stdout().print(table)
+
+
+def _only(what: list[str]) -> str:
+    if len(what) != 1:
+        raise RmaplabError(f"run: {' '.join(what)!r}: must be one scenario")
+    return what[0]
+
+
+def _recorded(what: list[str]) -> Trace:
+    """`PATH`, or `SCENARIO PATH`: then the trace must be of that scenario."""
+    if len(what) > 2:
+        raise RmaplabError(f"run --on trace: {' '.join(what)!r}: must be [SCENARIO] PATH")
+    trace = read(Path(what[-1]))
+    if len(what) == 2 and trace.meta.scenario != find(what[0]).name:
+        raise RmaplabError(f"run --on trace: {what[-1]} is a trace of {trace.meta.scenario!r}, not of {what[0]!r}")
+    return trace

@@ -1,0 +1,148 @@
+"""What happened in a run, what the kernel did, and how every scheme would have answered.
+
+For `rmaplab run` and `rmaplab demo`. From a trace and its judgement; computes nothing a judge should.
+"""
+
+from typing import Any
+
+import polars as pl
+from rich.table import Table
+
+from rmaplab.judge import Judgement, SchemeJudgement
+from rmaplab.report.console import table
+from rmaplab.trace import Trace
+
+
+def run_json(trace: Trace, judgement: Judgement) -> dict[str, Any]:
+    """The object `rmaplab run --json` prints: scenario, source, kernel, avoidable_copies, schemes, and what happened."""
+    judged = judgement.to_dict()
+    return {
+        "scenario": trace.meta.scenario,
+        "source": trace.meta.source,
+        "exactness": trace.meta.exactness,
+        "happened": _happened(trace),
+        "kernel": kernel_answers(trace),
+        "avoidable_copies": judged["avoidable_copies"],
+        "schemes": judged["schemes"],
+    }
+
+
+def kernel_answers(trace: Trace) -> dict[str, Any]:
+    """Release, pages its COW faults reused and copied, and seconds the program's writes took (null if unknown)."""
+    pages = dict(trace.questions.group_by("outcome").agg(pl.col("pages").sum()).iter_rows())
+    return {
+        "release": trace.meta.kernel,
+        "reused_pages": int(pages.get("reused", 0)),
+        "copied_pages": int(pages.get("copied", 0)),
+        "write_seconds": trace.meta.stats.get("write_seconds"),
+    }
+
+
+def run_tables(trace: Trace, judgement: Judgement) -> list[Table]:
+    """What `rmaplab run` shows: what happened, the schemes, and the first wrong cases of each."""
+    return [_summary(trace, judgement), _schemes(trace, judgement), *_wrong(judgement)]
+
+
+def size(count: int) -> str:
+    """Bytes for people: 8 MiB, 4 KiB, 17 B."""
+    for unit, bits in (("GiB", 30), ("MiB", 20), ("KiB", 10)):
+        if count >= 1 << bits:
+            return f"{count / (1 << bits):.4g} {unit}"
+    return f"{count} B"
+
+
+def _happened(trace: Trace) -> dict[str, Any]:
+    orders = trace.folios.group_by("order").len().sort("order").iter_rows()
+    return {
+        "mms": trace.events["mm"].n_unique(),
+        "folios": trace.folios.height,
+        "folios_by_order": {str(order): count for order, count in orders},
+        "events": trace.events.height,
+        "questions": trace.questions.height,
+        "cow_faults": trace.questions.filter(pl.col("what") == "cow").height,
+        "forks": trace.meta.stats.get("forks"),
+    }
+
+
+def _summary(trace: Trace, judgement: Judgement) -> Table:
+    happened, kernel = _happened(trace), kernel_answers(trace)
+    by_order = ", ".join(f"{count} of order {order}" for order, count in happened["folios_by_order"].items())
+    forks = "?" if happened["forks"] is None else f"{happened['forks']:.0f}"
+    seconds = kernel["write_seconds"]
+    avoidable = judgement.avoidable_copies
+    page = trace.meta.page_size
+    rows = [
+        ("what happened", f"{happened['mms']} MMs, {forks} forks, {happened['folios']} folios ({by_order})"),
+        (
+            "",
+            f"{happened['events']} rmap updates, {happened['questions']} questions, {happened['cow_faults']} COW faults",
+        ),
+        ("the kernel", f"{kernel['release']} ({trace.meta.source}, {trace.meta.exactness})"),
+        ("  reused", f"{kernel['reused_pages']} pages ({size(kernel['reused_pages'] * page)})"),
+        ("  copied", f"{kernel['copied_pages']} pages ({size(kernel['copied_pages'] * page)})"),
+        ("  writing took", "unknown" if seconds is None else f"{seconds * 1e3:.1f} ms"),
+        ("a precise answer", f"would have saved {avoidable.pages} copies ({size(avoidable.bytes)})"),
+    ]
+    if avoidable.unknown_pages:
+        rows.append(("", f"and perhaps {avoidable.unknown_pages} more, whose other references are unknown"))
+    made = table(f"{trace.meta.scenario or 'trace'}", ("", ""), rows, left=2)
+    made.show_header = False
+    return made
+
+
+def _schemes(trace: Trace, judgement: Judgement) -> Table:
+    columns = (
+        "scheme",
+        "verdict here",
+        "questions",
+        "false exclusive",
+        "false shared",
+        "unknown",
+        "copies it saves",
+        "bytes/folio",
+        "RMW/update",
+    )
+    rows = [
+        (
+            name,
+            _word(one),
+            one.total.questions,
+            one.total.false_exclusive,
+            one.total.false_shared,
+            one.total.unknown,
+            one.saved.pages,
+            "-" if one.price.max_bytes is None else one.price.max_bytes,
+            "-" if one.price.rmw_per_event is None else f"{one.price.rmw_per_event:.1f}",
+        )
+        for name, one in judgement.schemes.items()
+    ]
+    return table("what each scheme would have answered", columns, rows, left=2)
+
+
+def _word(one: SchemeJudgement) -> str:
+    if not one.total.questions:
+        return "not asked"
+    if not one.total.sound:
+        return "UNSOUND"
+    return "right" if one.total.precise else "safe, imprecise"
+
+
+def _wrong(judgement: Judgement) -> list[Table]:
+    rows = [
+        (
+            name,
+            case.what,
+            f"{case.folio} (order {case.order})",
+            case.step,
+            case.asker,
+            ", ".join(f"MM {mm}: {count}" for mm, count in case.mappings.items()),
+            case.verdict.name,
+            case.truth.name,
+        )
+        for name, one in judgement.schemes.items()
+        for case in one.wrong[:2]
+    ]
+    if not rows:
+        return []
+    columns = ("scheme", "question", "folio", "step", "asking MM", "who maps it (pages)", "verdict", "truth")
+    return [table("first wrong answers", columns, rows, left=8)]
