@@ -47,11 +47,15 @@ Proof.
   rewrite !sum_cons, size_cons, <- IH. unfold square. ring.
 Qed.
 
-Theorem moments_integers_proved : moments_integers.
+Lemma spread_zero ids x :
+  spread (size ids) (sum (fun id => id) ids) (sum square ids) x = 0 <-> exclusive_to x ids.
 Proof.
-  intros ids x. rewrite moments_identity_proved. split; [apply sum_squares_zero|].
+  rewrite moments_identity_proved. split; [apply sum_squares_zero|].
   intros ex. rewrite (sum_exclusive _ x ids ex). unfold square. lia.
 Qed.
+
+Theorem moments_integers_proved : moments_integers.
+Proof. exact spread_zero. Qed.
 
 Lemma square_bound D z : Z.abs z <= D -> 0 <= square z <= D * D.
 Proof. unfold square. nia. Qed.
@@ -66,7 +70,7 @@ Qed.
 
 Theorem moments_modulo_proved : moments_modulo.
 Proof.
-  intros modulus D ids x near room. rewrite <- moments_integers_proved.
+  intros modulus D ids x near room. rewrite <- spread_zero.
   pose proof (spread_bounds D ids x near) as bd. rewrite <- moments_identity_proved in bd.
   split; [|intros ->; apply same_refl]. intros eq. apply same_near in eq; lia.
 Qed.
@@ -133,7 +137,7 @@ Proof.
   - destruct (Z.leb_spec (size ids) (moments_limit w b)) as [le|gt]; [|exact gt].
     cbn. apply (moments_modulo_proved (2^w) (gap b) ids x (id_gap _ _ _ all)); [|exact eq].
     apply below_limit; [nia|exact le].
-  - cbn. intros ex%moments_integers_proved. unfold s, q in eq. rewrite ex in eq. discriminate eq.
+  - cbn. intros ex%spread_zero. unfold s, q in eq. rewrite ex in eq. discriminate eq.
 Qed.
 
 (** ** bits *)
@@ -213,8 +217,10 @@ Section OneValue.
   Lemma one_value_exponent : 0 <= w - 2 * o - a - c.
   Proof.
     destruct (Z.ltb_spec (w - 2 * o - a - c) 0) as [neg|]; [|easy].
-    pose proof one_value_room as r. unfold R3 in r. rewrite Z.pow_neg_r in r by lia.
-    pose proof (pow2_pos o ho). rewrite !Z.pow_2_r in r. nia.
+    pose proof one_value_room as r. unfold R3 in r. rewrite (Z.pow_neg_r 2 (w - _ - _ - _)) in r by lia.
+    pose proof (pow2_pos o ho). pose proof (Z.square_nonneg (2^a - 1)).
+    pose proof (Z.square_nonneg (2^c - 1)). rewrite !Z.pow_2_r in r.
+    pose proof (Z.mul_nonneg_nonneg (2^o) ((2^a - 1) * (2^a - 1) + (2^c - 1) * (2^c - 1))). lia.
   Qed.
 
   Lemma one_value_word : 2^w = R1 * (R2 * R3).
@@ -257,8 +263,12 @@ Section OneValue.
     pose proof (sum_bounds fz 0 _ ids (fun y hy => proj2 (proj2 (field_ranges y (all y hy))))).
     pose proof one_value_room. pose proof (pow2_pos o ho). pose proof (pow2_pos a ha). pose proof (pow2_pos c hc).
     unfold R1, R2 in *. rewrite !Z.pow_add_r by lia.
-    assert (0 <= (2^a - 1)^2 + (2^c - 1)^2) by (rewrite !Z.pow_2_r; nia).
-    nia.
+    assert (0 <= (2^a - 1)^2 + (2^c - 1)^2)
+      by (apply Z.add_nonneg_nonneg; apply Z.pow_even_nonneg; now exists 1).
+    assert (scale : forall k, 0 <= k -> size ids * k <= 2^o * k)
+      by (intros; now apply Z.mul_le_mono_nonneg_r).
+    pose proof (scale (2^a - 1) ltac:(lia)). pose proof (scale (2^c - 1) ltac:(lia)).
+    pose proof (scale ((2^a - 1)^2 + (2^c - 1)^2) ltac:(lia)). lia.
   Qed.
 
   (** Mixed radix: equal words, equal fields. *)
@@ -333,6 +343,16 @@ Proof.
   destruct (Z.eq_dec i (Z.of_nat (S fuel))) as [->|]; [congruence|lia].
 Qed.
 
+(** The sum of squares grows as a product's factors [p * r] and [q] move apart. *)
+Lemma uneven_split p q r : 1 <= p <= q -> 1 <= r ->
+  (q - 1) * (q - 1) + (p * r - 1) * (p * r - 1) <= (q * r - 1) * (q * r - 1) + (p - 1) * (p - 1).
+Proof.
+  intros hp hr.
+  enough (0 <= (r - 1) * (q - p) * ((r + 1) * (q + p) - 2)) by lia.
+  apply Z.mul_nonneg_nonneg; [apply Z.mul_nonneg_nonneg; lia|].
+  pose proof (Z.mul_le_mono_nonneg 2 (r + 1) 1 (q + p)). lia.
+Qed.
+
 (** The even split of [a + c] bits is the cheapest. *)
 Lemma even_split_fits w o a c : 0 <= o -> 0 <= c <= a ->
   one_value_fits w o a c = true -> one_value_fits w o (a + c - (a + c) / 2) ((a + c) / 2) = true.
@@ -347,12 +367,7 @@ Proof.
   assert (ea : 2^a = 2^(a + c - h) * 2^d) by (rewrite <- Z.pow_add_r by lia; f_equal; lia).
   assert (2^c <= 2^(a + c - h)) by (apply Z.pow_le_mono_r; lia).
   pose proof (pow2_pos c ltac:(lia)). pose proof (pow2_pos d ltac:(lia)).
-  rewrite ec, ea. set (p := 2^c) in *. set (q := 2^(a + c - h)) in *. set (r := 2^d) in *.
-  rewrite !Z.pow_2_r.
-  assert (p * r + q <= p + q * r) by nia.
-  assert (same_product : (p * r) * q = p * (q * r)) by ring.
-  assert (2 <= p * r + q) by nia.
-  nia.
+  rewrite ec, ea, !Z.pow_2_r. apply uneven_split; lia.
 Qed.
 
 Theorem one_value_layout_proved : one_value_layout.
@@ -372,7 +387,7 @@ Theorem packed_fields_proved : packed_fields.
 Proof.
   intros w f es ids hf em small. pose proof (pow2_pos w ltac:(lia)) as room.
   rewrite (bookkeeping_proved _ _ _ _ room em). cbn [map packed_addends].
-  rewrite packed_sum. do 2 f_equal. set (s := sum _ ids).
+  rewrite packed_sum. f_equal. set (s := sum _ ids).
   assert (word : 2^w = 2^f * 2^(w - f)) by (rewrite <- Z.pow_add_r by lia; f_equal; lia).
   pose proof (pow2_pos f ltac:(lia)). pose proof (pow2_pos (w - f) ltac:(lia)).
   pose proof (Z.mod_pos_bound s (2^(w - f)) ltac:(lia)) as hm. pose proof (size_nonneg ids).
@@ -411,7 +426,9 @@ Proof.
     apply same_near in eqs; [|lia].
     apply (moments_modulo_proved (2^w) (gap b) ids x near rq).
     fold s q. apply same_diff; [easy|]. apply same_diff in eqq; [|easy].
-    rewrite <- eqq. f_equal. unfold spread. rewrite eqs. ring.
+    replace (spread (size ids) s q x - 0) with (q - size ids * (x * x))
+      by (unfold spread; rewrite eqs; ring).
+    exact eqq.
   - cbn. intros ex. unfold s, q in eq. rewrite !(sum_exclusive _ x ids ex) in eq.
     unfold square in eq. rewrite !same_refl in eq. discriminate.
 Qed.
