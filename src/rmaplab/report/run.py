@@ -3,7 +3,7 @@
 For `rmaplab run` and `rmaplab demo`. From a trace and its judgement; computes nothing a judge should.
 """
 
-from typing import Any
+from typing import Any, Final
 
 import polars as pl
 from rich.table import Table
@@ -11,6 +11,9 @@ from rich.table import Table
 from rmaplab.judge import Judgement, SchemeJudgement
 from rmaplab.report.console import table
 from rmaplab.trace import Trace
+
+_WORDS: Final = ("Right here", "Safe but imprecise here", "UNSOUND here", "Not asked")
+"""What a run shows of a scheme; one run proves none of them right."""
 
 
 def run_json(trace: Trace, judgement: Judgement) -> dict[str, Any]:
@@ -40,7 +43,24 @@ def kernel_answers(trace: Trace) -> dict[str, Any]:
 
 def run_tables(trace: Trace, judgement: Judgement) -> list[Table]:
     """What `rmaplab run` shows: what happened, the schemes, and the first wrong cases of each."""
-    return [_summary(trace, judgement), _schemes(trace, judgement), *_wrong(judgement)]
+    return [_summary(trace, judgement), _schemes(judgement), *_wrong(judgement)]
+
+
+def conclusion(trace: Trace, judgement: Judgement) -> str:
+    """The run in two sentences: what the kernel did for nothing, and which schemes would have known."""
+    avoidable = judgement.avoidable_copies
+    copied = kernel_answers(trace)["copied_pages"]
+    if not copied:
+        did = "The kernel copied nothing: every write went to the page that was there."
+    elif not avoidable.pages:
+        did = f"The kernel copied {copied} pages, every one with a reason: somebody else mapped or held it."
+    else:
+        did = (
+            f"The kernel copied {copied} pages; {avoidable.pages} of them ({size(avoidable.bytes)}) although one "
+            "process alone mapped them and nobody else held a reference."
+        )
+    names = {word: [n for n, one in judgement.schemes.items() if _word(one) == word] for word in _WORDS}
+    return " ".join([did, *(f"{word}: {', '.join(found)}." for word, found in names.items() if found)])
 
 
 def size(count: int) -> str:
@@ -90,7 +110,7 @@ def _summary(trace: Trace, judgement: Judgement) -> Table:
     return made
 
 
-def _schemes(trace: Trace, judgement: Judgement) -> Table:
+def _schemes(judgement: Judgement) -> Table:
     columns = (
         "scheme",
         "verdict here",
@@ -120,11 +140,12 @@ def _schemes(trace: Trace, judgement: Judgement) -> Table:
 
 
 def _word(one: SchemeJudgement) -> str:
+    right, imprecise, unsound, silent = _WORDS
     if not one.total.questions:
-        return "not asked"
+        return silent
     if not one.total.sound:
-        return "UNSOUND"
-    return "right" if one.total.precise else "safe, imprecise"
+        return unsound
+    return right if one.total.precise else imprecise
 
 
 def _wrong(judgement: Judgement) -> list[Table]:
