@@ -1,6 +1,9 @@
 """The data that flows: folio table, event table, question table, and what is known about them."""
 
+from rmaplab.trace.errors import TraceError
+from rmaplab.trace.parquet import read, write
 from rmaplab.trace.tables import EVENTS, FOLIOS, FORMAT_VERSION, QUESTIONS, Meta, Trace, TraceBuilder
+from rmaplab.trace.validate import validate
 from rmaplab.trace.vocabulary import (
     KIND,
     KINDS,
@@ -29,5 +32,9 @@ __all__ = [
     "Meta",
     "Trace",
     "TraceBuilder",
+    "TraceError",
     "Verdict",
+    "read",
+    "validate",
+    "write",
 ]

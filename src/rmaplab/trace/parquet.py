@@ -1,0 +1,149 @@
+"""Traces on disk: a directory with three Parquet files and `meta.json`.
+
+For recorders and commands. `meta.json` is the `Meta` plus a format name and the SHA-256 of each table's file, so that
+a cut off, changed or mixed up file is found before it is believed.
+"""
+
+import hashlib
+import json
+import os
+import tempfile
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any, Final
+
+import polars as pl
+
+from rmaplab.trace.errors import TraceError
+from rmaplab.trace.tables import FORMAT_VERSION, Meta, Trace
+from rmaplab.trace.validate import EVENTS_FILE, FOLIOS_FILE, META_FILE, QUESTIONS_FILE, validate
+
+FORMAT: Final = "rmaplab trace"
+_TABLES: Final = (FOLIOS_FILE, EVENTS_FILE, QUESTIONS_FILE)
+_META_TYPES: Final[dict[str, type]] = {
+    "source": str,
+    "kernel": str,
+    "page_size": int,
+    "exactness": str,
+    "why": str,
+    "scenario": str,
+    "host": str,
+    "pfns": bool,
+    "stats": dict,
+    "version": int,
+}
+
+
+def write(trace: Trace, directory: str | os.PathLike[str]) -> None:
+    """Store a valid trace. `directory` appears whole or not at all; an older trace of that name is replaced.
+
+    PFNs are left out unless `meta.pfns`. Raises TraceError for an invalid trace and where `directory` exists and is
+    neither a trace nor an empty directory, OSError where the file system refuses.
+    """
+    target = Path(directory)
+    _check_replaceable(target)
+    validate(trace)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent) as scratch:
+        fresh = Path(scratch) / "new"
+        fresh.mkdir()
+        _write_files(trace, fresh)
+        _put_in_place(fresh, target, Path(scratch) / "old")
+
+
+def read(directory: str | os.PathLike[str]) -> Trace:
+    """Load and validate a trace. Raises TraceError naming file, row and rule for whatever is wrong with it."""
+    source = Path(directory)
+    try:
+        meta, sums = _read_meta(source)
+        folios, events, questions = (_read_table(source, name, sums.get(name)) for name in _TABLES)
+        trace = Trace(folios, events, questions, meta)
+        validate(trace)
+    except TraceError as error:
+        raise TraceError(str(source / error.file), error.row, error.rule) from error.__cause__
+    return trace
+
+
+def _check_replaceable(target: Path) -> None:
+    if not target.exists():
+        return
+    names = {entry.name for entry in target.iterdir()} if target.is_dir() else {target.name}
+    if names and (META_FILE not in names or not names <= {*_TABLES, META_FILE}):
+        raise TraceError(str(target), None, "exists and is not a trace: will not be replaced")
+    if names:
+        _meta_object(target, str(target / META_FILE))
+
+
+def _put_in_place(fresh: Path, target: Path, old: Path) -> None:
+    """Rename, with the older trace out of the way; it comes back if that fails."""
+    if not target.exists():
+        fresh.rename(target)
+        return
+    target.rename(old)
+    try:
+        fresh.rename(target)
+    except OSError:
+        old.rename(target)
+        raise
+
+
+def _write_files(trace: Trace, directory: Path) -> None:
+    folios = trace.folios
+    if not trace.meta.pfns:
+        folios = folios.with_columns(pfn=pl.lit(None, pl.UInt64))
+    for name, table in zip(_TABLES, (folios, trace.events, trace.questions), strict=True):
+        table.write_parquet(directory / name)
+    sums = {name: _sha256(directory / name) for name in _TABLES}
+    meta = {"format": FORMAT, **asdict(trace.meta), "stats": dict(trace.meta.stats), "sha256": sums}
+    text = json.dumps(meta, indent=2, ensure_ascii=False, allow_nan=False)
+    (directory / META_FILE).write_text(text + "\n", encoding="utf-8")
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _meta_object(directory: Path, shown: str) -> dict[str, Any]:
+    """The JSON object in meta.json, if it says that it belongs to a trace."""
+    try:
+        found = json.loads((directory / META_FILE).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise TraceError(shown, None, f"cannot be read: {error.strerror}") from error
+    except ValueError as error:
+        raise TraceError(shown, None, f"is not JSON: {error}") from error
+    if not isinstance(found, dict) or found.get("format") != FORMAT:
+        raise TraceError(shown, None, f'must be an object with "format": "{FORMAT}"')
+    return found
+
+
+def _read_meta(directory: Path) -> tuple[Meta, dict[str, Any]]:
+    found = _meta_object(directory, META_FILE)
+    if found.get("version") != FORMAT_VERSION:
+        raise TraceError(META_FILE, None, f"version {found.get('version')!r}: must be {FORMAT_VERSION}")
+    sums = found.get("sha256")
+    if not isinstance(sums, dict):
+        raise TraceError(META_FILE, None, "sha256: must give a sum for each table")
+    values: dict[str, Any] = {}
+    for field in fields(Meta):
+        value, expected = found.get(field.name), _META_TYPES[field.name]
+        if type(value) is not expected:
+            raise TraceError(META_FILE, None, f"{field.name} {value!r}: must be of type {expected.__name__}")
+        values[field.name] = value
+    for name, value in values["stats"].items():
+        if type(value) not in (int, float):
+            raise TraceError(META_FILE, None, f"stats {name} {value!r}: must be a number")
+    return Meta(**values), sums
+
+
+def _read_table(directory: Path, name: str, expected: object) -> pl.DataFrame:
+    path = directory / name
+    try:
+        found = _sha256(path)
+        if found != expected:
+            raise TraceError(name, None, f"SHA-256 {found}: must be {expected} as in {META_FILE}; cut off or changed")
+        return pl.read_parquet(path)
+    except OSError as error:
+        raise TraceError(name, None, f"cannot be read: {error.strerror or error}") from error
+    except pl.exceptions.PolarsError as error:
+        raise TraceError(name, None, f"is not Parquet: {error}") from error
