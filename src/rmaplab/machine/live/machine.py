@@ -1,0 +1,175 @@
+"""`LiveMachine`: the protocol's `Machine` over real processes on the running kernel.
+
+For scenarios, the CLI and tests. It keeps the processes and files of one world, and looks at all of it after every
+operation; what it sees goes to the `Recorder`.
+"""
+
+import hashlib
+import os
+import platform
+import secrets
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import TracebackType
+from typing import Final, Literal, Self
+
+import polars as pl
+
+from rmaplab.machine.live import cow, knobs
+from rmaplab.machine.live.arena import Area, Areas, Arena, check_length
+from rmaplab.machine.live.capabilities import probe
+from rmaplab.machine.live.control import Warden
+from rmaplab.machine.live.observe import observe
+from rmaplab.machine.live.process import LiveFile, LiveProcess
+from rmaplab.machine.live.recorder import Move, Recorder, Write
+from rmaplab.machine.live.snapshot import Space
+from rmaplab.machine.protocol import PMD_ORDER, BadOperation, File, NotAvailable
+from rmaplab.trace import Meta, Trace
+
+_SALT: Final = secrets.token_bytes(16)
+
+
+class LiveMachine:
+    """Real processes, exact traces. Raises NotAvailable where the system does not let one look.
+
+    `keep_pfns`: put the folios' PFNs into the trace, where others can read which physical memory was used.
+    """
+
+    name: Final = "live"
+
+    def __init__(self, *, keep_pfns: bool = False) -> None:
+        probe().require()
+        self.arena = Arena()
+        self.recorder = Recorder(keep_pfns)
+        self._keep_pfns = keep_pfns
+        self._processes: list[LiveProcess] = []
+        self._files: list[LiveFile] = []
+        self._mms = self._keys = 0
+        self._warden = Warden()
+        self._open = True
+
+    def spawn(self) -> LiveProcess:
+        self.check_open("spawn")
+        mm = self.new_mm()
+        worker = self._warden.start_worker(f"process with MM {mm}")
+        process = LiveProcess(self, worker, mm, Areas())
+        self.adopt(process)
+        self.recorder.count("spawns")
+        self.look(frozenset((mm,)))
+        return process
+
+    def file(self, length: int, *, kind: Literal["file", "shmem"] = "shmem", order: int = 0) -> LiveFile:
+        """A `shmem` file is a memfd; a `file` an unlinked temporary file, whose file system decides on orders."""
+        self.check_open("file")
+        check_length("file", length)
+        if kind not in ("file", "shmem"):
+            raise BadOperation("file", f"kind {kind}", "must be file or shmem")
+        if not 0 <= order <= PMD_ORDER:
+            raise BadOperation("file", f"order {order}", f"must be 0..{PMD_ORDER}")
+        if kind == "shmem":
+            fd = os.memfd_create("rmaplab", os.MFD_CLOEXEC)
+        else:
+            with tempfile.TemporaryFile(prefix="rmaplab-") as temporary:
+                fd = os.dup(temporary.fileno())
+        os.ftruncate(fd, length)
+        made = LiveFile(kind, length, order, fd)
+        self._files.append(made)
+        return made
+
+    def processes(self) -> list[LiveProcess]:
+        return [p for p in self._processes if p.alive]
+
+    def observe(self) -> pl.DataFrame:
+        self.check_open("observe")
+        return observe(self.spaces(), self.recorder.state)
+
+    def trace(self) -> Trace:
+        """Everything so far; also after `close`, and then without the end of the processes it ended."""
+        host = hashlib.sha256(_SALT + platform.node().encode()).hexdigest()[:16]
+        meta = Meta(
+            source=self.name,
+            kernel=platform.release(),
+            host=host,
+            pfns=self._keep_pfns,
+            stats={**_NO_STATS, **self.recorder.stats, "mms": self._mms},
+        )
+        return self.recorder.trace(meta)
+
+    def close(self) -> None:
+        if not self._open:
+            return
+        self._open = False
+        self._warden.close()
+        for process in self.processes():
+            process.end_at_close()
+        for file in self._files:
+            os.close(file.fd)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        where: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    # What follows is for the machine's own processes.
+
+    def check_open(self, call: str) -> None:
+        if not self._open:
+            raise BadOperation(call, "machine", "it is closed")
+
+    def spaces(self) -> list[Space]:
+        return sorted((p.space() for p in self._processes if p.alive), key=lambda space: space.mm)
+
+    def look(
+        self, touched: frozenset[int] | None, write: Write | None = None, move: Move | None = None
+    ) -> cow.Questions | None:
+        """Record what an operation that may have changed the MMs `touched` (None: any) did."""
+        self.recorder.count("operations")
+        return self.recorder.advance(self.spaces(), touched, write, move)
+
+    @contextmanager
+    def knobs_for(self, area: Area | None) -> Iterator[None]:
+        """While this lasts, faults in `area` get folios of its order. Only one machine on the system can be here."""
+        if area is None or not area.order or area.backing == "file":
+            yield
+            return
+        self._warden.set_knobs(knobs.THP, knobs.words(area.backing, area.order))
+        try:
+            yield
+        finally:
+            self._warden.restore_knobs()
+
+    def require_thp(self) -> None:
+        if not knobs.orders("anon"):
+            raise NotAvailable(f"large folios: {knobs.THP} offers no size; order 0 works")
+
+    def own_file(self, call: str, file: File) -> LiveFile:
+        if not isinstance(file, LiveFile) or file not in self._files:
+            raise BadOperation(call, file, "not a file of this machine")
+        return file
+
+    def new_mm(self) -> int:
+        self._mms += 1
+        return self._mms
+
+    def new_key(self) -> int:
+        self._keys += 1
+        return self._keys
+
+    def adopt(self, process: LiveProcess) -> None:
+        self._processes.append(process)
+
+
+_NO_STATS: Final = dict.fromkeys(
+    (
+        *("operations", "spawns", "forks", "execs", "exits", "died", "background_changes"),
+        *("cow_faults", "reused_pages", "copied_pages", "write_seconds", "fork_seconds"),
+    ),
+    0.0,
+)

@@ -1,0 +1,321 @@
+"""`LiveProcess`: the protocol's `Process` over one worker, and what it maps: `LiveFile`, `LivePin`.
+
+Checks the program's arguments, has the worker do the operation under the right knobs, and has the machine look.
+"""
+
+import errno
+import mmap
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rmaplab.machine.live import cow
+from rmaplab.machine.live.arena import Area, Areas, check_mapped, check_range
+from rmaplab.machine.live.control import Answer, Worker, WorkerDied, fork_worker
+from rmaplab.machine.live.recorder import Move, Write
+from rmaplab.machine.live.snapshot import Space
+from rmaplab.machine.live.wire import Op
+from rmaplab.machine.protocol import (
+    PAGE_SIZE,
+    PMD_ORDER,
+    Advice,
+    BadOperation,
+    File,
+    MachineError,
+    Pin,
+    Written,
+)
+
+if TYPE_CHECKING:
+    from rmaplab.machine.live.machine import LiveMachine
+
+_ADVICE: Final[dict[str, int]] = {
+    "dontneed": 4,
+    "free": 8,
+    "dontfork": 10,
+    "dofork": 11,
+    "mergeable": 12,
+    "unmergeable": 13,
+    "hugepage": 14,
+    "nohugepage": 15,
+    "wipeonfork": 18,
+    "keeponfork": 19,
+    "cold": 20,
+    "pageout": 21,
+    "populate_read": 22,
+    "populate_write": 23,
+    "collapse": 25,
+}
+_FAULTING: Final = ("populate_read", "populate_write")
+_MAP_FIXED_NOREPLACE: Final = 0x10_0000
+_MREMAP_MAYMOVE, _MREMAP_FIXED, _MREMAP_DONTUNMAP = 1, 2, 4
+
+
+@dataclass(frozen=True, slots=True)
+class LiveFile:
+    """A memfd or an unlinked temporary file, open as `fd` for as long as its machine is."""
+
+    kind: Literal["file", "shmem"]
+    length: int
+    order: int
+    fd: int
+
+
+@dataclass(frozen=True, slots=True)
+class LivePin:
+    """Pages spliced into pipes of process `owner`; they go with it, at exec too."""
+
+    pages: int
+    key: int
+    owner: int
+
+
+class LiveProcess:
+    """One real process. Every method is one operation: one step of the trace, or one per fault of a write."""
+
+    def __init__(self, machine: "LiveMachine", worker: Worker, mm: int, areas: Areas) -> None:
+        self._machine, self._worker, self._mm, self._areas = machine, worker, mm, areas
+        self._pins: dict[int, LivePin] = {}
+        self._alive = True
+
+    @property
+    def mm(self) -> int:
+        return self._mm
+
+    @property
+    def pid(self) -> int:
+        """The process id on this system."""
+        return self._worker.pid
+
+    @property
+    def alive(self) -> bool:
+        return self._alive
+
+    def space(self) -> Space:
+        return Space(self._mm, self._worker.pid, self._areas.ranges())
+
+    def mmap(
+        self,
+        length: int,
+        *,
+        order: int = 0,
+        file: File | None = None,
+        offset: int = 0,
+        shared: bool = False,
+    ) -> int:
+        self._check_alive("mmap")
+        if not 0 <= order <= PMD_ORDER:
+            raise BadOperation("mmap", f"order {order}", f"must be 0..{PMD_ORDER}")
+        address = self._machine.arena.take("mmap", length)
+        area = Area(address, length, order, "shmem" if shared else "anon", shared)
+        flags, fd = (mmap.MAP_SHARED if shared else mmap.MAP_PRIVATE) | _MAP_FIXED_NOREPLACE, -1
+        if file is None:
+            flags |= mmap.MAP_ANONYMOUS
+            if offset:
+                raise BadOperation("mmap", f"offset {offset}", "only a file has offsets")
+        else:
+            ours = self._machine.own_file("mmap", file)
+            if offset < 0 or offset % PAGE_SIZE or offset + length > file.length:
+                raise BadOperation("mmap", f"offset {offset}", f"must be in pages, within {file.length} bytes")
+            area, fd = Area(address, length, order or ours.order, ours.kind, shared), ours.fd
+        advice = _ADVICE["hugepage"] if area.wants_thp else 0
+        if advice:
+            self._machine.require_thp()
+        self._ask(Op.MMAP, address, length, mmap.PROT_READ | mmap.PROT_WRITE, flags, advice, offset, fd=fd)
+        self._areas.add(area)
+        self._look()
+        return address
+
+    def munmap(self, address: int, length: int) -> None:
+        area = self._area("munmap", address, length)
+        self._ask(Op.MUNMAP, address, length)
+        if (address, length) == (area.start, area.length):
+            self._areas.drop(area)
+        self._look()
+
+    def mremap(
+        self,
+        address: int,
+        old_length: int,
+        new_length: int,
+        *,
+        move: bool = False,
+        dontunmap: bool = False,
+    ) -> int:
+        area = self._area("mremap", address, old_length or PAGE_SIZE)
+        if not old_length and not area.shared:
+            raise BadOperation("mremap", "old_length 0", "only a shared mapping can be mapped a second time")
+        if dontunmap and old_length != new_length:
+            raise BadOperation("mremap", f"new_length {new_length}", "dontunmap keeps the length")
+        check_range("mremap", address, new_length)
+        check_mapped("mremap", self.pid, address, old_length or PAGE_SIZE)
+        if not (move or dontunmap or not old_length):
+            return self._resize(area, address, old_length, new_length)
+        target = self._machine.arena.take("mremap", new_length)
+        flags = _MREMAP_MAYMOVE | _MREMAP_FIXED | (_MREMAP_DONTUNMAP if dontunmap else 0)
+        self._ask(Op.MREMAP, address, old_length, new_length, flags, target)
+        self._areas.add(Area(target, new_length, area.order, area.backing, area.shared, area.advised))
+        if (address, old_length) == (area.start, area.length) and not dontunmap:
+            self._areas.drop(area)
+        # Shared pages may stay unmapped at the new place, to be faulted in again: whatever moved, moved.
+        self._look(move=Move(self._mm, address, target, min(old_length, new_length)))
+        return target
+
+    def _resize(self, area: Area, address: int, old_length: int, new_length: int) -> int:
+        if new_length > old_length:
+            if address + old_length != area.end:
+                raise BadOperation("mremap", f"new_length {new_length}", "only the end of a mapping can grow in place")
+            self._machine.arena.grow("mremap", area, address + new_length - area.start)
+        self._ask(Op.MREMAP, address, old_length, new_length, 0, 0)
+        if address + old_length == area.end:
+            self._areas.replace(area, length=address + max(old_length, new_length) - area.start)
+        self._look()
+        return address
+
+    def mprotect(self, address: int, length: int, *, writable: bool) -> None:
+        self._area("mprotect", address, length)
+        check_mapped("mprotect", self.pid, address, length)
+        self._ask(Op.MPROTECT, address, length, mmap.PROT_READ | (mmap.PROT_WRITE if writable else 0))
+        self._look()
+
+    def madvise(self, address: int, length: int, advice: Advice) -> None:
+        if advice not in get_args(Advice):
+            raise BadOperation("madvise", advice, f"must be one of {', '.join(get_args(Advice))}")
+        area = self._area("madvise", address, length)
+        check_mapped("madvise", self.pid, address, length)
+        if advice == "populate_write":
+            check_mapped("madvise populate_write", self.pid, address, length, "writable")
+            self._write_by(Op.MADVISE, area, address, length, _ADVICE[advice])
+            return
+        if advice in ("hugepage", "nohugepage"):
+            self._areas.replace(area, advised=advice == "hugepage")
+        with self._machine.knobs_for(area if advice in _FAULTING else None):
+            self._ask(Op.MADVISE, address, length, _ADVICE[advice], thp=area.wants_thp or advice == "collapse")
+        self._machine.look(None)
+
+    def read(self, address: int, length: int) -> NDArray[np.uint8]:
+        area = self._area("read", address, length)
+        check_mapped("read", self.pid, address, length, "readable")
+        with self._machine.knobs_for(area):
+            answer = self._ask(Op.READ, address, length, thp=area.wants_thp)
+        self._look()
+        return np.frombuffer(answer.payload, np.uint8)
+
+    def write(self, address: int, length: int, value: int = 1) -> Written:
+        if not 0 <= value <= 255:
+            raise BadOperation("write", f"value {value}", "must be 0..255")
+        area = self._area("write", address, length)
+        check_mapped("write", self.pid, address, length, "writable")
+        return self._write_by(Op.WRITE, area, address, length, value)
+
+    def _write_by(self, op: Op, area: Area, address: int, length: int, argument: int) -> Written:
+        recorder = self._machine.recorder
+        recorder.settle(self._machine.spaces(), self._mm)
+        with self._machine.knobs_for(area):
+            answer = self._ask(op, address, length, argument, thp=area.wants_thp)
+        questions = self._look(write=Write(self._mm, address, length))
+        recorder.count("write_seconds", answer.seconds)
+        reused, copied = (questions.count(o) if questions else 0 for o in (cow.REUSED, cow.COPIED))
+        return Written(length // PAGE_SIZE, reused, copied, answer.seconds)
+
+    def fork(self) -> "LiveProcess":
+        self._check_alive("fork")
+        mm = self._machine.new_mm()
+        try:
+            worker, seconds = fork_worker(self._worker, f"process with MM {mm}")
+        except WorkerDied:
+            self._lost()
+            raise
+        child = LiveProcess(self._machine, worker, mm, self._areas.copy())
+        self._machine.adopt(child)
+        self._machine.recorder.count("forks")
+        self._machine.recorder.count("fork_seconds", seconds)
+        self._machine.look(frozenset((self._mm, mm)))
+        return child
+
+    def exec(self) -> None:
+        self._check_alive("exec")
+        old, self._mm = self._mm, self._machine.new_mm()
+        self._areas = Areas()
+        self._worker.name = f"process with MM {self._mm}"
+        try:
+            self._worker.exec()
+        except WorkerDied:
+            self._lost()
+            raise
+        self._forget_pins()
+        self._machine.recorder.count("execs")
+        self._machine.look(frozenset((old, self._mm)))
+
+    def exit(self) -> None:
+        self._check_alive("exit")
+        self._worker.end()
+        self._machine.recorder.count("exits")
+        self._gone()
+
+    def pin(self, address: int, length: int) -> Pin:
+        area = self._area("pin", address, length)
+        check_mapped("pin", self.pid, address, length, "readable")
+        pin = LivePin(length // PAGE_SIZE, self._machine.new_key(), self._mm)
+        with self._machine.knobs_for(area):
+            self._ask(Op.PIN, address, length, pin.key, thp=area.wants_thp)
+        self._look()
+        self._machine.recorder.pin(pin.key, self._mm, address, length)
+        self._pins[pin.key] = pin
+        return pin
+
+    def unpin(self, pin: Pin) -> None:
+        self._check_alive("unpin")
+        if not isinstance(pin, LivePin) or pin.key not in self._pins:
+            raise BadOperation("unpin", pin, f"not a pin that the process with MM {self._mm} holds")
+        self._ask(Op.UNPIN, pin.key)
+        del self._pins[pin.key]
+        self._machine.recorder.unpin(pin.key)
+        self._look()
+
+    def _ask(self, op: Op, *args: int, thp: bool = False, fd: int = -1) -> Answer:
+        try:
+            answer = self._worker.ask(op, *args, thp=thp, fd=fd)
+        except WorkerDied:
+            self._lost()
+            raise
+        if answer.error:
+            name = f"{errno.errorcode.get(answer.error, '')}, {os.strerror(answer.error)}"
+            if answer.error in (errno.EINVAL, errno.EACCES, errno.EPERM, errno.EFAULT):
+                raise BadOperation(op.name.lower(), tuple(args), f"refused by the kernel: {name}")
+            raise MachineError(f"{self._worker.name}: {op.name.lower()}{tuple(args)}: {name}")
+        return answer
+
+    def _look(self, write: Write | None = None, move: Move | None = None) -> cow.Questions | None:
+        return self._machine.look(frozenset((self._mm,)), write, move)
+
+    def _lost(self) -> None:
+        self._machine.recorder.count("died")
+        self._gone()
+
+    def _gone(self) -> None:
+        self._alive = False
+        self._forget_pins()
+        self._machine.look(frozenset((self._mm,)))
+
+    def _forget_pins(self) -> None:
+        for key in self._pins:
+            self._machine.recorder.unpin(key)
+        self._pins.clear()
+
+    def _area(self, call: str, address: int, length: int) -> Area:
+        self._check_alive(call)
+        return self._areas.around(call, address, length)
+
+    def _check_alive(self, call: str) -> None:
+        if not self._alive:
+            raise BadOperation(call, f"process with MM {self._mm}", "it has ended")
+        self._machine.check_open(call)
+
+    def end_at_close(self) -> None:
+        """For the machine's close: wait until the killed process is gone; nothing is recorded any more."""
+        self._alive = False
+        self._worker.wait()

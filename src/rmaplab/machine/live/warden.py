@@ -1,0 +1,135 @@
+"""The process between coordinator and workers: starts workers, sets kernel knobs, and cleans up whatever happens.
+
+Run as a script by the coordinator (`python -I -S warden.py FD`). It holds the only copies of what must outlive a
+SIGKILLed coordinator: the original values of the knobs and the process group of the workers. When its socket
+closes, for whatever reason, it writes the values back and kills the group, itself included.
+
+Every worker is in the warden's process group (so that one signal ends all, also those in mid-operation) and a
+descendant of the warden, which is their subreaper and ignores SIGCHLD: nothing stays a zombie.
+
+Requests are lines of JSON, each answered by one; a descriptor may ride on the line that starts a worker.
+"""
+
+import ctypes
+import fcntl
+import json
+import os
+import select
+import signal
+import socket
+import sys
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from wire import receive, receive_with_fd  # type: ignore[import-not-found]
+
+PR_SET_CHILD_SUBREAPER = 36
+LENGTH = 4
+
+
+class Knobs:
+    """Files under /sys/kernel/mm, changed for a moment under a machine-wide lock: an flock on their directory."""
+
+    def __init__(self) -> None:
+        self.original: list[tuple[Path, str]] = []
+        self.lock = -1
+
+    def set(self, directory: str, values: dict[str, list[str]]) -> None:
+        """File name: words it may have; if it has none of them, it gets the first."""
+        self.restore()
+        self.lock = os.open(directory, os.O_RDONLY | os.O_CLOEXEC)
+        fcntl.flock(self.lock, fcntl.LOCK_EX)
+        for name, words in values.items():
+            path = Path(directory, name)
+            now = chosen(path.read_text())
+            if now not in words:
+                self.original.append((path, now))
+                path.write_text(words[0])
+
+    def restore(self) -> None:
+        """Write every original value back, latest first; then let go of the lock. Raises the first OSError."""
+        errors = []
+        while self.original:
+            path, value = self.original.pop()
+            try:
+                path.write_text(value)
+            except OSError as error:
+                errors.append(error)
+        if self.lock >= 0:
+            os.close(self.lock)
+            self.lock = -1
+        if errors:
+            raise errors[0]
+
+
+def chosen(text: str) -> str:
+    """The bracketed word of `always [madvise] never`; the whole text of a plain value."""
+    return text[text.index("[") + 1 : text.index("]")] if "[" in text else text.strip()
+
+
+def start_worker(fd: int, python: str, script: str) -> int:
+    pid = os.fork()
+    if pid == 0:
+        try:
+            os.set_inheritable(fd, True)
+            os.execv(python, [python, "-I", "-S", script, str(fd)])
+        finally:
+            os._exit(127)
+    return pid
+
+
+def handle(request: dict[str, Any], fd: int, knobs: Knobs) -> Any:
+    match request["do"]:
+        case "spawn":
+            return start_worker(fd, request["python"], request["script"])
+        case "set":
+            knobs.set(request["directory"], request["values"])
+        case "restore":
+            knobs.restore()
+    return None
+
+
+def serve(channel: socket.socket, coordinator: int, knobs: Knobs) -> None:
+    """Until the socket closes, or the coordinator (a pidfd) ends while others hold copies of the socket."""
+    while coordinator not in select.select([channel, coordinator], [], [])[0]:
+        try:
+            head, fd = receive_with_fd(channel, LENGTH)
+            request = json.loads(receive(channel, int.from_bytes(head, "little")))
+        except EOFError:
+            return
+        try:
+            answer = {"value": handle(request, fd, knobs)}
+        except OSError as error:
+            answer = {"error": f"{error.filename or request['do']}: {error.strerror}"}
+        finally:
+            if fd >= 0:
+                os.close(fd)
+        body = json.dumps(answer).encode()
+        channel.sendall(len(body).to_bytes(LENGTH, "little") + body)
+
+
+def main() -> None:
+    """`FD` is the socket. The group's signals from a terminal or a shell are the coordinator's to act on."""
+    coordinator = os.pidfd_open(os.getppid())
+    os.setpgid(0, 0)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGPIPE, signal.SIGCHLD):
+        signal.signal(number, signal.SIG_IGN)
+    ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
+    channel = socket.socket(fileno=int(sys.argv[1]))
+    os.set_inheritable(channel.fileno(), False)
+    knobs = Knobs()
+    try:
+        serve(channel, coordinator, knobs)
+    except ConnectionError:
+        pass
+    finally:
+        try:
+            knobs.restore()
+        finally:
+            os.killpg(0, signal.SIGKILL)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,205 @@
+"""One process of a live machine: does one operation at a time on its own address space, as told over a socket.
+
+Run as a script by the warden (`python -I -S worker.py FD`), never imported by it. Standard library only, few imports:
+its start is part of every `spawn` and `exec`. Knows nothing of other processes, traces or addresses' meaning: the
+coordinator chose them and checked the arguments, so an error here is the kernel's and goes back as its errno.
+
+Between operations THP is disabled for its address space (PR_SET_THP_DISABLE), so that khugepaged leaves the
+world standing still. All workers run on one CPU: a page waiting in another CPU's LRU batch carries a reference
+that only that CPU can drop, and whether a COW fault reuses it would be chance.
+"""
+
+import ctypes
+import errno
+import fcntl
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from wire import ANSWER, HELLO, REQUEST, Op, receive_with_fd  # type: ignore[import-not-found]
+
+PAGE = 4096
+PR_SET_THP_DISABLE = 41
+F_SETPIPE_SZ = 1031
+PINS_A_PIPE = 4096
+IOV_MAX = 1024
+
+_libc = ctypes.CDLL(None, use_errno=True)
+_P, _L = ctypes.c_void_p, ctypes.c_long
+_syscall = _libc.syscall
+_syscall.restype = _L
+_libc.mmap.restype = _libc.mremap.restype = _P
+_libc.mmap.argtypes = [_P, _L, ctypes.c_int, ctypes.c_int, ctypes.c_int, _L]
+_libc.munmap.argtypes = [_P, _L]
+_libc.mremap.argtypes = [_P, _L, _L, ctypes.c_int, _P]
+_libc.mprotect.argtypes = _libc.madvise.argtypes = [_P, _L, ctypes.c_int]
+_libc.prctl.argtypes = [ctypes.c_int, _L, _L, _L, _L]
+_libc.vmsplice.argtypes = [ctypes.c_int, _P, _L, ctypes.c_uint]
+_libc.vmsplice.restype = _L
+
+Result = tuple[int, float, bytes]
+
+
+class _Iovec(ctypes.Structure):
+    _fields_ = (("base", _P), ("length", _L))
+
+
+def _check(result: int | None) -> int:
+    if result is None or result == -1 or result == ctypes.c_size_t(-1).value:
+        raise OSError(ctypes.get_errno(), "")
+    return result
+
+
+def _bytes_at(address: int, length: int) -> memoryview:
+    return memoryview((ctypes.c_ubyte * length).from_address(address)).cast("B")
+
+
+class Worker:
+    """The operations; each takes six integers and perhaps a descriptor, and returns value, seconds, payload."""
+
+    def __init__(self, channel: socket.socket) -> None:
+        self.channel = channel
+        self.pins: dict[int, list[tuple[int, int]]] = {}
+
+    def mmap(self, address: int, length: int, prot: int, flags: int, advice: int, offset: int, fd: int) -> Result:
+        """`advice` (0 none) follows the mapping at once, before anything can fault."""
+        start = time.perf_counter()
+        got = _check(_libc.mmap(address, length, prot, flags, fd, offset))
+        if advice:
+            _check(_libc.madvise(address, length, advice))
+        return got, time.perf_counter() - start, b""
+
+    def munmap(self, address: int, length: int, *_: int) -> Result:
+        return _check(_libc.munmap(address, length)), 0.0, b""
+
+    def mremap(self, address: int, old: int, new: int, flags: int, target: int, *_: int) -> Result:
+        return _check(_libc.mremap(address, old, new, flags, target)), 0.0, b""
+
+    def mprotect(self, address: int, length: int, prot: int, *_: int) -> Result:
+        return _check(_libc.mprotect(address, length, prot)), 0.0, b""
+
+    def madvise(self, address: int, length: int, advice: int, *_: int) -> Result:
+        start = time.perf_counter()
+        _check(_libc.madvise(address, length, advice))
+        return 0, time.perf_counter() - start, b""
+
+    def read(self, address: int, length: int, *_: int) -> Result:
+        pages = _bytes_at(address, length)[::PAGE]
+        start = time.perf_counter()
+        got = pages.tobytes()
+        return len(got), time.perf_counter() - start, got
+
+    def write(self, address: int, length: int, value: int, *_: int) -> Result:
+        """A strided slice store: one byte per page, ascending, at C speed."""
+        pages = _bytes_at(address, length)[::PAGE]
+        new = bytes([value]) * len(pages)
+        start = time.perf_counter()
+        pages[:] = new
+        return len(new), time.perf_counter() - start, b""
+
+    def fork(self, *args: int) -> Result:
+        """The descriptor is the child's control socket."""
+        fd = args[-1]
+        start = time.perf_counter()
+        pid = os.fork()
+        seconds = time.perf_counter() - start
+        if pid:
+            return pid, seconds, b""
+        self.channel.close()
+        self.channel = socket.socket(fileno=fd)
+        for pipes in self.pins.values():
+            _close(pipes)
+        self.pins.clear()
+        self.answer(0, HELLO, 0.0, b"")
+        return -1, 0.0, b""
+
+    def exec(self, *_: int) -> Result:
+        fd = self.channel.fileno()
+        os.set_inheritable(fd, True)
+        os.execv(sys.executable, [sys.executable, "-I", "-S", os.path.abspath(__file__), str(fd)])
+
+    def exit(self, *_: int) -> Result:
+        os._exit(0)
+
+    def pin(self, address: int, length: int, key: int, *_: int) -> Result:
+        """vmsplice into pipes nobody reads: each page holds one more folio reference while they are open."""
+        pipes: list[tuple[int, int]] = []
+        try:
+            for at in range(address, address + length, PINS_A_PIPE * PAGE):
+                pipes.append(os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK))
+                _splice(pipes[-1][1], at, min(PINS_A_PIPE * PAGE, address + length - at))
+        except OSError:
+            _close(pipes)
+            raise
+        self.pins[key] = pipes
+        return length // PAGE, 0.0, b""
+
+    def unpin(self, key: int, *_: int) -> Result:
+        _close(self.pins.pop(key))
+        return 0, 0.0, b""
+
+    def die(self, *_: int) -> Result:
+        """For tests: end as a crashing process does."""
+        os.kill(os.getpid(), signal.SIGKILL)
+        return 0, 0.0, b""
+
+    def answer(self, error: int, value: int, seconds: float, payload: bytes) -> None:
+        self.channel.sendall(ANSWER.pack(error, value, seconds, len(payload)) + payload)
+
+    def serve(self) -> None:
+        """Until the other side is gone. Bit 31 of the operation asks for THP while it runs."""
+        methods: dict[int, Callable[..., Result]] = {op: getattr(self, op.name.lower()) for op in Op}
+        while True:
+            try:
+                request, fd = receive_with_fd(self.channel, REQUEST.size)
+            except EOFError:
+                return
+            op, *args = REQUEST.unpack(request)
+            thp, op = bool(op >> 31), op & 0x7FFF_FFFF
+            try:
+                if thp:
+                    _libc.prctl(PR_SET_THP_DISABLE, 0, 0, 0, 0)
+                value, seconds, payload = methods[op](*args, fd)
+                error = 0
+            except OSError as failed:
+                error, value, seconds, payload = failed.errno or errno.EIO, -1, 0.0, b""
+            finally:
+                if thp:
+                    _libc.prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0)
+            if op == Op.FORK and value == -1 and not error:
+                continue
+            if fd >= 0:
+                os.close(fd)
+            self.answer(error, value, seconds, payload)
+
+
+def _close(pipes: list[tuple[int, int]]) -> None:
+    for ends in pipes:
+        for fd in ends:
+            os.close(fd)
+
+
+def _splice(pipe: int, address: int, length: int) -> None:
+    pages = length // PAGE
+    fcntl.fcntl(pipe, F_SETPIPE_SZ, max(pages, 1) * PAGE)
+    done = 0
+    while done < length:
+        done += _check(_libc.vmsplice(pipe, ctypes.byref(_Iovec(address + done, length - done)), 1, 0))
+
+
+def main() -> None:
+    """`FD` is the control socket. Children are reaped by the kernel: SIGCHLD is ignored."""
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    _check(_libc.prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0))
+    worker = Worker(socket.socket(fileno=int(sys.argv[1])))
+    os.set_inheritable(worker.channel.fileno(), False)
+    worker.answer(0, HELLO, 0.0, b"")
+    worker.serve()
+
+
+if __name__ == "__main__":
+    main()
