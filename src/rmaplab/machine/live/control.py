@@ -12,6 +12,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -76,10 +77,8 @@ class Worker:
 
     def end(self, op: Op = Op.EXIT) -> None:
         """Tell the process to end, and wait until its memory and files are gone."""
-        try:
+        with suppress(BrokenPipeError, ConnectionResetError):
             send_with_fd(self._channel, REQUEST.pack(op, *(0,) * 6), -1)
-        except (BrokenPipeError, ConnectionResetError):
-            pass
         self.wait()
 
     def wait(self) -> None:
@@ -94,10 +93,8 @@ class Worker:
 
     def kill(self) -> None:
         if self._pidfd >= 0:
-            try:
+            with suppress(ProcessLookupError):
                 signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
 
     def reap(self, doing: str) -> None:
         """The socket broke: see the process off, and say during what it died."""

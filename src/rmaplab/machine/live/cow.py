@@ -163,11 +163,12 @@ def _questions(old: Snapshot, hull: _Hull, mm: int, blocks: Index, ptes: Index, 
 
 def _earlier(group: Index, mark: Bools) -> Index:
     """For each element of the sorted `group`, how many marked ones of its group stand before it."""
-    before = np.cumsum(mark) - mark
+    before: Index = np.cumsum(mark) - mark
     starts = np.searchsorted(group, group)
     return before - before[starts] if len(group) else before
 
 
 def extra_refs_unknown(old: Snapshot, questions: Questions) -> Bools:
     """Whether the swap cache may hold a reference too."""
-    return old.pages.flags[questions.page] & KPF_SWAPCACHE != 0
+    unknown: Bools = old.pages.flags[questions.page] & KPF_SWAPCACHE != 0
+    return unknown

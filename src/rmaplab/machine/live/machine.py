@@ -92,7 +92,7 @@ class LiveMachine:
             kernel=platform.release(),
             host=host,
             pfns=self._keep_pfns,
-            stats={**_NO_STATS, **self.recorder.stats, "mms": self._mms},
+            stats={**_NO_STATS, **self.recorder.stats, "mms": float(self._mms)},
         )
         return self.recorder.trace(meta)
 

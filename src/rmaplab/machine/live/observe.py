@@ -51,7 +51,7 @@ def _table(key: Index, entry: np.ndarray, snapshot: Snapshot) -> pl.DataFrame:
     def of_page(values: np.ndarray) -> pl.Series:
         return where(known, np.append(values, values[:0].sum(dtype=values.dtype))[np.where(known, page, -1)])
 
-    columns = {
+    columns: dict[str, pl.Series | np.ndarray] = {
         "mm": key >> MM_SHIFT,
         "address": ((key & ((1 << MM_SHIFT) - 1)) + ARENA_PAGE) << procfs.PAGE_SHIFT,
         "state": _STATES.gather(np.where(present, 1, np.where(entry & procfs.PM_SWAP != 0, 2, 0))),

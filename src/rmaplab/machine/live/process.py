@@ -221,6 +221,13 @@ class LiveProcess:
         reused, copied = (questions.count(o) if questions else 0 for o in (cow.REUSED, cow.COPIED))
         return Written(length // PAGE_SIZE, reused, copied, answer.seconds)
 
+    def ask(self, address: int, length: int) -> None:
+        self._area("ask", address, length)
+        recorder = self._machine.recorder
+        recorder.settle(self._machine.spaces(), self._mm)
+        recorder.ask(self._mm, address, length)
+        recorder.count("operations")
+
     def fork(self) -> "LiveProcess":
         self._check_alive("fork")
         mm = self._machine.new_mm()
@@ -241,11 +248,7 @@ class LiveProcess:
         old, self._mm = self._mm, self._machine.new_mm()
         self._areas = Areas()
         self._worker.name = f"process with MM {self._mm}"
-        try:
-            self._worker.exec()
-        except WorkerDied:
-            self._lost()
-            raise
+        self._ask(Op.EXEC)
         self._forget_pins()
         self._machine.recorder.count("execs")
         self._machine.look(frozenset((old, self._mm)))

@@ -127,9 +127,9 @@ class Pagemap:
         """The entries of bytes [start, start + length), page-aligned: uint64, one per page, 0 where nothing is."""
         out = np.zeros(length >> PAGE_SHIFT, np.uint64)
         try:
-            got = os.preadv(self._fd, [memoryview(out).cast("B")], (start >> PAGE_SHIFT) * 8)
+            got = os.preadv(self._fd, [out.data.cast("B")], (start >> PAGE_SHIFT) * 8)
             while 0 < got < out.nbytes:
-                more = os.preadv(self._fd, [memoryview(out).cast("B")[got:]], (start >> PAGE_SHIFT) * 8 + got)
+                more = os.preadv(self._fd, [out.data.cast("B")[got:]], (start >> PAGE_SHIFT) * 8 + got)
                 got = got + more if more else out.nbytes
         except OSError as error:
             raise _fault(error, self._path) from error
@@ -209,7 +209,7 @@ def _words(name: str, pfns: Words) -> Words:
         for low, high in _runs(pfns):
             first = int(pfns[low])
             buffer = np.zeros(int(pfns[high - 1]) - first + 1, np.uint64)
-            os.preadv(fd, [memoryview(buffer).cast("B")], first * 8)
+            os.preadv(fd, [buffer.data.cast("B")], first * 8)
             out[low:high] = buffer if len(buffer) == high - low else buffer[pfns[low:high] - np.uint64(first)]
     except OSError as error:
         raise _fault(error, path) from error

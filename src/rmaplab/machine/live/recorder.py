@@ -149,6 +149,26 @@ class Recorder:
         if not as_was:
             self.advance(spaces, frozenset())
 
+    def ask(self, mm: int, address: int, length: int) -> None:
+        """One question "stat" per folio that `mm` maps in the range, from its first page there on."""
+        state, pages = self.state, self.state.pages
+        here = state.page[state.rows(mm, address, length)]
+        folio, first, times = np.unique(pages.local[here], return_index=True, return_counts=True)
+        counted = state.counted()
+        total = np.bincount(pages.local[state.page[counted]], minlength=len(pages.folio_id))[folio]
+        mine = counted & (state.mm == mm)
+        own = np.bincount(pages.local[state.page[mine]], minlength=len(pages.folio_id))[folio]
+        if len(folio):
+            self.builder.questions(
+                pages.folio_id[folio],
+                mm,
+                "stat",
+                page=pages.offset[here[first]],
+                pages=np.minimum(times, 1 << pages.folio_order[folio].astype(np.int64)),
+                truth=_VERDICTS.gather(np.where(total > own, _SHARED, _EXCLUSIVE)),
+            )
+        self.builder.tick()
+
     def pin(self, key: int, mm: int, address: int, length: int) -> None:
         """One reference more on the folio of every page in the range; zero pages have none to count."""
         rows = self.state.rows(mm, address, length)

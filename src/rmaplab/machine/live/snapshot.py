@@ -66,7 +66,8 @@ class Snapshot:
 
     def counted(self) -> Bools:
         """The rows that are mappings: every PTE, and of a PMD mapping the first slot only."""
-        return ~self.pmd | (self.key & (PMD_PAGES - 1) == 0)
+        counted: Bools = ~self.pmd | (self.key & (PMD_PAGES - 1) == 0)
+        return counted
 
     def rows(self, mm: int, address: int, length: int) -> slice:
         """The rows of bytes [address, address + length) of `mm`."""

@@ -92,7 +92,7 @@ def handle(request: dict[str, Any], fd: int, knobs: Knobs) -> Any:
 
 def serve(channel: socket.socket, coordinator: int, knobs: Knobs) -> None:
     """Until the socket closes, or the coordinator (a pidfd) ends while others hold copies of the socket."""
-    while coordinator not in select.select([channel, coordinator], [], [])[0]:
+    while coordinator not in select.select([channel.fileno(), coordinator], [], [])[0]:
         try:
             head, fd = receive_with_fd(channel, LENGTH)
             request = json.loads(receive(channel, int.from_bytes(head, "little")))
