@@ -106,8 +106,8 @@ def _common(file: str, table: pl.DataFrame, folios: pl.DataFrame) -> NDArray[np.
     _reject(file, table, earlier, "step {step}: steps must not decrease")
     _reject(file, table, folio >= len(folios), f"folio {{folio}}: must be one of the {len(folios)} in {FOLIOS_FILE}")
     _reject(file, table, table["mm"].to_numpy() == 0, "mm 0: rmap IDs must start at 1")
-    pages: NDArray[np.int64] = np.left_shift(1, folios["order"].to_numpy().astype(np.int64))
-    return pages[folio]
+    pages: NDArray[np.int64] = np.left_shift(1, folios["order"].to_numpy().astype(np.int64))[folio]
+    return pages
 
 
 def _reject(file: str, table: pl.DataFrame, bad: NDArray[Any], rule: str) -> None:
