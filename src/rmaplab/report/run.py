@@ -12,7 +12,7 @@ from rmaplab.judge import Judgement, SchemeJudgement
 from rmaplab.report.console import table
 from rmaplab.trace import Trace
 
-_WORDS: Final = ("Right here", "Safe but imprecise here", "UNSOUND here", "Not asked")
+_WORDS: Final = ("right", "imprecise", "UNSOUND", "not asked")
 """What a run shows of a scheme; one run proves none of them right."""
 
 
@@ -47,7 +47,7 @@ def run_tables(trace: Trace, judgement: Judgement) -> list[Table]:
 
 
 def conclusion(trace: Trace, judgement: Judgement) -> str:
-    """The run in two sentences: what the kernel did for nothing, and which schemes would have known."""
+    """The run in a few lines: what the kernel did for nothing, and which schemes would have known."""
     avoidable = judgement.avoidable_copies
     copied = kernel_answers(trace)["copied_pages"]
     if not copied:
@@ -60,7 +60,7 @@ def conclusion(trace: Trace, judgement: Judgement) -> str:
             "process alone mapped them and nobody else held a reference."
         )
     names = {word: [n for n, one in judgement.schemes.items() if _word(one) == word] for word in _WORDS}
-    return " ".join([did, *(f"{word}: {', '.join(found)}." for word, found in names.items() if found)])
+    return "\n".join([did, *(f"  {word} here: {', '.join(found)}" for word, found in names.items() if found)])
 
 
 def size(count: int) -> str:
@@ -113,14 +113,14 @@ def _summary(trace: Trace, judgement: Judgement) -> Table:
 def _schemes(judgement: Judgement) -> Table:
     columns = (
         "scheme",
-        "verdict here",
-        "questions",
-        "false exclusive",
-        "false shared",
+        "here",
+        "asked",
+        "false\nexcl.",
+        "false\nshared",
         "unknown",
-        "copies it saves",
-        "bytes/folio",
-        "RMW/update",
+        "copies\nsaved",
+        "bytes\na folio",
+        "RMWs an\nupdate",
     )
     rows = [
         (
@@ -152,10 +152,9 @@ def _wrong(judgement: Judgement) -> list[Table]:
     rows = [
         (
             name,
-            case.what,
+            f"MM {case.asker} ({case.what})",
             f"{case.folio} (order {case.order})",
             case.step,
-            case.asker,
             ", ".join(f"MM {mm}: {count}" for mm, count in case.mappings.items()),
             case.verdict.name,
             case.truth.name,
@@ -165,5 +164,5 @@ def _wrong(judgement: Judgement) -> list[Table]:
     ]
     if not rows:
         return []
-    columns = ("scheme", "question", "folio", "step", "asking MM", "who maps it (pages)", "verdict", "truth")
-    return [table("first wrong answers", columns, rows, left=8)]
+    columns = ("scheme", "asked by", "folio", "step", "who maps it (pages)", "verdict", "truth")
+    return [table("first wrong answers", columns, rows, left=7)]

@@ -1,7 +1,9 @@
 """The one error of everything that reads or checks traces."""
 
+from rmaplab.errors import RmaplabError
 
-class TraceError(ValueError):
+
+class TraceError(RmaplabError, ValueError):
     """A trace that cannot be used: names the file, the row (None if it is the whole file) and the rule it breaks."""
 
     def __init__(self, file: str, row: int | None, rule: str) -> None:

@@ -1,0 +1,118 @@
+"""The command line keeps its promises: exit codes, one line per error, JSON others may rely on."""
+
+import json
+import subprocess
+import sys
+from importlib import import_module
+
+import pytest
+
+from rmaplab.cli.app import COMMANDS, main
+from rmaplab.cli.sizes import parse_size
+from rmaplab.errors import RmaplabError
+from rmaplab.recorded import recorded
+from rmaplab.scenarios import SCENARIOS
+from rmaplab.schemes import SCHEMES
+
+
+def call(monkeypatch: pytest.MonkeyPatch, *words: str) -> int:
+    """Run `rmaplab WORDS` in this process; returns the exit code."""
+    monkeypatch.setattr(sys, "argv", ["rmaplab", *words])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    return int(ended.value.code or 0)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_listed_command_exists(name: str) -> None:
+    word = name.replace("-", "_")
+    assert callable(getattr(import_module(f"rmaplab.cli.{word}"), word))
+
+
+def test_help_loads_no_heavy_library() -> None:
+    program = (
+        "import sys; sys.argv = ['rmaplab', '--help']\n"
+        "from rmaplab.cli.app import main\n"
+        "try: main()\n"
+        "except SystemExit: pass\n"
+        "print([m for m in ('numpy', 'polars', 'altair') if m in sys.modules], file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stderr.strip() == "[]"
+    assert all(name in done.stdout for name in COMMANDS)
+
+
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        (("nonsense",), "nonsense"),
+        (("schemes", "--jsn"), "--jsn"),
+        (("capacity", "--order", "22"), "22"),
+        (("capacity", "--scheme", "nobody"), "nobody"),
+        (("run", "no-such-scenario"), "no-such-scenario"),
+        (("run", "prefork", "--order", "10"), "10"),
+        (("run", "prefork", "--size", "3 apples"), "3 apples"),
+        (("run", "prefork", "--size", "4096"), "4096"),
+        (("run", "prefork", "--k", "0"), "0"),
+        (("run", "prefork", "chain"), "prefork chain"),
+        (("run", "--on", "trace", "/no/such/trace"), "/no/such/trace"),
+        (("run", "--on", "trace", "chain", str(recorded("prefork"))), "prefork"),
+    ],
+)
+def test_bad_input_is_one_line_that_names_it_and_exit_2(
+    words: tuple[str, ...], named: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call(monkeypatch, *words) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    lines = captured.err.strip().splitlines()
+    assert len(lines) == 1
+    assert named in lines[0]
+
+
+@pytest.mark.parametrize("scenario", ["prefork", "fork-exit-write"])
+def test_run_on_a_recorded_trace_prints_the_promised_object(
+    scenario: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call(monkeypatch, "run", "--on", "trace", str(recorded(scenario)), "--json") == 0
+    said = json.loads(capsys.readouterr().out)
+    assert said["scenario"] == scenario
+    assert {"release", "reused_pages", "copied_pages", "write_seconds"} <= set(said["kernel"])
+    assert {"pages", "bytes"} <= set(said["avoidable_copies"])
+    assert set(said["schemes"]) == set(SCHEMES)
+    promised = {"questions", "false_exclusive", "false_shared", "unknown", "state_bytes", "rmw_per_event"}
+    assert all(promised <= set(one) for one in said["schemes"].values())
+    assert said["schemes"]["truth"]["false_exclusive"] == said["schemes"]["truth"]["false_shared"] == 0
+
+
+def test_run_takes_only_the_schemes_asked_for(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ("run", "--on", "trace", str(recorded("prefork")), "--json", "--scheme", "moments", "--scheme", "mm-id")
+    assert call(monkeypatch, *words) == 0
+    assert set(json.loads(capsys.readouterr().out)["schemes"]) == {"mm-id", "moments"}
+
+
+def test_scenarios_lists_every_scenario(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    assert call(monkeypatch, "scenarios") == 0
+    said = capsys.readouterr().out
+    assert all(name in said for name in SCENARIOS)
+
+
+def test_capacity_json_has_a_row_per_order_and_covering_scheme(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call(monkeypatch, "capacity", "--json", "--scheme", "generations") == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert [row["order"] for row in rows] == [0, *SCHEMES["generations"].orders]
+
+
+@pytest.mark.parametrize(("text", "size"), [("4096", 4096), ("64K", 65536), ("2MiB", 2 << 20), ("1g", 1 << 30)])
+def test_sizes_are_read_with_and_without_a_unit(text: str, size: int) -> None:
+    assert parse_size(text) == size
+
+
+@pytest.mark.parametrize("text", ["", "-1", "1.5M", "4KK", "M"])
+def test_a_size_that_is_none_is_refused(text: str) -> None:
+    with pytest.raises(RmaplabError, match="size"):
+        parse_size(text)
