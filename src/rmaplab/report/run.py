@@ -117,7 +117,7 @@ def _schemes(judgement: Judgement) -> Table:
         "asked",
         "false\nexcl.",
         "false\nshared",
-        "unknown",
+        "un-\nknown",
         "copies\nsaved",
         "bytes\na folio",
         "RMWs an\nupdate",

@@ -1,0 +1,41 @@
+"""The demo runs live where it may, and says why where it may not."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+AS_NOBODY = """
+import os, sys
+import rmaplab.cli.demo, rmaplab.cli.run, rmaplab.machine.live
+os.setgid(65534); os.setuid(65534)
+from rmaplab.cli.app import main
+sys.argv = ["rmaplab", *sys.argv[1:]]
+main()
+"""
+
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="drops privileges, so it has to have some")
+
+
+def as_nobody(*words: str) -> subprocess.CompletedProcess[str]:
+    """Run `rmaplab WORDS` without privileges (everything imported before, where files may be unreadable after)."""
+    return subprocess.run([sys.executable, "-c", AS_NOBODY, *words], capture_output=True, text=True, check=False)
+
+
+@needs_root
+def test_demo_without_privileges_uses_the_recorded_traces_and_says_why() -> None:
+    done = as_nobody("demo")
+    assert done.returncode == 0
+    assert "from the recorded trace, because" in done.stderr
+    assert "pagemap" in done.stderr
+    assert "a precise answer" in done.stdout
+
+
+@needs_root
+def test_run_without_privileges_ends_with_3_and_one_reason() -> None:
+    done = as_nobody("run", "prefork")
+    assert done.returncode == 3
+    assert done.stdout == ""
+    assert "pagemap" in done.stderr.splitlines()[-1]
+    assert "Traceback" not in done.stderr
