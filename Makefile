@@ -1,10 +1,17 @@
 # rmaplab: `make demo` and `make test` are all one needs; each sets up .venv first.
+#
+#   make lint           ruff, mypy --strict
+#   make prove          check the proofs (installs Debian's coq where it is missing)
+#   make stress         race the C core for a minute
+#   make differential   hold the model against this kernel: N random programs from SEED
 PYTHON ?= python3
+N      ?= 2000
+SEED   ?= 1
 VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: demo test lint venv clean
+.PHONY: demo test lint prove stress differential venv clean
 
 venv: $(STAMP)
 
@@ -24,6 +31,15 @@ lint: venv
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+prove:
+	$(MAKE) --no-print-directory -C proofs prove
+
+stress: venv
+	$(BIN)/rmaplab stress --seconds 60
+
+differential: venv
+	$(BIN)/python -m rmaplab.machine.differential -n $(N) --seed $(SEED)
 
 clean:
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
