@@ -1,0 +1,124 @@
+"""State of the question "exclusive or shared?" for every large folio: the policy's scheme, and the truth.
+
+For `rmaplab.machine.model.memory`. One table per folio order; a folio's row in it is the folio table's `row`. Small
+folios have no row: their mapcount answers, as in every kernel.
+"""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rmaplab.machine.model.columns import Index, distinct_rounds
+from rmaplab.schemes import Scheme, State
+from rmaplab.trace import Verdict
+
+
+class _Table:
+    """Rows of one order: the scheme's state, and the sums that tell the truth.
+
+    `ids` and `squares` are the sums of the mapping MMs' IDs and of their squares, modulo 2^64: all mappings are
+    `x`'s iff squares - 2*x*ids + mapcount*x^2 is 0, exact here for any number of mappings a test machine can hold.
+    """
+
+    def __init__(self, scheme: Scheme, order: int) -> None:
+        self.scheme = scheme if order in scheme.orders else None
+        self.order = order
+        self.state: NDArray[Any] = scheme.start(order, 0).data if self.scheme else np.zeros((0, 1), np.uint64)
+        self.sums = np.zeros((0, 3), np.uint64)
+        self.free: list[NDArray[np.uint32]] = []
+        self._fresh = 0
+
+    def open(self, count: int) -> NDArray[np.uint32]:
+        parts: list[NDArray[np.uint32]] = []
+        while count and self.free:
+            part = self.free.pop()
+            if len(part) > count:
+                self.free.append(part[count:])
+                part = part[:count]
+            parts.append(part)
+            count -= len(part)
+        if count:
+            self._reserve(self._fresh + count)
+            parts.append(np.arange(self._fresh, self._fresh + count, dtype=np.uint32))
+            self._fresh += count
+        rows = np.concatenate(parts) if parts else np.zeros(0, np.uint32)
+        self.sums[rows] = 0
+        if self.scheme:
+            self.state[rows] = self.scheme.start(self.order, len(rows)).data
+        return rows
+
+    def _reserve(self, rows: int) -> None:
+        have = len(self.sums)
+        if rows <= have:
+            return
+        more = max(rows - have, have, 64)
+        self.sums = np.concatenate((self.sums, np.zeros((more, 3), np.uint64)))
+        if self.scheme:
+            self.state = np.concatenate((self.state, self.scheme.start(self.order, more).data))
+
+    def update(self, rows: Index, mm: int, page: Index, nr: Index, *, entire: bool) -> None:
+        if self.scheme is None:
+            return
+        self.scheme.check_ids(self.order, mm)
+        for part in distinct_rounds(rows):
+            which = rows[part]
+            state = State(self.order, self.state[which])
+            self.state[which] = self.scheme.update(state, mm, page[part], nr[part], entire).data
+
+    def count(self, rows: Index, mm: int, nr: Index) -> None:
+        times, who = nr.astype(np.uint64), np.uint64(mm)
+        np.add.at(self.sums, rows, np.stack((times, times * who, times * who * who), axis=1))
+
+
+class Answers:
+    """All large folios' tables, by order."""
+
+    def __init__(self, scheme: Scheme) -> None:
+        self.scheme = scheme
+        self._tables: dict[int, _Table] = {}
+
+    def open(self, order: int, count: int) -> NDArray[np.uint32]:
+        """Rows for `count` new folios of `order` > 0 that nobody maps."""
+        if order not in self._tables:
+            self._tables[order] = _Table(self.scheme, order)
+        return self._tables[order].open(count)
+
+    def close(self, order: int, rows: NDArray[np.uint32]) -> None:
+        """Give rows back."""
+        self._tables[order].free.append(rows)
+
+    def update(self, order: int, rows: Index, mm: int, page: Index, nr: Index, *, entire: bool) -> None:
+        """One rmap update per element (rows may repeat: then in this order)."""
+        self._tables[order].update(rows, mm, page, nr, entire=entire)
+
+    def count(self, order: int, rows: Index, mm: int, nr: Index) -> None:
+        """The same update to the truth."""
+        self._tables[order].count(rows, mm, nr)
+
+    def verdict(self, order: int, rows: Index, mm: int) -> NDArray[np.uint8]:
+        """What the scheme says to `mm`, one `Verdict` a row; UNKNOWN if it does not cover the order."""
+        table = self._tables[order]
+        if table.scheme is None:
+            return np.full(len(rows), Verdict.UNKNOWN, np.uint8)
+        return table.scheme.verdict(State(order, table.state[rows]), mm)
+
+    def truth(self, order: int, rows: Index, mm: int) -> NDArray[np.uint8]:
+        """What is so, for `mm`: EXCLUSIVE or SHARED."""
+        n, ids, squares = self._tables[order].sums[rows].T
+        x = np.uint64(mm)
+        others = squares - np.uint64(2) * x * ids + n * x * x
+        return np.where(others == 0, Verdict.EXCLUSIVE, Verdict.SHARED).astype(np.uint8)
+
+    def sums(self, order: int, rows: Index) -> NDArray[np.uint64]:
+        """Mapcount, sum of IDs and sum of squared IDs, shape (rows, 3), for the invariants."""
+        return self._tables[order].sums[rows]
+
+    def state(self, order: int, rows: Index) -> State | None:
+        """The scheme's state, for observers and invariants; None if the scheme does not cover the order."""
+        table = self._tables[order]
+        return State(order, table.state[rows]) if table.scheme else None
+
+    @property
+    def bytes(self) -> int:
+        return sum(t.state.nbytes + t.sums.nbytes for t in self._tables.values())

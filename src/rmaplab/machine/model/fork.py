@@ -1,0 +1,111 @@
+"""fork: what of an address space a child gets, and what that does to the parent's pages.
+
+For the model's processes. Page tables are shared with the child, leaf by leaf, until one side changes them; the
+counters see every mapping the child got.
+"""
+
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rmaplab.machine.model.columns import Index, Runs
+from rmaplab.machine.model.cow import map_copies
+from rmaplab.machine.model.pagetable import BLOCK, LEAF, PMD, SWAP, SWAP_EXCLUSIVE, Leaf, Region, W
+from rmaplab.machine.model.space import AddressSpace
+from rmaplab.machine.model.vma import Vma, VmaList
+
+Ranges = list[tuple[int, int]]
+"""Parts [lo, hi) of a leaf."""
+
+
+def fork(parent: AddressSpace, mm: int) -> AddressSpace:
+    """A child address space `mm`. Only private VMAs that may hold anonymous pages have their page tables copied; the
+    rest faults in again."""
+    step = parent.memory.recorder.tick()
+    child = AddressSpace(parent.memory, mm, VmaList([_child_vma(parent, v) for v in parent.vmas if not v.dontfork]))
+    copied = [v for v in parent.vmas if v.private and v.anon_vma and not v.dontfork and not v.wipeonfork]
+    for region in parent.table.regions:
+        inside = [v for v in copied if region.start <= v.start < region.start + region.pages]
+        child.table.adopt(Region(region.start, region.pages, _fork_region(parent, child, region, inside, step)))
+    return child
+
+
+def _child_vma(parent: AddressSpace, vma: Vma) -> Vma:
+    if not vma.anon_vma or vma.wipeonfork:
+        return replace(vma, anon_vma=0, cloned=False)
+    return replace(vma, anon_vma=parent.memory.next_anon_vma(), cloned=True)
+
+
+def _fork_region(
+    parent: AddressSpace, child: AddressSpace, region: Region, vmas: list[Vma], step: int
+) -> list[Leaf | None]:
+    leaves: list[Leaf | None] = [None] * len(region.leaves)
+    for number, old in enumerate(region.leaves):
+        base = region.start + number * LEAF
+        end = base + region.leaf_pages(number)
+        ranges = [(max(v.start, base) - base, min(v.end, end) - base) for v in vmas if v.start < end and base < v.end]
+        if old is not None and ranges:
+            pinned = _protect_parent(parent, region, number, ranges, step)
+            leaf = region.leaves[number]
+            assert leaf is not None
+            for lo, hi in ranges:
+                _dup(child, leaf, np.setdiff1d(leaf.present(lo, hi), pinned, assume_unique=True), step)
+            leaves[number] = _child_leaf(child, leaf, ranges, pinned, step)
+    return leaves
+
+
+def _protect_parent(parent: AddressSpace, region: Region, number: int, ranges: Ranges, step: int) -> Index:
+    """Take write access from the parent, but for exclusive pages of pinned folios: their indexes are returned, and a
+    PMD mapping of such a folio is remapped by PTEs."""
+    leaf = region.leaves[number]
+    assert leaf is not None
+    inside = _mask(leaf, ranges)
+    index = np.flatnonzero(inside & (leaf.frame != 0) & (leaf.flags & SWAP == 0))
+    pinned = index[parent.memory.pinned_exclusive(leaf.frame[index])]
+    if not len(pinned) and not (leaf.flags[inside] & (W | SWAP_EXCLUSIVE)).any():
+        return pinned
+    leaf = parent.table.own(region, number)
+    for block in np.unique(pinned[leaf.flags[pinned] & PMD != 0] // BLOCK).tolist():
+        parent.split_pmd(leaf, block * BLOCK, step, anon=True)
+    inside[pinned] = False
+    leaf.flags[inside] &= ~np.uint8(W | SWAP_EXCLUSIVE)
+    return pinned
+
+
+def _dup(child: AddressSpace, leaf: Leaf, index: Index, step: int) -> None:
+    """The child maps the pages at `index` too; none of them is exclusive any more."""
+    memory = child.memory
+    frames, huge = leaf.frame[index], leaf.flags[index] & PMD != 0
+    counted = child.counted(frames)
+    heads = frames[huge & counted & (index % BLOCK == 0)].astype(np.int64)
+    memory.map_entire(memory.frame["folio"][heads], child.mm, step)
+    Runs(heads, heads, np.full(len(heads), BLOCK)).fill(memory.frame["exclusive"], False)
+    runs = memory.runs(frames[~huge & counted])
+    memory.map_pages(runs, child.mm, step)
+    runs.fill(memory.frame["exclusive"], False)
+
+
+def _child_leaf(child: AddressSpace, leaf: Leaf, ranges: Ranges, pinned: Index, step: int) -> Leaf:
+    """The parent's leaf itself if the child has all of it, else a copy of `ranges`, with own copies of `pinned`."""
+    outside = ~_mask(leaf, ranges)
+    tables = np.zeros_like(leaf.tables)
+    for lo, hi in ranges:
+        tables[lo // BLOCK : -(-hi // BLOCK)] = leaf.tables[lo // BLOCK : -(-hi // BLOCK)]
+    if not len(pinned) and not leaf.frame[outside].any() and bool((tables == leaf.tables).all()):
+        leaf.sharers += 1
+        return leaf
+    copy = leaf.copy()
+    for column in (copy.frame, copy.flags, copy.expect):
+        column[outside] = 0
+    copy.tables = tables
+    if len(pinned):
+        map_copies(child, copy, pinned, np.full(len(pinned), step))
+    return copy
+
+
+def _mask(leaf: Leaf, ranges: Ranges) -> NDArray[np.bool_]:
+    mask = np.zeros(len(leaf.frame), np.bool_)
+    for lo, hi in ranges:
+        mask[lo:hi] = True
+    return mask

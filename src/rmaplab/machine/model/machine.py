@@ -1,0 +1,137 @@
+"""`ModelMachine`: the protocol's `Machine` without a kernel.
+
+For scenarios, the CLI, the differential test and the race checker. Deterministic: the same program gives the same
+trace. No operation takes real memory for contents: a page is a version number and one byte.
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from types import TracebackType
+from typing import Literal, Self
+
+import polars as pl
+
+from rmaplab.machine.model.arena import Areas, Arena, check_length
+from rmaplab.machine.model.files import PAGE_SHIFT, ModelFile
+from rmaplab.machine.model.memory import Counters, Memory, Observer
+from rmaplab.machine.model.observe import observe
+from rmaplab.machine.model.policy import KernelPolicy, policy_of
+from rmaplab.machine.model.process import ModelProcess
+from rmaplab.machine.model.recorder import Recorder
+from rmaplab.machine.model.space import AddressSpace
+from rmaplab.machine.protocol import PMD_ORDER, BadOperation, File
+from rmaplab.trace import Meta, Trace
+
+
+class ModelMachine:
+    """A world of model processes under one kernel's rules.
+
+    `kernel`: a name of `kernels`, `precise:SCHEME`, or a `KernelPolicy`. `observer` sees every counter change.
+    """
+
+    def __init__(self, kernel: str | KernelPolicy = "linux-6.18", *, observer: Observer | None = None) -> None:
+        self.policy = policy_of(kernel) if isinstance(kernel, str) else kernel
+        self.recorder = Recorder()
+        self.memory = Memory(self.policy, self.recorder)
+        self.memory.observer = observer
+        self.arena = Arena()
+        self._processes: list[ModelProcess] = []
+        self._files: list[ModelFile] = []
+        self._mms = self._versions = 0
+        self._open = True
+
+    @property
+    def name(self) -> str:
+        return f"model:{self.policy.name}"
+
+    @property
+    def statistics(self) -> Counters:
+        """Faults, COW reuses and copies, splits, and pages of memory now and at most, so far."""
+        return self.memory.counters
+
+    def spawn(self) -> ModelProcess:
+        self.check_open("spawn")
+        process = ModelProcess(self, AddressSpace(self.memory, self.new_mm()), Areas())
+        self.adopt(process)
+        self.recorder.tick()
+        return process
+
+    def file(self, length: int, *, kind: Literal["file", "shmem"] = "shmem", order: int = 0) -> ModelFile:
+        self.check_open("file")
+        check_length("file", length)
+        if kind not in ("file", "shmem"):
+            raise BadOperation("file", f"kind {kind}", "must be file or shmem")
+        if not 0 <= order <= PMD_ORDER:
+            raise BadOperation("file", f"order {order}", f"must be 0..{PMD_ORDER}")
+        made = ModelFile(self.memory, kind, length >> PAGE_SHIFT, order)
+        self._files.append(made)
+        return made
+
+    def processes(self) -> Sequence[ModelProcess]:
+        return [p for p in self._processes if p.alive]
+
+    def observe(self) -> pl.DataFrame:
+        self.check_open("observe")
+        return observe(self.memory, [p.space for p in self.processes()])
+
+    def trace(self) -> Trace:
+        stats = {name: float(value) for name, value in asdict(self.statistics).items()}
+        meta = Meta(source="model", kernel=self.policy.name, stats={**stats, "mms": float(self._mms)})
+        return self.recorder.trace(meta)
+
+    def close(self) -> None:
+        self._open = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        where: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    # What follows is for the machine's own processes.
+
+    def check_open(self, call: str) -> None:
+        """Raise BadOperation if the machine is closed."""
+        if not self._open:
+            raise BadOperation(call, "machine", "it is closed")
+
+    def own_file(self, call: str, file: File) -> ModelFile:
+        """`file`, which must be one of this machine's."""
+        if not isinstance(file, ModelFile) or file not in self._files:
+            raise BadOperation(call, file, "not a file of this machine")
+        return file
+
+    def anonymous_file(self, length: int, order: int) -> ModelFile:
+        """The shmem file behind a shared anonymous mapping."""
+        return ModelFile(self.memory, "shmem", length >> PAGE_SHIFT, order, maps_whole_folios=True)
+
+    def new_mm(self) -> int:
+        """The next rmap ID."""
+        self._mms += 1
+        return self._mms
+
+    def next_version(self) -> int:
+        """A number for the contents one write leaves."""
+        self._versions += 1
+        return self._versions
+
+    def adopt(self, process: ModelProcess) -> None:
+        """A process joins the world."""
+        self._processes.append(process)
+
+    @property
+    def bytes(self) -> int:
+        """What the model itself holds of frames, folios and page tables (the trace aside)."""
+        leaves = {
+            id(leaf): leaf.bytes
+            for process in self.processes()
+            for region in process.space.table.regions
+            for leaf in region.leaves
+            if leaf is not None
+        }
+        return self.memory.bytes + sum(leaves.values())

@@ -1,0 +1,284 @@
+"""Physical memory: frames and folios, who counts what, and the rmap updates that change it.
+
+For the model's address spaces. Frame 0 is no memory; frame `ZERO` is the zero page and `HUGE_ZERO` starts the huge
+zero folio: both are mapped without rmap, and nobody counts them. Knows nothing of page tables.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rmaplab.machine.model.answers import Answers
+from rmaplab.machine.model.columns import Columns, Index, Runs, runs_of, spread
+from rmaplab.machine.model.policy import KernelPolicy, Phase
+from rmaplab.machine.model.recorder import Recorder
+from rmaplab.machine.protocol import PMD_ORDER
+from rmaplab.trace import KINDS, Verdict
+
+ZERO: Final = 1
+HUGE_ZERO: Final = 1 << PMD_ORDER
+_FIRST_FRAME: Final = 2 << PMD_ORDER
+
+_SMALL, _HUGE = 1, 2
+"""Folio slots of the zero page and of the huge zero folio; slot 0 is no folio."""
+
+Frames = NDArray[np.uint32]
+
+Observer = Callable[["Memory", str, NDArray[Any]], None]
+"""Called with the memory, what was just done ("map refs", "unmap values", ...) and the folio slots it was done to."""
+
+
+@dataclass(slots=True)
+class Counters:
+    """What a kernel's /proc/vmstat would say, and more: whole numbers since the machine started."""
+
+    faults: int = 0
+    copies: int = 0
+    reuses: int = 0
+    splits: int = 0
+    pages: int = 0
+    peak_pages: int = 0
+
+
+class Memory:
+    """Columnar frames and folios. Bytes per frame in use: 14, per small folio 30, per large folio 60 and the scheme.
+
+    `frame["folio"]` is a frame's folio slot, `frame["mapcount"]` its PTE mappings, `frame["exclusive"]`
+    PageAnonExclusive, `frame["version"]` and `frame["value"]` its contents. A folio slot is reused after the folio
+    is freed; `folio["ident"]`, its id in the trace, is not.
+    """
+
+    def __init__(self, policy: KernelPolicy, recorder: Recorder) -> None:
+        self.policy = policy
+        self.recorder = recorder
+        self.answers = Answers(policy.scheme)
+        self.counters = Counters()
+        self.observer: Observer | None = None
+        self.frame = Columns(
+            {
+                "folio": np.uint32,
+                "mapcount": np.int32,
+                "exclusive": np.bool_,
+                "version": np.uint32,
+                "value": np.uint8,
+            }
+        )
+        self.folio = Columns(
+            {
+                "head": np.uint32,
+                "order": np.uint8,
+                "kind": np.uint8,
+                "refs": np.int32,
+                "mapcount": np.int32,
+                "entire": np.int32,
+                "pins": np.int32,
+                "row": np.uint32,
+                "ident": np.uint32,
+                "swapcache": np.bool_,
+            }
+        )
+        self._free_frames: dict[int, list[Frames]] = {}
+        self._free_slots: list[Frames] = []
+        self._anon_vmas = 0
+        self.frame.extend(_FIRST_FRAME)
+        self.folio.extend(3)
+        self.frame["folio"][ZERO] = _SMALL
+        self.frame["folio"][HUGE_ZERO : HUGE_ZERO << 1] = _HUGE
+        self.folio["head"][[_SMALL, _HUGE]] = ZERO, HUGE_ZERO
+        self.folio["order"][_HUGE] = PMD_ORDER
+
+    # --- folios -------------------------------------------------------------------------------------------------
+
+    def allocate(self, order: int, count: int, kind: str) -> Frames:
+        """`count` new folios of zeroed memory without references; returns their head frames."""
+        heads = self._take_frames(order, count)
+        slots = self._take_slots(count)
+        code = KINDS.index(kind)
+        self.folio["head"][slots] = heads
+        self.folio["order"][slots] = order
+        self.folio["kind"][slots] = code
+        self.folio["ident"][slots] = self.recorder.folios(order, code, count) + np.arange(count)
+        if order:
+            self.folio["row"][slots] = self.answers.open(order, count)
+        self.frame["folio"][self.pages_of(heads, order)] = np.repeat(slots, 1 << order)
+        self.counters.pages += count << order
+        self.counters.peak_pages = max(self.counters.peak_pages, self.counters.pages)
+        return heads
+
+    def release(self, slots: Frames) -> None:
+        """Free those of these folios (which may repeat) that have no reference left."""
+        dead = np.unique(slots[self.folio["refs"][slots] == 0])
+        for order in np.unique(self.folio["order"][dead]).tolist():
+            those = dead[self.folio["order"][dead] == order]
+            heads = self.folio["head"][those].copy()
+            if order:
+                self.answers.close(order, self.folio["row"][those].copy())
+            frames = self.pages_of(heads, order)
+            for name in ("folio", "exclusive", "version", "value"):
+                self.frame[name][frames] = 0
+            self.counters.pages -= len(frames)
+            self._free_frames.setdefault(order, []).append(heads)
+        for name in ("head", "swapcache", "pins"):
+            self.folio[name][dead] = 0
+        if len(dead):
+            self._free_slots.append(dead)
+
+    @staticmethod
+    def pages_of(heads: Frames, order: int) -> Index:
+        """All frames of folios of one order, folio by folio."""
+        wide = heads.astype(np.int64)
+        return wide if order == 0 else (wide[:, None] + np.arange(1 << order)).ravel()
+
+    def _take_frames(self, order: int, count: int) -> Frames:
+        parts: list[Frames] = []
+        stack = self._free_frames.setdefault(order, [])
+        while count and stack:
+            part = stack.pop()
+            if len(part) > count:
+                stack.append(part[count:])
+                part = part[:count]
+            parts.append(part)
+            count -= len(part)
+        if count:
+            hole = -self.frame.rows % (1 << order)
+            if hole:
+                first = self.frame.extend(hole)
+                self._free_frames.setdefault(0, []).append(np.arange(first, first + hole, dtype=np.uint32))
+            first = self.frame.extend(count << order)
+            parts.append(np.arange(first, self.frame.rows, 1 << order, dtype=np.uint32))
+        return parts[0] if len(parts) == 1 else np.concatenate([np.zeros(0, np.uint32), *parts])
+
+    def _take_slots(self, count: int) -> Frames:
+        parts: list[Frames] = []
+        while count and self._free_slots:
+            part = self._free_slots.pop()
+            if len(part) > count:
+                self._free_slots.append(part[count:])
+                part = part[:count]
+            parts.append(part)
+            count -= len(part)
+        if count:
+            first = self.folio.extend(count)
+            parts.append(np.arange(first, first + count, dtype=np.uint32))
+        return parts[0] if len(parts) == 1 else np.concatenate([np.zeros(0, np.uint32), *parts])
+
+    def next_anon_vma(self) -> int:
+        """A number for a new anon_vma."""
+        self._anon_vmas += 1
+        return self._anon_vmas
+
+    # --- rmap ---------------------------------------------------------------------------------------------------
+
+    def runs(self, frames: Frames) -> Runs:
+        """Runs of mapped frames as an rmap batch sees them."""
+        return runs_of(frames, self.frame["folio"], self.folio["head"])
+
+    def slots(self, runs: Runs) -> Frames:
+        """Folio slot of every run."""
+        slots: Frames = self.frame["folio"][runs.first]
+        return slots
+
+    def map_pages(self, runs: Runs, mm: int, step: int | Index) -> None:
+        """PTE-map the pages of every run once more, by `mm`; `step` is one for all or one per run."""
+        self._rmap(runs, mm, step, None, sign=1)
+
+    def unmap_pages(self, runs: Runs, mm: int, step: int | Index, *, each: Index | None = None) -> None:
+        """Take away one PTE mapping of every page of every run, then free folios nobody refers to.
+
+        With `each` (a step per page) the trace shows page by page what the counters see run by run.
+        """
+        slots = self.slots(runs)
+        self._rmap(runs, mm, step, each, sign=-1)
+        self.release(slots)
+
+    def _rmap(self, runs: Runs, mm: int, step: int | Index, each: Index | None, *, sign: int) -> None:
+        if not len(runs):
+            return
+        slots = self.slots(runs)
+        page = runs.first - self.folio["head"][slots]
+        nr = runs.size * sign
+        ident = self.folio["ident"][slots]
+        if each is None:
+            self.recorder.events(step, ident, mm, page, nr, entire=False)
+        else:
+            pages = spread(page, runs.size)
+            self.recorder.events(each, np.repeat(ident, runs.size), mm, pages, sign, entire=False)
+        for phase in self.policy.mapping if sign > 0 else self.policy.unmapping:
+            if phase is Phase.PAGES:
+                runs.add(self.frame["mapcount"], sign)
+            else:
+                self._count(phase, slots, mm, page, nr, entire=False)
+            self._show(phase, slots, sign)
+
+    def map_entire(self, slots: Frames, mm: int, step: int | Index) -> None:
+        """PMD-map each of these large folios once more."""
+        self._entire(slots, mm, step, sign=1)
+
+    def unmap_entire(self, slots: Frames, mm: int, step: int | Index) -> None:
+        """Take away one PMD mapping of each, then free what nobody refers to."""
+        self._entire(slots, mm, step, sign=-1)
+        self.release(slots)
+
+    def _entire(self, slots: Frames, mm: int, step: int | Index, *, sign: int) -> None:
+        if not len(slots):
+            return
+        page, nr = np.zeros(len(slots), np.int64), np.full(len(slots), sign, np.int64)
+        self.recorder.events(step, self.folio["ident"][slots], mm, page, nr, entire=True)
+        for phase in self.policy.mapping if sign > 0 else self.policy.unmapping:
+            if phase is Phase.PAGES:
+                np.add.at(self.folio["entire"], slots, np.int32(sign))
+            else:
+                self._count(phase, slots, mm, page, nr, entire=True)
+            self._show(phase, slots, sign)
+
+    def _count(self, phase: Phase, slots: Frames, mm: int, page: Index, nr: Index, *, entire: bool) -> None:
+        if phase is Phase.VALUES:
+            order = self.folio["order"][slots]
+            for o in np.unique(order[order > 0]).tolist():
+                part = order == o
+                rows = self.folio["row"][slots[part]].astype(np.int64)
+                self.answers.update(o, rows, mm, page[part], nr[part], entire=entire)
+                self.answers.count(o, rows, mm, nr[part])
+        else:
+            np.add.at(self.folio[str(phase)], slots, nr.astype(np.int32))
+
+    def _show(self, phase: Phase, slots: Frames, sign: int) -> None:
+        if self.observer is not None:
+            self.observer(self, f"{'map' if sign > 0 else 'unmap'} {phase}", slots)
+
+    def hold(self, slots: Frames, nr: int = 1) -> None:
+        """Take `nr` references without a mapping on each (slots may repeat)."""
+        np.add.at(self.folio["refs"], slots, np.int32(nr))
+
+    def drop(self, slots: Frames, nr: int = 1) -> None:
+        """Give them back."""
+        np.subtract.at(self.folio["refs"], slots, np.int32(nr))
+        self.release(slots[slots > _HUGE])
+
+    def pinned_exclusive(self, frames: Frames) -> NDArray[np.bool_]:
+        """Which pages are exclusive and of a folio somebody holds FOLL_PINs on: fork must copy them."""
+        return np.asarray(self.frame["exclusive"][frames] & (self.folio["pins"][self.frame["folio"][frames]] > 0))
+
+    # --- the question -------------------------------------------------------------------------------------------
+
+    def verdicts(self, slots: Frames, mm: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+        """What the policy's scheme says to `mm` about each folio, and the truth: two arrays of `Verdict`."""
+        return self._ask(slots, mm, truth=False), self._ask(slots, mm, truth=True)
+
+    def _ask(self, slots: Frames, mm: int, *, truth: bool) -> NDArray[np.uint8]:
+        small = self.folio["mapcount"][slots] <= 1
+        answer = np.where(small, Verdict.EXCLUSIVE, Verdict.SHARED).astype(np.uint8)
+        order = self.folio["order"][slots]
+        ask = self.answers.truth if truth else self.answers.verdict
+        for o in np.unique(order[order > 0]).tolist():
+            part = order == o
+            answer[part] = ask(o, self.folio["row"][slots[part]].astype(np.int64), mm)
+        return answer
+
+    @property
+    def bytes(self) -> int:
+        """Memory of frames, folios and the scheme's state."""
+        return self.frame.bytes + self.folio.bytes + self.answers.bytes

@@ -1,0 +1,94 @@
+"""mremap: page tables that move to other addresses, VMAs that grow and shrink.
+
+For the model's processes. Moving changes no counter: the same MM maps the same pages elsewhere.
+"""
+
+from dataclasses import replace
+
+from rmaplab.machine.model.pagetable import BLOCK, PMD, Leaf
+from rmaplab.machine.model.space import AddressSpace
+from rmaplab.machine.model.vma import Vma
+
+
+def move(
+    space: AddressSpace, vma: Vma, source: int, pages: int, target: int, new_pages: int, *, keep_source: bool
+) -> None:
+    """Move `pages` pages of `vma` from `source` to `target`, where the mapping has `new_pages`.
+
+    `keep_source`: the source stays mapped, empty (DONTUNMAP).
+    """
+    step = space.memory.recorder.tick()
+    if not keep_source:
+        space.split_at(source, step)
+        space.split_at(source + pages, step)
+        (vma,) = space.vmas.within(source, source + pages)
+    space.table.add(target, new_pages)
+    pgoff = vma.offset_of(source)
+    space.vmas.add(replace(vma, start=target, end=target + new_pages, pgoff=pgoff))
+    at = source
+    while at < source + pages:
+        room = min(BLOCK - at % BLOCK, BLOCK - (target + at - source) % BLOCK, source + pages - at)
+        _move_extent(space, vma, at, target + at - source, room, step)
+        at += room
+    if not keep_source:
+        space.vmas.remove(vma)
+        space.tidy(source, source + pages)
+    elif (vma.start, vma.end) == (source, source + pages):
+        vma.anon_vma, vma.cloned = 0, False
+
+
+def _move_extent(space: AddressSpace, vma: Vma, old: int, new: int, pages: int, step: int) -> None:
+    """Move up to one block's worth of page table entries."""
+    for window in space.table.windows(old, old + pages, write=True):
+        leaf, lo, hi = window.leaf, window.lo, window.hi
+        block = lo // BLOCK
+        huge = bool(leaf.flags[lo] & PMD)
+        if not huge and not leaf.tables[block]:
+            return
+        if huge and pages < BLOCK:
+            space.split_pmd(leaf, lo, step, anon=vma.anonymous)
+            huge = False
+        (to,) = space.table.windows(new, new + pages, write=True, create=True)
+        _copy_entries(leaf, lo, hi, to.leaf, to.lo)
+        to.leaf.tables[to.lo // BLOCK] |= not huge
+        if pages == BLOCK:
+            leaf.tables[block] = False
+        leaf.clear(lo, hi)
+
+
+def _copy_entries(source: Leaf, lo: int, hi: int, target: Leaf, at: int) -> None:
+    for name in ("frame", "flags", "expect"):
+        getattr(target, name)[at : at + hi - lo] = getattr(source, name)[lo:hi]
+
+
+def duplicate(space: AddressSpace, vma: Vma, source: int, target: int, pages: int) -> None:
+    """A second mapping of the same file pages (mremap with an old length of 0): nothing is mapped in it yet."""
+    space.memory.recorder.tick()
+    space.table.add(target, pages)
+    space.vmas.add(replace(vma, start=target, end=target + pages, pgoff=vma.offset_of(source), anon_vma=0, cloned=False))
+
+
+def protect(space: AddressSpace, start: int, end: int, *, writable: bool) -> None:
+    """mprotect [start, end): changes VMAs, splits PMD mappings it covers in part, and sets or clears write access."""
+    step = space.memory.recorder.tick()
+    for vma in space.vmas.within(start, end):
+        if vma.writable == writable:
+            continue
+        lo, hi = max(vma.start, start), min(vma.end, end)
+        space.split_at(lo, step)
+        space.split_at(hi, step)
+        (part,) = space.vmas.within(lo, hi)
+        part.writable = writable
+        space.protect(lo, hi, writable=writable)
+    space.vmas.merge(start, end)
+
+
+def unmap(space: AddressSpace, start: int, end: int) -> None:
+    """munmap [start, end), all of it mapped."""
+    step = space.memory.recorder.tick()
+    space.split_at(start, step)
+    space.split_at(end, step)
+    for vma in space.vmas.within(start, end):
+        space.zap(vma.start, vma.end, step)
+        space.vmas.remove(vma)
+    space.tidy(start, end)

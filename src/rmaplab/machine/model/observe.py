@@ -1,0 +1,66 @@
+"""`Machine.observe()` of the model: every virtual page of every VMA.
+
+For `ModelMachine`. Frames are the model's own numbers; zero pages have a frame but no folio, as on the live machine.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from rmaplab.machine.model.memory import Memory
+from rmaplab.machine.model.pagetable import PMD, SWAP
+from rmaplab.machine.model.space import AddressSpace
+from rmaplab.machine.protocol import OBSERVATION, PAGE_SIZE
+
+_STATES = pl.Series(["none", "present", "swap"], dtype=OBSERVATION["state"])
+
+
+def observe(memory: Memory, spaces: Sequence[AddressSpace]) -> pl.DataFrame:
+    """A table of schema OBSERVATION, by MM and address."""
+    mms, pages, frames, flags = ([np.zeros(0, dtype)] for dtype in (np.int64, np.int64, np.uint32, np.uint8))
+    for space in sorted(spaces, key=lambda s: s.mm):
+        for vma in space.vmas:
+            frame, flag = np.zeros(vma.end - vma.start, np.uint32), np.zeros(vma.end - vma.start, np.uint8)
+            for window in space.table.windows(vma.start, vma.end):
+                at = window.page - vma.start
+                frame[at : at + window.hi - window.lo] = window.leaf.frame[window.lo : window.hi]
+                flag[at : at + window.hi - window.lo] = window.leaf.flags[window.lo : window.hi]
+            mms.append(np.full(len(frame), space.mm))
+            pages.append(np.arange(vma.start, vma.end))
+            frames.append(frame)
+            flags.append(flag)
+    return _table(memory, *(np.concatenate(parts) for parts in (mms, pages, frames, flags)))
+
+
+def _table(
+    memory: Memory,
+    mm: NDArray[np.int64],
+    page: NDArray[np.int64],
+    frame: NDArray[np.uint32],
+    flags: NDArray[np.uint8],
+) -> pl.DataFrame:
+    swapped = flags & SWAP != 0
+    present = (frame != 0) & ~swapped
+    frame = np.where(present, frame, 0)
+    slot = memory.frame["folio"][frame]
+    known = AddressSpace.counted(frame)
+    count = memory.frame["mapcount"][frame] + memory.folio["entire"][slot]
+
+    def where(mask: NDArray[np.bool_], values: NDArray[np.generic]) -> pl.Series:
+        return pl.Series(values).set(pl.Series(~mask), None)
+
+    columns: dict[str, pl.Series] = {
+        "mm": pl.Series(mm),
+        "address": pl.Series(page * PAGE_SIZE),
+        "state": _STATES.gather(np.where(present, 1, np.where(swapped, 2, 0))),
+        "frame": where(present, frame),
+        "head": where(known, memory.folio["head"][slot]),
+        "order": where(known, memory.folio["order"][slot]),
+        "mapcount": where(known, count),
+        "mmap_exclusive": where(present, count == 1),
+        "anon_exclusive": where(known, memory.frame["exclusive"][frame]),
+        "pmd_mapped": where(known, flags & PMD != 0),
+    }
+    return pl.DataFrame({name: columns[name].cast(dtype) for name, dtype in OBSERVATION.items()})

@@ -1,0 +1,174 @@
+"""Page tables: a few arrays per 32 MiB, shared between address spaces until one of them changes.
+
+For the model's address spaces. Virtual pages are numbered from 0 (address / 4096). A page is one of: nothing
+(`frame` 0), present (`frame` names memory) or swapped (`SWAP` set, `frame` names a swap slot).
+"""
+
+from bisect import bisect_right
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+BLOCK: Final = 512
+"""Pages under one PMD."""
+LEAF: Final = 16 * BLOCK
+"""Pages of a leaf: 74 KiB to copy when one address space of many that share it changes a page."""
+
+W: Final = 1
+"""Writable in hardware: a write does not fault."""
+PMD: Final = 2
+"""Part of a PMD mapping."""
+SWAP: Final = 4
+"""`frame` is a swap slot."""
+SWAP_EXCLUSIVE: Final = 8
+"""A swap entry that was AnonExclusive."""
+
+
+@dataclass(slots=True)
+class Leaf:
+    """Up to `LEAF` consecutive pages, from a 2 MiB boundary on. 9 B a page and one per 2 MiB.
+
+    `expect` is the content version a private page must read as (the leak oracle); `tables` says which 2 MiB blocks have
+    a table of PTEs, even an empty one. `sharers` counts the page tables that hold this leaf.
+    """
+
+    frame: NDArray[np.uint32]
+    flags: NDArray[np.uint8]
+    expect: NDArray[np.uint32]
+    tables: NDArray[np.bool_]
+    sharers: int = 1
+
+    @classmethod
+    def empty(cls, pages: int) -> "Leaf":
+        blocks = -(-pages // BLOCK)
+        return cls(
+            np.zeros(pages, np.uint32), np.zeros(pages, np.uint8), np.zeros(pages, np.uint32), np.zeros(blocks, np.bool_)
+        )
+
+    def copy(self) -> "Leaf":
+        return Leaf(self.frame.copy(), self.flags.copy(), self.expect.copy(), self.tables.copy())
+
+    @property
+    def bytes(self) -> int:
+        return self.frame.nbytes + self.flags.nbytes + self.expect.nbytes + self.tables.nbytes
+
+    def present(self, lo: int, hi: int) -> NDArray[np.int64]:
+        """Indexes of present pages in [lo, hi)."""
+        return lo + np.flatnonzero((self.frame[lo:hi] != 0) & (self.flags[lo:hi] & SWAP == 0))
+
+    def clear(self, lo: int, hi: int) -> None:
+        """Make [lo, hi) nothing."""
+        self.frame[lo:hi] = 0
+        self.flags[lo:hi] = 0
+        self.expect[lo:hi] = 0
+
+
+@dataclass(slots=True)
+class Region:
+    """Addresses one mmap or mremap made: `pages` from page `start` on, never given to anything else."""
+
+    start: int
+    pages: int
+    leaves: list[Leaf | None] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        if not self.leaves:
+            self.leaves = [None] * -(-self.pages // LEAF)
+
+    def leaf_pages(self, number: int) -> int:
+        return min(LEAF, self.pages - number * LEAF)
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """The part [lo, hi) of one leaf; `page` is the virtual page of index `lo`."""
+
+    leaf: Leaf
+    lo: int
+    hi: int
+    page: int
+
+    @property
+    def base(self) -> int:
+        """Virtual page of index 0 of the leaf."""
+        return self.page - self.lo
+
+
+class PageTable:
+    """The page tables of one address space."""
+
+    def __init__(self) -> None:
+        self.regions: list[Region] = []
+        self._starts: list[int] = []
+
+    def add(self, start: int, pages: int) -> Region:
+        """Prepare [start, start + pages) for mappings; `start` is the highest so far."""
+        region = Region(start, pages)
+        self.adopt(region)
+        return region
+
+    def adopt(self, region: Region) -> None:
+        """Take over `region`, made elsewhere."""
+        at = bisect_right(self._starts, region.start)
+        self._starts.insert(at, region.start)
+        self.regions.insert(at, region)
+
+    def remove(self, region: Region) -> None:
+        """Forget a region in which nothing is mapped."""
+        at = self.regions.index(region)
+        del self.regions[at], self._starts[at]
+
+    def region(self, page: int) -> Region:
+        return self.regions[bisect_right(self._starts, page) - 1]
+
+    def grow(self, region: Region, pages: int) -> None:
+        """Let `region` have `pages` pages (more than before)."""
+        last = len(region.leaves) - 1
+        old = None if region.leaves[last] is None else self.own(region, last)
+        region.pages = pages
+        if old is not None:
+            new = Leaf.empty(region.leaf_pages(last))
+            have = len(old.frame)
+            new.frame[:have], new.flags[:have], new.expect[:have] = old.frame, old.flags, old.expect
+            new.tables[: len(old.tables)] = old.tables
+            region.leaves[last] = new
+        region.leaves += [None] * (-(-pages // LEAF) - len(region.leaves))
+
+    def windows(self, start: int, end: int, *, write: bool = False, create: bool = False) -> Iterator[Window]:
+        """Leaves under [start, end), which lies in one region. `write`: they may be changed; `create`: missing ones
+        are made (else they are left out: nothing is mapped there)."""
+        region = self.region(start)
+        page = start
+        while page < end:
+            number, lo = divmod(page - region.start, LEAF)
+            hi = min(lo + end - page, region.leaf_pages(number))
+            if region.leaves[number] is None and create:
+                region.leaves[number] = Leaf.empty(region.leaf_pages(number))
+            leaf = region.leaves[number]
+            if leaf is not None and write:
+                leaf = self.own(region, number)
+            if leaf is not None:
+                yield Window(leaf, lo, hi, page)
+            page += hi - lo
+
+    @staticmethod
+    def own(region: Region, number: int) -> Leaf:
+        """Leaf `number`, which exists, for changing: a copy if others share it."""
+        leaf = region.leaves[number]
+        if leaf is None:
+            raise LookupError(f"no leaf {number} in the region at page {region.start:#x}")
+        if leaf.sharers > 1:
+            leaf.sharers -= 1
+            leaf = region.leaves[number] = leaf.copy()
+        return leaf
+
+    def drop(self) -> None:
+        """Give up every leaf."""
+        for region in self.regions:
+            for leaf in region.leaves:
+                if leaf is not None:
+                    leaf.sharers -= 1
+        self.regions, self._starts = [], []

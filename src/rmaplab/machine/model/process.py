@@ -1,0 +1,235 @@
+"""`ModelProcess`: the protocol's `Process` over an `AddressSpace`.
+
+For `ModelMachine`. Checks the program's arguments, turns bytes into pages, and leaves the work to the operations'
+modules. A refused operation has changed nothing.
+"""
+
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rmaplab.machine.model import faults, move
+from rmaplab.machine.model.advice import ADVICE
+from rmaplab.machine.model.arena import Areas, check_length
+from rmaplab.machine.model.files import PAGE_SHIFT, ModelFile
+from rmaplab.machine.model.fork import fork
+from rmaplab.machine.model.memory import Frames
+from rmaplab.machine.model.space import AddressSpace
+from rmaplab.machine.model.vma import Vma
+from rmaplab.machine.protocol import PAGE_SIZE, PMD_ORDER, Advice, BadOperation, File, Pin, Written
+
+if TYPE_CHECKING:
+    from rmaplab.machine.model.machine import ModelMachine
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ModelPin:
+    """References on the folios in `slots` (one element a page)."""
+
+    pages: int
+    slots: Frames = field(repr=False)
+
+
+class ModelProcess:
+    """One address space of the model."""
+
+    def __init__(self, machine: "ModelMachine", space: AddressSpace, areas: Areas) -> None:
+        self._machine, self.space, self._areas = machine, space, areas
+        self._pins: list[ModelPin] = []
+        self._alive = True
+
+    @property
+    def mm(self) -> int:
+        return self.space.mm
+
+    @property
+    def alive(self) -> bool:
+        return self._alive
+
+    def mmap(
+        self,
+        length: int,
+        *,
+        order: int = 0,
+        file: File | None = None,
+        offset: int = 0,
+        shared: bool = False,
+    ) -> int:
+        self._check_alive("mmap")
+        check_length("mmap", length)
+        if not 0 <= order <= PMD_ORDER:
+            raise BadOperation("mmap", f"order {order}", f"must be 0..{PMD_ORDER}")
+        backing: ModelFile | None = None
+        if file is not None:
+            backing = self._machine.own_file("mmap", file)
+            if offset < 0 or offset % PAGE_SIZE or offset + length > file.length:
+                raise BadOperation("mmap", f"offset {offset}", f"must be in pages, within {file.length} bytes")
+            order = order or backing.order
+        elif offset:
+            raise BadOperation("mmap", f"offset {offset}", "only a file has offsets")
+        elif shared:
+            backing = self._machine.anonymous_file(length, order)
+        address = self._machine.arena.take("mmap", length)
+        start, pages = address >> PAGE_SHIFT, length >> PAGE_SHIFT
+        self.space.table.add(start, pages)
+        vma = Vma(start, start + pages, order, shared=shared, file=backing, pgoff=offset >> PAGE_SHIFT, thp=order > 0)
+        self.space.vmas.add(vma)
+        self._areas.add(address, length)
+        self._machine.recorder.tick()
+        return address
+
+    def munmap(self, address: int, length: int) -> None:
+        start, end = self._range("munmap", address, length, "any")
+        area = self._areas.around("munmap", address, length)
+        if self.space.vmas.within(start, end):
+            move.unmap(self.space, start, end)
+        if (address, address + length) == (area.start, area.end):
+            self._areas.drop(area)
+
+    def mremap(
+        self,
+        address: int,
+        old_length: int,
+        new_length: int,
+        *,
+        move: bool = False,
+        dontunmap: bool = False,
+    ) -> int:
+        start, end = self._range("mremap", address, old_length or PAGE_SIZE, "mapped")
+        check_length("mremap", new_length)
+        vma = self._one_vma("mremap", start, end)
+        if not old_length and not vma.shared:
+            raise BadOperation("mremap", "old_length 0", "only a shared mapping can be mapped a second time")
+        if dontunmap and old_length != new_length:
+            raise BadOperation("mremap", f"new_length {new_length}", "dontunmap keeps the length")
+        if not (move or dontunmap or not old_length):
+            self._resize(vma, address, old_length, new_length)
+            return address
+        target = self._machine.arena.take("mremap", new_length)
+        self._areas.add(target, new_length)
+        self._move(vma, start, old_length >> PAGE_SHIFT, target, new_length >> PAGE_SHIFT, dontunmap)
+        return target
+
+    def _move(self, vma: Vma, start: int, pages: int, target: int, new_pages: int, dontunmap: bool) -> None:
+        to = target >> PAGE_SHIFT
+        if not pages:
+            move.duplicate(self.space, vma, start, to, new_pages)
+            return
+        area = self._areas.around("mremap", start << PAGE_SHIFT, pages << PAGE_SHIFT)
+        if new_pages < pages:
+            move.unmap(self.space, start + new_pages, start + pages)
+        (part,) = self.space.vmas.within(start, start + 1)
+        move.move(self.space, part, start, min(pages, new_pages), to, new_pages, keep_source=dontunmap)
+        if not dontunmap and (area.start, area.end) == (start << PAGE_SHIFT, (start + pages) << PAGE_SHIFT):
+            self._areas.drop(area)
+
+    def _resize(self, vma: Vma, address: int, old_length: int, new_length: int) -> None:
+        area = self._areas.around("mremap", address, old_length)
+        end, new_end = address + old_length, address + new_length
+        if new_length > old_length:
+            if end != area.end:
+                raise BadOperation("mremap", f"new_length {new_length}", "only the end of a mapping can grow in place")
+            self._machine.arena.grow("mremap", end, new_end)
+            region = self.space.table.region(vma.start)
+            self.space.table.grow(region, (new_end >> PAGE_SHIFT) - region.start)
+            vma.end, area.end = new_end >> PAGE_SHIFT, new_end
+            self._machine.recorder.tick()
+        elif new_length < old_length:
+            move.unmap(self.space, new_end >> PAGE_SHIFT, end >> PAGE_SHIFT)
+
+    def mprotect(self, address: int, length: int, *, writable: bool) -> None:
+        move.protect(self.space, *self._range("mprotect", address, length, "mapped"), writable=writable)
+
+    def madvise(self, address: int, length: int, advice: Advice) -> None:
+        if advice not in get_args(Advice):
+            raise BadOperation("madvise", advice, f"must be one of {', '.join(get_args(Advice))}")
+        start, end = self._range("madvise", address, length, "mapped")
+        if advice == "populate_write":
+            self._range("madvise populate_write", address, length, "writable")
+            faults.populate_write(self.space, start, end)
+            return
+        if advice not in ADVICE:
+            raise BadOperation("madvise", advice, "not in the model yet")
+        ADVICE[advice](self.space, start, end)
+
+    def read(self, address: int, length: int) -> NDArray[np.uint8]:
+        return faults.read(self.space, *self._range("read", address, length, "mapped"))
+
+    def write(self, address: int, length: int, value: int = 1) -> Written:
+        if not 0 <= value <= 255:
+            raise BadOperation("write", f"value {value}", "must be 0..255")
+        start, end = self._range("write", address, length, "writable")
+        clock = time.perf_counter()
+        tally = faults.write(self.space, start, end, value, self._machine.next_version())
+        return Written(end - start, tally.reused, tally.copied, time.perf_counter() - clock)
+
+    def fork(self) -> "ModelProcess":
+        self._check_alive("fork")
+        child = ModelProcess(self._machine, fork(self.space, self._machine.new_mm()), self._areas.copy())
+        self._machine.adopt(child)
+        return child
+
+    def exec(self) -> None:
+        self._check_alive("exec")
+        self._leave()
+        self.space = AddressSpace(self._machine.memory, self._machine.new_mm())
+        self._areas = Areas()
+
+    def exit(self) -> None:
+        self._check_alive("exit")
+        self._leave()
+        self._alive = False
+
+    def _leave(self) -> None:
+        """Unmap everything; pins go with the process that holds them."""
+        step = self._machine.recorder.tick()
+        for vma in self.space.vmas:
+            self.space.zap(vma.start, vma.end, step)
+        self.space.table.drop()
+        for pin in self._pins:
+            self._machine.memory.drop(pin.slots)
+        self._pins.clear()
+
+    def pin(self, address: int, length: int) -> Pin:
+        start, end = self._range("pin", address, length, "mapped")
+        faults.read(self.space, start, end)
+        slots = self.space.folios(start, end)
+        self._machine.memory.hold(slots)
+        pin = ModelPin(end - start, slots)
+        self._pins.append(pin)
+        return pin
+
+    def unpin(self, pin: Pin) -> None:
+        self._check_alive("unpin")
+        if not isinstance(pin, ModelPin) or pin not in self._pins:
+            raise BadOperation("unpin", pin, f"not a pin that the process with MM {self.mm} holds")
+        self._pins.remove(pin)
+        self._machine.memory.drop(pin.slots)
+
+    def _range(self, call: str, address: int, length: int, need: Literal["any", "mapped", "writable"]) -> tuple[int, int]:
+        """The virtual pages of the range, or BadOperation: it must lie in one area, and be `need` throughout."""
+        self._check_alive(call)
+        self._areas.around(call, address, length)
+        start, end = address >> PAGE_SHIFT, (address + length) >> PAGE_SHIFT
+        page = start
+        for vma in self.space.vmas.within(start, end):
+            if need == "any" or (vma.start <= page and (need == "mapped" or vma.writable)):
+                page = vma.end
+        if need != "any" and page < end:
+            rule = f"page {page << PAGE_SHIFT:#x} is not {'mapped' if need == 'mapped' else 'mapped writable'}"
+            raise BadOperation(call, f"[{address:#x}, {address + length:#x})", rule)
+        return start, end
+
+    def _one_vma(self, call: str, start: int, end: int) -> Vma:
+        vmas = self.space.vmas.within(start, end)
+        if len(vmas) > 1:
+            raise BadOperation(call, f"[{start << PAGE_SHIFT:#x}, {end << PAGE_SHIFT:#x})", "must lie within one VMA")
+        return vmas[0]
+
+    def _check_alive(self, call: str) -> None:
+        if not self._alive:
+            raise BadOperation(call, f"process with MM {self.mm}", "it has ended")
+        self._machine.check_open(call)

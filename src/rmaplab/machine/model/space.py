@@ -1,0 +1,171 @@
+"""One address space: VMAs, page table, and what every operation on a range is made of.
+
+For the model's operations (faults, fork, move, advice), which are functions over an `AddressSpace`. Ranges are virtual
+pages [start, end); an operation has checked them before it comes here.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rmaplab.machine.model.columns import Index, Runs
+from rmaplab.machine.model.memory import HUGE_ZERO, ZERO, Frames, Memory
+from rmaplab.machine.model.pagetable import BLOCK, PMD, Leaf, PageTable, W, Window
+from rmaplab.machine.model.vma import Vma, VmaList
+
+
+class ContentLeak(AssertionError):
+    """An MM would read what another wrote after their fork: a wrong reuse."""
+
+    def __init__(self, mm: int, address: int, wanted: int, found: int) -> None:
+        super().__init__(f"MM {mm} at {address:#x} reads write {found}, must read write {wanted}")
+        self.mm, self.address, self.wanted, self.found = mm, address, wanted, found
+
+
+@dataclass(slots=True)
+class AddressSpace:
+    """An MM. `mm` is its rmap ID."""
+
+    memory: Memory
+    mm: int
+    vmas: VmaList = field(default_factory=VmaList)
+    table: PageTable = field(default_factory=PageTable)
+
+    def spans(self, start: int, end: int, *, write: bool = False, create: bool = False) -> Iterator[tuple[Vma, Window]]:
+        """VMAs under [start, end) and the leaves under each, in address order."""
+        for vma in self.vmas.within(start, end):
+            lo, hi = max(vma.start, start), min(vma.end, end)
+            for window in self.table.windows(lo, hi, write=write, create=create):
+                yield vma, window
+
+    def folios(self, start: int, end: int) -> Frames:
+        """Folio slot behind every present page of [start, end), zero pages left out."""
+        parts = [np.zeros(0, np.uint32)]
+        for _, window in self.spans(start, end):
+            frames = window.leaf.frame[window.leaf.present(window.lo, window.hi)]
+            parts.append(self.memory.frame["folio"][frames[self.counted(frames)]])
+        return np.concatenate(parts)
+
+    # --- PMD mappings -------------------------------------------------------------------------------------------
+
+    def split_pmd(self, leaf: Leaf, index: int, step: int, *, anon: bool) -> None:
+        """Remap the PMD mapping over leaf index `index` by PTEs; of a file it is unmapped instead, to be faulted
+        in again. New mappings are counted before the old one goes, as in the kernel."""
+        lo = index - index % BLOCK
+        hi = lo + BLOCK
+        leaf.tables[lo // BLOCK] = True
+        self.memory.counters.splits += 1
+        if leaf.frame[lo] == HUGE_ZERO:
+            leaf.frame[lo:hi] = ZERO
+            leaf.flags[lo:hi] &= ~np.uint8(PMD)
+            return
+        slot = self.memory.frame["folio"][leaf.frame[lo : lo + 1]]
+        if anon:
+            leaf.flags[lo:hi] &= ~np.uint8(PMD)
+            whole = Runs(np.zeros(1, np.int64), leaf.frame[lo : lo + 1].astype(np.int64), np.array([BLOCK]))
+            self.memory.map_pages(whole, self.mm, step)
+        else:
+            leaf.clear(lo, hi)
+        self.memory.unmap_entire(slot, self.mm, step)
+
+    def split_at(self, page: int, step: int) -> None:
+        """Make `page` a VMA boundary; a PMD mapping across it is split."""
+        if not self.vmas.cut(page) or page % BLOCK == 0:
+            return
+        vma = self.vmas.within(page, page + 1)[0]
+        for window in self.table.windows(page, page + 1):
+            if window.leaf.flags[window.lo] & PMD:
+                (own,) = self.table.windows(page, page + 1, write=True)
+                self.split_pmd(own.leaf, own.lo, step, anon=vma.anonymous)
+
+    def split_edges(self, vma: Vma, start: int, end: int, step: int) -> None:
+        """Split PMD mappings that [start, end) covers only in part."""
+        for page in (start, end):
+            if page % BLOCK == 0 or not vma.start <= page <= vma.end:
+                continue
+            at = page if page < vma.end else page - 1
+            for window in self.table.windows(at, at + 1):
+                if window.leaf.flags[window.lo] & PMD:
+                    (own,) = self.table.windows(at, at + 1, write=True)
+                    self.split_pmd(own.leaf, own.lo, step, anon=vma.anonymous)
+
+    # --- taking away --------------------------------------------------------------------------------------------
+
+    def zap(self, start: int, end: int, step: int) -> None:
+        """Unmap every page of [start, end) (PMD mappings in it are whole by now)."""
+        for window in self.table.windows(start, end, write=True):
+            leaf, lo, hi = window.leaf, window.lo, window.hi
+            index = leaf.present(lo, hi)
+            if len(index):
+                self._unmap_present(leaf, index, step)
+            leaf.clear(lo, hi)
+
+    def _unmap_present(self, leaf: Leaf, index: Index, step: int) -> None:
+        frames, huge = leaf.frame[index], leaf.flags[index] & PMD != 0
+        counted = self.counted(frames)
+        heads = frames[huge & counted & (index % BLOCK == 0)]
+        if len(heads):
+            self.memory.unmap_entire(self.memory.frame["folio"][heads], self.mm, step)
+        self.memory.unmap_pages(self.memory.runs(frames[~huge & counted]), self.mm, step)
+
+    @staticmethod
+    def counted(frames: NDArray[np.uint32]) -> NDArray[np.bool_]:
+        """Which of these frames have an rmap at all: not the zero pages."""
+        return np.asarray(frames >= 2 * HUGE_ZERO)
+
+    def tidy(self, start: int, end: int) -> None:
+        """No VMA covers [start, end) any more: blocks without any VMA lose their table, a region without any goes."""
+        region = self.table.region(start)
+        if not self.vmas.within(region.start, region.start + region.pages):
+            self.table.remove(region)
+            return
+        first, last = start // BLOCK, -(-end // BLOCK)
+        if self.vmas.within(first * BLOCK, start):
+            first += 1
+        if self.vmas.within(end, last * BLOCK):
+            last -= 1
+        self.forget_tables(first * BLOCK, last * BLOCK)
+
+    def forget_tables(self, start: int, end: int) -> None:
+        """The blocks of [start, end), empty by now, have no table of PTEs any more."""
+        if start >= end:
+            return
+        region = self.table.region(start)
+        for window in self.table.windows(start, min(end, region.start + region.pages), write=True):
+            window.leaf.tables[window.lo // BLOCK : -(-window.hi // BLOCK)] = False
+
+    # --- contents -----------------------------------------------------------------------------------------------
+
+    def check_contents(self, vma: Vma, window: Window) -> None:
+        """The leak oracle: every present page reads as the last write this address space is to see.
+
+        Raises ContentLeak naming the first page that does not.
+        """
+        leaf, lo, hi = window.leaf, window.lo, window.hi
+        index = leaf.present(lo, hi)
+        frames = leaf.frame[index]
+        version = self.memory.frame["version"][frames]
+        wanted = leaf.expect[index]
+        if vma.file is not None:
+            anon = self.memory.folio["kind"][self.memory.frame["folio"][frames]] == 0
+            wanted = np.where(anon & vma.private, wanted, vma.file.expect[vma.offset_of(window.base) + index])
+        wrong = np.flatnonzero(version != wanted)
+        if len(wrong):
+            at = wrong[0]
+            address = (window.base + int(index[at])) << 12
+            raise ContentLeak(self.mm, address, int(wanted[at]), int(version[at]))
+
+    # --- protecting ---------------------------------------------------------------------------------------------
+
+    def protect(self, start: int, end: int, *, writable: bool) -> None:
+        """Set the W bit where that needs no fault: on anonymous exclusive pages; or take it away everywhere."""
+        for window in self.table.windows(start, end, write=True):
+            leaf, lo, hi = window.leaf, window.lo, window.hi
+            if not writable:
+                leaf.flags[lo:hi] &= ~np.uint8(W)
+                continue
+            index = leaf.present(lo, hi)
+            exclusive = self.memory.frame["exclusive"][leaf.frame[index]]
+            leaf.flags[index[exclusive]] |= W

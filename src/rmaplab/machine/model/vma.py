@@ -1,0 +1,148 @@
+"""VMAs: which attributes hold where, split and merged as the kernel does it, because boundaries decide.
+
+For the model's address spaces: a THP must fit into one VMA, an unaligned boundary splits the PMD under it. Page
+tables stand elsewhere and do not know VMAs.
+"""
+
+from bisect import bisect_left, bisect_right, insort
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rmaplab.machine.model.files import ModelFile
+
+
+@dataclass(slots=True)
+class Vma:
+    """Virtual pages [start, end) with the same attributes.
+
+    `order` is what faults here shall get. `anon_vma` is 0 until the first anonymous page could exist (it decides whether
+    fork copies page tables); `cloned` says that it came by fork, which forbids merging with an unfaulted neighbour.
+    `pgoff` is the file page of `start`.
+    """
+
+    start: int
+    end: int
+    order: int = 0
+    writable: bool = True
+    shared: bool = False
+    file: "ModelFile | None" = None
+    pgoff: int = 0
+    thp: bool = False
+    dontfork: bool = False
+    wipeonfork: bool = False
+    mergeable: bool = False
+    anon_vma: int = 0
+    cloned: bool = False
+
+    @property
+    def private(self) -> bool:
+        return not self.shared
+
+    @property
+    def anonymous(self) -> bool:
+        return self.file is None
+
+    @property
+    def fault_order(self) -> int:
+        """Order of the folios a fault brings in. MADV_HUGEPAGE on a mapping nobody asked an order for gives THPs."""
+        return (self.order or 9) if self.thp else 0
+
+    def offset_of(self, page: int) -> int:
+        """File page behind virtual page `page`."""
+        return self.pgoff + page - self.start
+
+    def allows(self, first: int, pages: int) -> bool:
+        """Do `pages` pages from `first` on fit in?"""
+        return self.start <= first and first + pages <= self.end
+
+    def attributes(self) -> tuple[object, ...]:
+        """What must be equal for two neighbours to merge (anon_vma and offsets aside)."""
+        flags = (self.thp, self.dontfork, self.wipeonfork, self.mergeable)
+        return (self.order, self.writable, self.shared, id(self.file), *flags)
+
+
+class VmaList:
+    """The VMAs of one address space in address order. O(log n) to find one."""
+
+    def __init__(self, vmas: list[Vma] | None = None) -> None:
+        self._vmas = vmas or []
+
+    def __iter__(self) -> Iterator[Vma]:
+        return iter(self._vmas)
+
+    def __len__(self) -> int:
+        return len(self._vmas)
+
+    def add(self, vma: Vma) -> None:
+        """Insert; the range is free."""
+        insort(self._vmas, vma, key=_start)
+
+    def remove(self, vma: Vma) -> None:
+        del self._vmas[bisect_left(self._vmas, vma.start, key=_start)]
+
+    def within(self, start: int, end: int) -> list[Vma]:
+        """VMAs that overlap [start, end)."""
+        first = max(bisect_right(self._vmas, start, key=_start) - 1, 0)
+        last = bisect_left(self._vmas, end, key=_start)
+        return [v for v in self._vmas[first:last] if v.end > start]
+
+    def covers(self, start: int, end: int) -> bool:
+        """Is every page of [start, end) in some VMA?"""
+        page = start
+        for vma in self.within(start, end):
+            if vma.start > page:
+                return False
+            page = vma.end
+        return page >= end
+
+    def cut(self, page: int) -> bool:
+        """Make `page` a boundary; true if a VMA had to be cut in two."""
+        at = bisect_right(self._vmas, page, key=_start) - 1
+        if at < 0 or not self._vmas[at].start < page < self._vmas[at].end:
+            return False
+        vma = self._vmas[at]
+        self._vmas.insert(at + 1, replace(vma, start=page, pgoff=vma.offset_of(page)))
+        vma.end = page
+        return True
+
+    def merge(self, start: int, end: int) -> None:
+        """Merge neighbours at and around [start, end) where the kernel would."""
+        first = max(bisect_left(self._vmas, start, key=_start) - 1, 0)
+        last = bisect_right(self._vmas, end, key=_start)
+        merged: list[Vma] = []
+        for vma in self._vmas[first:last]:
+            before = merged[-1] if merged else None
+            if before is not None and _mergeable(before, vma):
+                before.end = vma.end
+                before.anon_vma = before.anon_vma or vma.anon_vma
+                before.cloned = before.cloned or vma.cloned
+            else:
+                merged.append(vma)
+        self._vmas[first:last] = merged
+
+    def neighbour_anon_vma(self, vma: Vma) -> int:
+        """What a first fault in `vma` takes over from a neighbour that differs in permissions at most; 0 if none."""
+        for other in self.within(vma.start - 1, vma.end + 1):
+            touching = other.end == vma.start or other.start == vma.end
+            if touching and other.anon_vma and not other.cloned and _alike(other, vma):
+                return other.anon_vma
+        return 0
+
+
+def _start(vma: Vma) -> int:
+    return vma.start
+
+
+def _alike(one: Vma, two: Vma) -> bool:
+    same = replace(one, writable=True).attributes() == replace(two, writable=True).attributes()
+    return same and one.offset_of(two.start) == two.pgoff
+
+
+def _mergeable(one: Vma, two: Vma) -> bool:
+    if one.end != two.start or one.attributes() != two.attributes() or one.offset_of(two.start) != two.pgoff:
+        return False
+    if one.anon_vma == two.anon_vma:
+        return True
+    return (not one.anon_vma and not two.cloned) or (not two.anon_vma and not one.cloned)
