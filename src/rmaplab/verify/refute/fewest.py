@@ -1,0 +1,59 @@
+"""Fewest MMs: given how many of n mappings have each binary digit set, the least number of distinct MMs.
+
+For the digit schemes. m MMs with r_1 + ... + r_m = n pages do it iff every digit's count is a sum of some of the r_j;
+z3 decides that for m = 1, 2, ... Not a search for relations: `counts` come from `relations`.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import z3
+
+_MILLISECONDS = 4000
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """Pages of each MM by its digits (an integer, bit i = digit i); `proved`: no fewer MMs do."""
+
+    pages: dict[int, int]
+    proved: bool
+
+
+def fewest_mms(counts: Sequence[int], n: int, *, zero_allowed: bool, most: int) -> Split | None:
+    """A split of `n` mappings over fewest MMs in which digit i is set in `counts[i]` of them.
+
+    None if that takes more than `most` MMs. `zero_allowed`: may an MM have no digit set? (Not if the digits are
+    its whole ID.)
+    """
+    classes = {min(c, n - c) for c in counts} - {0}
+    proved = True
+    for mms in range(max(1, len(classes).bit_length() + bool(classes)), min(most, n) + 1):
+        answer = _split(counts, n, mms, zero_allowed)
+        if isinstance(answer, dict):
+            return Split(answer, proved)
+        proved = proved and answer == z3.unsat
+    return None
+
+
+def _split(counts: Sequence[int], n: int, mms: int, zero_allowed: bool) -> dict[int, int] | z3.CheckSatResult:
+    solver = z3.Solver()
+    solver.set("timeout", _MILLISECONDS)
+    solver.set("random_seed", 1)
+    pages = [z3.Int(f"r{j}") for j in range(mms)]
+    digit = [[z3.Bool(f"s{i}_{j}") for j in range(mms)] for i in range(len(counts))]
+    solver.add(pages[-1] >= 1, z3.Sum(pages) == n)
+    solver.add([a >= b for a, b in zip(pages, pages[1:], strict=False)])
+    for row, wanted in zip(digit, counts, strict=True):
+        solver.add(z3.Sum([z3.If(s, r, 0) for s, r in zip(row, pages, strict=True)]) == wanted)
+    if not zero_allowed:
+        solver.add([z3.Or([row[j] for row in digit]) for j in range(mms)])
+    result = solver.check()
+    if result != z3.sat:
+        return result
+    model = solver.model()
+    split: dict[int, int] = {}
+    for j, r in enumerate(pages):
+        mm = sum(1 << i for i, row in enumerate(digit) if z3.is_true(model.eval(row[j], model_completion=True)))
+        split[mm] = split.get(mm, 0) + model.eval(r).as_long()
+    return split
