@@ -1,0 +1,204 @@
+"""Who there is: the processes of this machine, grouped into address spaces (MMs).
+
+For the scan. Threads are one process here; vfork children and other CLONE_VM processes are one MM with their parent,
+told by kcmp(2) or, where that is refused, by a page both map at one address and the kernel calls mapped exclusively.
+"""
+
+import ctypes
+import errno
+import os
+import platform
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from functools import cmp_to_key
+from typing import Final
+
+import numpy as np
+
+from rmaplab.machine.live import procfs
+
+_KCMP: Final = {"x86_64": 312, "aarch64": 272, "riscv64": 272, "s390x": 343, "ppc64le": 354}
+_KCMP_VM: Final = 1
+_STACK_PAGES: Final = 64
+
+_START, _VSIZE, _STACK, _IDENTITY = 19, 20, 25, (*range(23, 26), *range(42, 49))
+"""Fields of /proc/PID/stat after the name: start time, address space size, bottom of the stack; what exec sets."""
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """One process: `start` (clock ticks after boot) tells a reused PID; `identity` is equal for equal MMs."""
+
+    pid: int
+    start: int
+    name: str
+    stack: int
+    identity: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Mm:
+    """One address space and the processes that run in it, `leader` first."""
+
+    processes: tuple[Process, ...]
+
+    @property
+    def leader(self) -> Process:
+        return self.processes[0]
+
+    @property
+    def pids(self) -> tuple[int, ...]:
+        return tuple(p.pid for p in self.processes)
+
+
+@dataclass(slots=True)
+class Notes:
+    """What was left out, and why: each kind once, with how often. `exact` turns False if truth suffers."""
+
+    counts: dict[str, int] = field(default_factory=dict)
+    exact: bool = True
+
+    def add(self, text: str, *, hurts: bool = False) -> None:
+        self.counts[text] = self.counts.get(text, 0) + 1
+        self.exact = self.exact and not hurts
+
+    def lines(self) -> list[str]:
+        """One line a note."""
+        return [text if count == 1 else f"{text} ({count} times)" for text, count in self.counts.items()]
+
+
+def process(pid: int) -> Process | None:
+    """The process `pid`, or None if it is gone, a kernel thread, a zombie, or hidden."""
+    try:
+        with open(f"{procfs.PROC}/{pid}/stat", errors="replace") as file:
+            text = file.read()
+    except OSError:
+        return None
+    name, _, rest = text.partition("(")[2].rpartition(")")
+    fields = rest.split()
+    if len(fields) < 49 or fields[_VSIZE] == "0":
+        return None
+    identity = tuple(fields[i] for i in _IDENTITY)
+    return Process(pid, int(fields[_START]), name, int(fields[_STACK]), identity)
+
+
+def processes() -> list[Process]:
+    """Everyone with an address space that /proc shows us, by PID."""
+    pids = sorted(int(name) for name in os.listdir(procfs.PROC) if name.isdigit())
+    return [found for pid in pids if (found := process(pid))]
+
+
+def hidden_processes() -> bool:
+    """Whether /proc hides other users' processes from us (mount option hidepid)."""
+    try:
+        mounts = (procfs.PROC / "self/mounts").read_text()
+    except OSError:
+        return False
+    options = [line.split()[3] for line in mounts.splitlines() if line.split()[1] == str(procfs.PROC)]
+    hides = any(o.startswith("hidepid=") and o[8:] not in ("0", "off") for line in options for o in line.split(","))
+    return hides and os.geteuid() != 0
+
+
+def command_line(pid: int) -> str:
+    """The arguments, space-separated; empty if gone."""
+    try:
+        raw = (procfs.PROC / str(pid) / "cmdline").read_bytes()
+    except OSError:
+        return ""
+    return raw.rstrip(b"\0").replace(b"\0", b" ").decode(errors="replace")
+
+
+def cgroup_of(pid: int) -> str:
+    """The process' cgroup: in the v2 tree if that is used for memory, else in v1's memory hierarchy; "?" if gone."""
+    try:
+        lines = (procfs.PROC / str(pid) / "cgroup").read_text(errors="replace").splitlines()
+    except OSError:
+        return "?"
+    paths = {controllers: path for _, controllers, path in (line.split(":", 2) for line in lines)}
+    named = [path for controllers, path in paths.items() if "memory" in controllers.split(",")]
+    return named[0] if named else paths.get("", "?")
+
+
+def group(found: Iterable[Process], notes: Notes) -> list[Mm]:
+    """One `Mm` per address space, in the order of their lowest PIDs."""
+    alike: dict[tuple[str, ...], list[Process]] = {}
+    for one in found:
+        alike.setdefault(one.identity, []).append(one)
+    mms: list[Mm] = []
+    for members in alike.values():
+        mms += [Mm((members[0],))] if len(members) == 1 else _split(members, notes)
+    return sorted(mms, key=lambda mm: mm.leader.pid)
+
+
+def _split(members: list[Process], notes: Notes) -> list[Mm]:
+    """Equal MMs among processes that look alike. O(n log n) system calls."""
+    try:
+        return _gather(sorted(members, key=cmp_to_key(_compare)))
+    except ProcessLookupError:
+        alive = [p for p in members if os.path.exists(f"{procfs.PROC}/{p.pid}")]
+        return _split(alive, notes) if alive and len(alive) < len(members) else [Mm((p,)) for p in members]
+    except OSError as error:
+        notes.add(f"kcmp(2): {error.strerror}; MMs told by pages mapped exclusively by both")
+        return _pairwise(members)
+
+
+def _compare(a: Process, b: Process) -> int:
+    return _kcmp(a.pid, b.pid)
+
+
+def _gather(members: list[Process]) -> list[Mm]:
+    """Runs of equals in a list sorted by MM."""
+    runs: list[list[Process]] = []
+    for one in members:
+        if runs and _compare(runs[-1][0], one) == 0:
+            runs[-1].append(one)
+        else:
+            runs.append([one])
+    return [Mm(tuple(sorted(run, key=lambda p: p.pid))) for run in runs]
+
+
+def _pairwise(members: list[Process]) -> list[Mm]:
+    runs: list[list[Process]] = []
+    for one in members:
+        home = next((run for run in runs if same_by_stack(run[0], one)), None)
+        if home is None:
+            runs.append([one])
+        else:
+            home.append(one)
+    return [Mm(tuple(run)) for run in runs]
+
+
+def _kcmp(a: int, b: int) -> int:
+    """-1, 0 or 1: the kernel's order of the two processes' MMs. Raises OSError, ProcessLookupError if one is gone."""
+    number = _KCMP.get(platform.machine())
+    if number is None:
+        raise OSError(errno.ENOSYS, "system call number unknown here")
+    libc = ctypes.CDLL(None, use_errno=True)
+    result = libc.syscall(
+        ctypes.c_long(number), ctypes.c_int(a), ctypes.c_int(b), ctypes.c_int(_KCMP_VM), ctypes.c_ulong(0),
+        ctypes.c_ulong(0),
+    )  # fmt: skip
+    if result < 0:
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+    return (0, -1, 1, 0)[result]
+
+
+def same_by_stack(a: Process, b: Process) -> bool:
+    """Whether both map one page of the stack, at one address, that the kernel says is mapped exactly once.
+
+    A page with two mappings (after fork) is not marked so; a page of two MMs can therefore not pass.
+    """
+    if a.stack != b.stack:
+        return False
+    start = (a.stack & -procfs.PAGE_SIZE) - (_STACK_PAGES - 1) * procfs.PAGE_SIZE
+    words = []
+    for one in (a, b):
+        try:
+            with procfs.Pagemap(one.pid) as pagemap:
+                words.append(pagemap.entries(start, _STACK_PAGES * procfs.PAGE_SIZE))
+        except procfs.ProcfsError:
+            return False
+    wanted = procfs.PM_PRESENT | procfs.PM_MMAP_EXCLUSIVE
+    once = (words[0] & words[1] & wanted) == wanted
+    frames = [w & procfs.PM_PFN for w in words]
+    return bool(np.any(once & (frames[0] == frames[1]) & (frames[0] != 0)))

@@ -1,0 +1,191 @@
+"""Who maps each folio: the join, cut at folio boundaries.
+
+For the sums (`rmaplab.inspect.tally`), the prices and the exports. Most folios lie within one interval, so all their
+pages are mapped by the same extents: they are *uniform* and need no rows of their own. The others (partly unmapped,
+partly copied) get one row per (folio, interval, extent).
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rmaplab.inspect.folios import Folios
+from rmaplab.inspect.join import Index, Join, Narrow, distinct, spread
+from rmaplab.inspect.scan import HUGE, Extents
+
+PMD_PAGES: Final = 512
+_CHUNK: Final = 1 << 15
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Stretches of pages with all that is known about their mapping by one extent; arrays of one length.
+
+    `folio`: a folio they belong to (one of a group of equals); `extent`; `pages` (int64); `depth`: mappings of each
+    page; `page_owners`, `folio_owners`: distinct owners of each page and of the folio; `partial`: the folio has
+    unmapped pages.
+    """
+
+    folio: Index
+    extent: Narrow
+    pages: Index
+    depth: Index
+    page_owners: Index
+    folio_owners: Index
+    partial: NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class Mappings:
+    """One row per (folio, owner) with mappings, in folio order: pages mapped by PTEs, PMD mappings; all int64."""
+
+    folio: Index
+    owner: Index
+    ptes: Index
+    pmds: Index
+
+    @property
+    def mapcount(self) -> Index:
+        """Mappings as Linux counts them: a PMD mapping is one."""
+        return self.ptes + self.pmds
+
+
+@dataclass(frozen=True, slots=True)
+class Sharing:
+    """The join by folio. `interval` uint32: a folio's first one; `odd_folios` int64: those that are not uniform;
+    `odd_owners` and `odd_mapped` (pages mapped at least once) describe these, `odd` holds their rows.
+    10 bytes a uniform folio; the arrays that `owners` and `mapped` make for all folios are not kept."""
+
+    extents: Extents
+    owner: Index
+    joined: Join
+    folios: Folios
+    interval: Narrow
+    odd_folios: Index
+    odd_owners: Narrow
+    odd_mapped: Narrow
+    odd: Rows
+
+    @property
+    def owners(self) -> Narrow:
+        """Distinct MMs that map each folio: uint32."""
+        out = self.joined.owners[self.interval]
+        out[self.odd_folios] = self.odd_owners
+        return out
+
+    @property
+    def mapped(self) -> Index:
+        """Pages of each folio mapped at least once: int64."""
+        out = self.folios.pages
+        out[self.odd_folios] = self.odd_mapped
+        return out
+
+    @property
+    def uniform(self) -> NDArray[np.bool_]:
+        """Whether all pages of a folio are mapped by the same extents."""
+        out = np.ones(len(self.folios), np.bool_)
+        out[self.odd_folios] = False
+        return out
+
+    @property
+    def bytes(self) -> int:
+        odd = sum(a.nbytes for a in (self.odd_folios, self.odd_owners, self.odd_mapped, self.odd.folio)) * 6
+        return odd + self.interval.nbytes + self.extents.bytes + self.joined.bytes + self.folios.bytes
+
+    def rows(self) -> Iterator[Rows]:
+        """All rows, in parts of bounded size: first those of uniform folios, equal neighbours as one, then the odd."""
+        which = np.flatnonzero(self.uniform)
+        for low in range(0, len(which), _CHUNK):
+            yield self._uniform_rows(which[low : low + _CHUNK])
+        yield self.odd
+
+    def _uniform_rows(self, which: Index) -> Rows:
+        f, interval = self.folios[which], self.interval[which].astype(np.int64)
+        key = (interval << 16) | (f.order.astype(np.int64) << 8) | f.kind
+        first = np.flatnonzero(np.diff(key, prepend=-1))
+        pages = np.add.reduceat(f.pages, first)
+        interval = interval[first]
+        ptr = self.joined.ptr
+        depth = ptr[interval + 1] - ptr[interval]
+        rows = np.repeat(np.arange(len(first)), depth)
+        owners = self.joined.owners[interval].astype(np.int64)[rows]
+        return Rows(
+            which[first][rows],
+            self.joined.extent[spread(ptr[interval], depth)],
+            pages[rows],
+            depth[rows],
+            owners,
+            owners,
+            np.zeros(len(rows), np.bool_),
+        )
+
+    def mappings(self) -> Mappings:
+        """Who maps each folio and how often. 32 bytes a row: for exports and prices, not for every look."""
+        f, joined = self.folios, self.joined
+        which = np.flatnonzero(self.uniform)
+        interval = self.interval[which].astype(np.int64)
+        depth = joined.ptr[interval + 1] - joined.ptr[interval]
+        folio = np.concatenate((np.repeat(which, depth), self.odd.folio))
+        extent = np.concatenate((joined.extent[spread(joined.ptr[interval], depth)], self.odd.extent))
+        pages = np.concatenate((np.repeat(f.pages[which], depth), self.odd.pages))
+        owner = self.owner[extent]
+        order = np.lexsort((owner, folio))
+        folio, owner, pages, extent = folio[order], owner[order], pages[order], extent[order]
+        huge = (self.extents.flags[extent] & HUGE) != 0
+        new = (np.diff(folio, prepend=-1) != 0) | (np.diff(owner, prepend=-1) != 0)
+        at = np.flatnonzero(new)
+        if not len(at):
+            return Mappings(folio, owner, pages, pages)
+        ptes = np.add.reduceat(np.where(huge, 0, pages), at)
+        pmds = np.add.reduceat(np.where(huge, pages, 0), at) // PMD_PAGES
+        return Mappings(folio[at], owner[at], ptes, pmds)
+
+
+def share(extents: Extents, owner: Index, joined: Join, folios: Folios) -> Sharing:
+    """Cut the join at folio boundaries. O(folios + rows)."""
+    intervals, odd, spans = [np.zeros(0, np.uint32)], [np.zeros(0, np.int64)], [np.zeros((2, 0), np.int64)]
+    start, end = joined.start, joined.end
+    for low in range(0, len(folios), _CHUNK):
+        part = folios[low : low + _CHUNK]
+        head = part.head.astype(np.int64)
+        stop = head + part.pages
+        first, last = np.searchsorted(end, head, side="right"), np.searchsorted(start, stop)
+        at = np.minimum(first, len(joined) - 1)
+        torn = np.flatnonzero((last - first != 1) | (start[at] > head) | (end[at] < stop))
+        intervals.append(at.astype(np.uint32))
+        odd.append(torn + low)
+        spans.append(np.array((first[torn], last[torn])))
+    which, span = np.concatenate(odd), np.concatenate(spans, axis=1)
+    rows, owners, mapped = _odd_rows(owner, joined, folios, which, span)
+    return Sharing(extents, owner, joined, folios, np.concatenate(intervals), which, owners, mapped, rows)
+
+
+def _odd_rows(owner: Index, joined: Join, folios: Folios, which: Index, span: Index) -> tuple[Rows, Narrow, Narrow]:
+    """Rows of the folios `which`, which lie in intervals `span[0]` to before `span[1]`; their owners and mapped pages."""
+    first, count = span[0], span[1] - span[0]
+    interval, place = spread(first, count), np.repeat(np.arange(len(which)), count)
+    head = folios.head[which].astype(np.int64)
+    pages = folios.pages[which]
+    low = np.maximum(joined.start[interval], head[place])
+    covered = np.minimum(joined.end[interval], (head + pages)[place]) - low
+    mapped = np.bincount(place, covered, len(which)).astype(np.uint32)
+    depth = joined.ptr[interval + 1] - joined.ptr[interval]
+    rows = np.repeat(np.arange(len(interval)), depth)
+    extent = joined.extent[spread(joined.ptr[interval], depth)]
+    owners = distinct(place[rows], owner[extent], len(which))
+    return (
+        Rows(
+            which[place[rows]],
+            extent,
+            covered[rows],
+            depth[rows],
+            joined.owners[interval[rows]].astype(np.int64),
+            owners[place[rows]].astype(np.int64),
+            (mapped < pages)[place[rows]],
+        ),
+        owners,
+        mapped,
+    )

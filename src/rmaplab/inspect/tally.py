@@ -1,0 +1,91 @@
+"""Sums over the sharing: per VMA, process, cgroup or order, in pages.
+
+For the tables and the JSON. A page counts as often as a group maps it in `resident`, `exclusive` and `shared`; the
+columns mean the same whatever the group is.
+"""
+
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rmaplab.inspect.folios import COUNTED, HUGETLB, SPECIAL, ZERO
+from rmaplab.inspect.scan import EXCLUSIVE, HUGE
+from rmaplab.inspect.sharing import Rows, Sharing
+
+COLUMNS: Final = (
+    "resident",
+    "exclusive",
+    "shared",
+    "uss",
+    "pss",
+    "pmd",
+    "partial",
+    "kernel_exclusive",
+    "hugetlb",
+    "zero",
+    "special",
+)
+"""resident: mapped pages; exclusive, shared: of these in folios mapped by one owner or several; uss: pages nobody else
+maps; pss: pages divided by their mappings; pmd: mapped by PMDs; partial: in folios with unmapped pages;
+kernel_exclusive: with pagemap's mmap-exclusive bit. hugetlb, zero, special stand apart and are in none of the others."""
+
+Table = dict[str, NDArray[np.float64]]
+
+
+def tally(sharing: Sharing, group: NDArray[np.int64], groups: int) -> Table:
+    """Pages per group, `group` (int64) naming each extent's: COLUMNS, each float64 of shape (groups,)."""
+    sums = {name: np.zeros(groups) for name in COLUMNS}
+    for rows in sharing.rows():
+        if len(rows.folio):
+            _add(sums, sharing, rows, group[rows.extent])
+    return sums
+
+
+def _add(sums: Table, sharing: Sharing, rows: Rows, group: NDArray[np.int64]) -> None:
+    kind = sharing.folios.kind[rows.folio]
+    flags = sharing.extents.flags[rows.extent]
+    pages = rows.pages.astype(np.float64)
+    resident = np.where(kind < COUNTED, pages, 0)
+    alone = rows.folio_owners == 1
+    parts = {
+        "resident": resident,
+        "exclusive": np.where(alone, resident, 0),
+        "shared": np.where(alone, 0, resident),
+        "uss": np.where(rows.page_owners == 1, resident / rows.depth, 0),
+        "pss": resident / rows.depth,
+        "pmd": np.where(flags & HUGE, resident, 0),
+        "partial": np.where(rows.partial, resident, 0),
+        "kernel_exclusive": np.where(flags & EXCLUSIVE, resident, 0),
+        "hugetlb": np.where(kind == HUGETLB, pages, 0),
+        "zero": np.where(kind == ZERO, pages, 0),
+        "special": np.where(kind == SPECIAL, pages, 0),
+    }
+    for name, weights in parts.items():
+        sums[name] += np.bincount(group, weights, len(sums[name]))
+
+
+ORDER_COLUMNS: Final = ("folios", "resident", "exclusive", "shared", "partial", "unmapped", "max_owners")
+"""Each folio once. unmapped: pages that nobody maps of folios that are mapped in part."""
+
+
+def by_order(sharing: Sharing) -> tuple[NDArray[np.int64], Table]:
+    """The orders there are, and per order ORDER_COLUMNS in pages (folios and owners in numbers)."""
+    counted = sharing.folios.kind < COUNTED
+    order = sharing.folios.order[counted].astype(np.int64)
+    mapped = sharing.mapped[counted].astype(np.float64)
+    pages, owners = sharing.folios.pages[counted], sharing.owners[counted]
+    size = int(order.max(initial=0)) + 1
+    most = np.zeros(size)
+    np.maximum.at(most, order, owners)
+    parts: Table = {
+        "folios": np.ones(len(order)),
+        "resident": mapped,
+        "exclusive": np.where(owners == 1, mapped, 0.0),
+        "shared": np.where(owners > 1, mapped, 0.0),
+        "partial": np.where(mapped < pages, mapped, 0.0),
+        "unmapped": np.subtract(pages, mapped),
+    }
+    sums = {name: np.bincount(order, weights, size) for name, weights in parts.items()}
+    here = np.flatnonzero(sums["folios"])
+    return here, {name: column[here] for name, column in (sums | {"max_owners": most}).items()}
