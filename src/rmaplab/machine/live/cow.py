@@ -142,7 +142,7 @@ def _questions(old: Snapshot, hull: _Hull, mm: int, blocks: Index, ptes: Index, 
     outcome[at_pmd & split[slots]] = SPLIT
     rank = np.where(at_pmd, hull.block_rank[slots], 2 * hull.place[slots] + 1)
 
-    counted = old.counted()
+    counted = old.counted
     local, of_mm = old.pages.local[old.page[counted]], old.mm[counted] == mm
     total = np.bincount(local, minlength=len(old.pages.folio_id))
     foreign = total - np.bincount(local[of_mm], minlength=len(total))

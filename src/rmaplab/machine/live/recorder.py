@@ -154,7 +154,7 @@ class Recorder:
         state, pages = self.state, self.state.pages
         here = state.page[state.rows(mm, address, length)]
         folio, first, times = np.unique(pages.local[here], return_index=True, return_counts=True)
-        counted = state.counted()
+        counted = state.counted
         total = np.bincount(pages.local[state.page[counted]], minlength=len(pages.folio_id))[folio]
         mine = counted & (state.mm == mm)
         own = np.bincount(pages.local[state.page[mine]], minlength=len(pages.folio_id))[folio]
@@ -197,7 +197,7 @@ class Recorder:
         alike = (old.pmd[then] == new.pmd[same]) & (
             old.pages.folio_id[old.pages.local[old.page[then]]] == new.pages.folio_id[new.pages.local[new.page[same]]]
         )
-        came, went = new.counted(), old.counted()
+        came, went = new.counted.copy(), old.counted.copy()
         came[same[alike]] = False
         went[then[alike]] = False
         return _Rows.join([_rows(new, np.flatnonzero(came), 1), _rows(old, np.flatnonzero(went), -1)])

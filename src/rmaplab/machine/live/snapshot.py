@@ -53,21 +53,20 @@ class Pages:
 
 @dataclass(slots=True)
 class Snapshot:
-    """One row per mapped slot, ascending by `key`: row of `pages`, and whether a PMD maps it (512 rows then)."""
+    """One row per mapped slot, ascending by `key`: row of `pages`, and whether a PMD maps it (512 rows then).
+
+    `counted` rows are mappings: every PTE, and of a PMD mapping the first slot only.
+    """
 
     key: Index
     page: Index
     pmd: Bools
+    counted: Bools
     pages: Pages
 
     @property
     def mm(self) -> Index:
         return self.key >> MM_SHIFT
-
-    def counted(self) -> Bools:
-        """The rows that are mappings: every PTE, and of a PMD mapping the first slot only."""
-        counted: Bools = ~self.pmd | (self.key & (PMD_PAGES - 1) == 0)
-        return counted
 
     def rows(self, mm: int, address: int, length: int) -> slice:
         """The rows of bytes [address, address + length) of `mm`."""
@@ -123,7 +122,7 @@ def take(spaces: Iterable[Space]) -> Snapshot:
     if not keep.all():
         key, pmd, page = key[keep], pmd[keep], (np.cumsum(real) - 1)[page[keep]]
     pages = _pages(unique[real], found.flags[real], found.head[real], found.order[real])
-    return Snapshot(key, page, pmd, pages)
+    return Snapshot(key, page, pmd, ~pmd | (key & (PMD_PAGES - 1) == 0), pages)
 
 
 def _pages(
@@ -155,7 +154,7 @@ def moved(old: Snapshot, mm: int, source: int, target: int, length: int) -> Snap
     key = old.key.copy()
     key[rows] += (target - source) >> procfs.PAGE_SHIFT
     order = np.argsort(key, kind="stable")
-    return Snapshot(key[order], old.page[order], old.pmd[order], old.pages)
+    return Snapshot(key[order], old.page[order], old.pmd[order], old.counted[order], old.pages)
 
 
 @dataclass(slots=True)

@@ -25,8 +25,8 @@ from wire import ANSWER, HELLO, REQUEST, Op, receive_with_fd  # type: ignore[imp
 PAGE = 4096
 PR_SET_THP_DISABLE = 41
 F_SETPIPE_SZ = 1031
-PINS_A_PIPE = 4096
-IOV_MAX = 1024
+PINS_A_PIPE = 256
+"""1 MiB, the default of /proc/sys/fs/pipe-max-size, which only CAP_SYS_RESOURCE exceeds."""
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _P, _L = ctypes.c_void_p, ctypes.c_long
@@ -63,7 +63,7 @@ class Worker:
 
     def __init__(self, channel: socket.socket) -> None:
         self.channel = channel
-        self.pins: dict[int, list[tuple[int, int]]] = {}
+        self.pins: dict[int, list[int]] = {}
 
     def mmap(self, address: int, length: int, prot: int, flags: int, advice: int, offset: int, fd: int) -> Result:
         """`advice` (0 none) follows the mapping at once, before anything can fault."""
@@ -127,11 +127,10 @@ class Worker:
 
     def pin(self, address: int, length: int, key: int, *_: int) -> Result:
         """vmsplice into pipes nobody reads: each page holds one more folio reference while they are open."""
-        pipes: list[tuple[int, int]] = []
+        pipes: list[int] = []
         try:
             for at in range(address, address + length, PINS_A_PIPE * PAGE):
-                pipes.append(os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK))
-                _splice(pipes[-1][1], at, min(PINS_A_PIPE * PAGE, address + length - at))
+                pipes.append(_splice(at, min(PINS_A_PIPE * PAGE, address + length - at)))
         except OSError:
             _close(pipes)
             raise
@@ -177,18 +176,25 @@ class Worker:
             self.answer(error, value, seconds, payload)
 
 
-def _close(pipes: list[tuple[int, int]]) -> None:
-    for ends in pipes:
-        for fd in ends:
-            os.close(fd)
+def _close(pipes: list[int]) -> None:
+    for fd in pipes:
+        os.close(fd)
 
 
-def _splice(pipe: int, address: int, length: int) -> None:
-    pages = length // PAGE
-    fcntl.fcntl(pipe, F_SETPIPE_SZ, max(pages, 1) * PAGE)
-    done = 0
-    while done < length:
-        done += _check(_libc.vmsplice(pipe, ctypes.byref(_Iovec(address + done, length - done)), 1, 0))
+def _splice(address: int, length: int) -> int:
+    """A pipe's read end, which alone keeps the pages in it; it holds all of them or an OSError is raised."""
+    end, pipe = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+    try:
+        fcntl.fcntl(pipe, F_SETPIPE_SZ, length)
+        done = 0
+        while done < length:
+            done += _check(_libc.vmsplice(pipe, ctypes.byref(_Iovec(address + done, length - done)), 1, 0))
+    except OSError:
+        os.close(end)
+        raise
+    finally:
+        os.close(pipe)
+    return end
 
 
 def main() -> None:
