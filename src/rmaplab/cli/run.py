@@ -10,8 +10,9 @@ from rmaplab.errors import RmaplabError
 from rmaplab.judge import judge
 from rmaplab.machine.choose import open_machine
 from rmaplab.report.console import emit_json, note, stdout
+from rmaplab.report.kernels import kernels_table
 from rmaplab.report.run import run_json, run_tables
-from rmaplab.scenarios import Parameters, find
+from rmaplab.scenarios import Parameters, Scenario, find
 from rmaplab.schemes import select
 from rmaplab.trace import Trace, read, write
 
@@ -23,7 +24,9 @@ def run(
     on: Annotated[
         Literal["live", "model", "trace"], typer.Option(help="Where: real processes, the model, or a recorded trace.")
     ] = "live",
-    kernel: Annotated[str, typer.Option(help="Kernels of the model, separated by commas.")] = "linux-6.18",
+    kernel: Annotated[
+        str, typer.Option(help="Kernel of the model; several, separated by commas, are compared.")
+    ] = "linux-6.18",
     scheme: Annotated[list[str] | None, typer.Option(help="Only this scheme (may be repeated).")] = None,
     size: Annotated[str, typer.Option(help="Memory the scenario maps: bytes, or with K, M, G.")] = "16M",
     order: Annotated[int, typer.Option(help="Order of its folios: 0 small, 9 THP, between: mTHP.")] = 9,
@@ -37,23 +40,34 @@ def run(
     """Run a scenario, replay it through the schemes, and judge them."""
     schemes = select(scheme or None)
     if on == "trace":
-        trace = _recorded(what)
+        traces = [_recorded(what)]
     else:
         parameters = Parameters(parse_size(size), order, k, survivor, seed, mapping)
-        scenario = find(_only(what))
         parameters.check()
-        note(f"{scenario.name} on {on}: {scenario.summary}")
-        with open_machine(on, kernel) as machine:
-            trace = scenario.play(machine, parameters)
+        traces = [_played(find(_only(what)), parameters, on, name) for name in kernel.split(",")]
     if save_trace is not None:
-        write(trace, save_trace)
-        note(f"trace written to {save_trace}")
-    judgement = judge(trace, schemes)
+        _save(traces, save_trace)
+    judged = [(trace, judge(trace, schemes)) for trace in traces]
     if as_json:
-        emit_json(run_json(trace, judgement))
+        documents = [run_json(trace, judgement) for trace, judgement in judged]
+        emit_json(documents[0] if len(documents) == 1 else {"kernels": documents})
         return
-    for table in run_tables(trace, judgement):
+    shown = run_tables(*judged[0]) if len(judged) == 1 else [kernels_table(judged)]
+    for table in shown:
         stdout().print(table)
+
+
+def _played(scenario: Scenario, parameters: Parameters, on: Literal["live", "model"], kernel: str) -> Trace:
+    with open_machine(on, kernel) as machine:
+        note(f"{scenario.name} on {machine.name}: {scenario.summary}")
+        return scenario.play(machine, parameters)
+
+
+def _save(traces: list[Trace], directory: Path) -> None:
+    if len(traces) != 1:
+        raise RmaplabError(f"--save-trace: {directory}: takes one trace, not those of {len(traces)} kernels")
+    write(traces[0], directory)
+    note(f"trace written to {directory}")
 
 
 def _only(what: list[str]) -> str:
