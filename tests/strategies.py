@@ -27,6 +27,17 @@ def rmap_ids(bits: int) -> st.SearchStrategy[int]:
     return st.one_of(st.sampled_from(usable), st.integers(1, top))
 
 
+def casts(bits: int) -> st.SearchStrategy[list[int]]:
+    """The MMs of a trace: any few IDs, or IDs around one so that sums over some of them agree with sums of others."""
+
+    def around(centre: int, offsets: list[int]) -> list[int]:
+        near = [centre, *(centre + sign * o for o in offsets for sign in (1, -1))]
+        return [i for i in near if 0 < i < 1 << bits]
+
+    offsets = st.lists(st.integers(1, 4) | st.integers(0, bits - 1).map(lambda i: 1 << i), min_size=1, max_size=2)
+    return st.lists(rmap_ids(bits), min_size=1, max_size=5) | st.builds(around, rmap_ids(bits), offsets)
+
+
 def verdict_names() -> st.SearchStrategy[str | None]:
     return st.sampled_from([None, *(v.name.lower() for v in Verdict)])
 
@@ -107,7 +118,7 @@ def traces(
     `details` draws kinds, PFNs, outcomes and the other columns no scheme looks at.
     """
     folios = draw(st.lists(st.sampled_from(list(orders)), min_size=1, max_size=4))
-    ids = draw(st.lists(rmap_ids(id_bits), min_size=1, max_size=5))
+    ids = draw(casts(id_bits))
     program = _Program(folios, ids, id_bits, max_crowd)
     for instruction in draw(st.lists(_INSTRUCTIONS, max_size=max_size)):
         program.do(*instruction)

@@ -4,7 +4,7 @@ import json
 from collections import Counter
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 
 from rmaplab.engine import replay, truth
 from rmaplab.judge import SHOWN, Tally, WrongCase, avoidable_copies, judge
@@ -24,7 +24,6 @@ def mappings(trace: Trace, folio: int, step: int) -> dict[int, int]:
     return {mm: n for mm, n in counts.items() if n}
 
 
-@settings(max_examples=30)
 @given(trace=traces(max_crowd=70, details=True))
 def test_the_judge_counts_every_question_once_and_shows_what_was_mapped(trace: Trace) -> None:
     found = judge(trace, ALL)
@@ -51,7 +50,6 @@ def test_the_judge_counts_every_question_once_and_shows_what_was_mapped(trace: T
             assert case.order == orders[case.folio]
 
 
-@settings(max_examples=60)
 @given(trace=traces(orders=(0, 2, 9), max_crowd=70, details=True))
 def test_avoidable_copies_are_anonymous_copied_pages_of_one_mm_that_nothing_else_refers_to(trace: Trace) -> None:
     kinds = trace.folios["kind"].to_list()

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from rmaplab.trace import Meta, Trace, TraceBuilder, TraceError, read, validate, write
@@ -29,7 +29,6 @@ def same(a: Trace, b: Trace) -> bool:
     return tables and a.meta == b.meta
 
 
-@settings(max_examples=60)
 @given(trace=traces(details=True, max_crowd=70))
 def test_any_valid_trace_survives_a_round_trip(trace: Trace, tmp_path_factory: pytest.TempPathFactory) -> None:
     where = tmp_path_factory.mktemp("trace") / "t"
