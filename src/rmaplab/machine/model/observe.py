@@ -47,6 +47,10 @@ def _table(
     slot = memory.frame["folio"][frame]
     known = AddressSpace.counted(frame)
     count = memory.frame["mapcount"][frame] + memory.folio["entire"][slot]
+    # Of a PMD mapping, Linux 6.18's pagemap looks at the folio's first page for every page's bit 56.
+    huge = known & (flags & PMD != 0)
+    asked = np.where(huge, memory.folio["head"][slot], frame)
+    asked_count = memory.frame["mapcount"][asked] + memory.folio["entire"][slot]
 
     def where(mask: NDArray[np.bool_], values: NDArray[np.generic]) -> pl.Series:
         return pl.Series(values).set(pl.Series(~mask), None)
@@ -59,7 +63,7 @@ def _table(
         "head": where(known, memory.folio["head"][slot]),
         "order": where(known, memory.folio["order"][slot]),
         "mapcount": where(known, count),
-        "mmap_exclusive": where(present, count == 1),
+        "mmap_exclusive": where(present, known & (asked_count == 1)),
         "anon_exclusive": where(known, memory.frame["exclusive"][frame]),
         "pmd_mapped": where(known, flags & PMD != 0),
     }

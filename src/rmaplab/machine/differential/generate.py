@@ -1,0 +1,224 @@
+"""Random programs over the machine protocol, from a seed.
+
+For the differential test. Each program is one story: up to six processes that map memory of one or a few orders, fork,
+write, read, remap, and end. What a program may do comes from what it did; most steps are sensible, a few are refused.
+"""
+
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+from rmaplab.machine.differential.program import Program, Step
+from rmaplab.machine.protocol import PMD_ORDER
+
+MAX_PROCESSES: Final = 6
+_BLOCK: Final = 1 << PMD_ORDER
+_WEIGHTS: Final = {
+    "mmap": 6,
+    "write": 30,
+    "read": 10,
+    "fork": 12,
+    "exit": 6,
+    "exec": 2,
+    "munmap": 5,
+    "mprotect": 6,
+    "mremap": 6,
+    "dontneed": 6,
+    "advice": 3,
+    "pin": 3,
+    "unpin": 3,
+    "spawn": 1,
+}
+
+
+@dataclass(slots=True)
+class _Area:
+    number: int
+    pages: int
+    shared: bool = False
+    file: bool = False
+
+
+@dataclass(slots=True)
+class _Process:
+    number: int
+    areas: list[_Area] = field(default_factory=list)
+    pins: list[int] = field(default_factory=list)
+
+
+class Generator:
+    """Makes one program. `orders`: large folio orders the kernel offers."""
+
+    def __init__(self, seed: int, orders: Sequence[int], steps: int) -> None:
+        self._random = random.Random(seed)
+        self._orders = self._random.choice(([0], [PMD_ORDER], [0, *orders], [PMD_ORDER, *orders]))
+        self._want = steps
+        self._made = 0
+        self._alive: list[_Process] = []
+        self._steps: list[Step] = []
+
+    def program(self) -> Program:
+        """The program: `steps` steps, and a read of everything at the end."""
+        self._spawn()
+        self._mmap()
+        names, weights = list(_WEIGHTS), list(_WEIGHTS.values())
+        while len(self._steps) < self._want:
+            name = self._random.choices(names, weights)[0]
+            make: Callable[[], None] = getattr(self, f"_{name}")
+            make()
+        for process in self._alive:
+            for area in process.areas:
+                self._steps.append(Step("read", process.number, area.number, 0, area.pages))
+        return tuple(self._steps)
+
+    def _add(self, step: Step) -> None:
+        self._steps.append(step)
+
+    def _number(self) -> int:
+        self._made += 1
+        return self._made
+
+    def _process(self) -> _Process | None:
+        return self._random.choice(self._alive) if self._alive else None
+
+    def _some(self) -> tuple[_Process, _Area] | None:
+        """A process and one of its areas."""
+        able = [p for p in self._alive if p.areas]
+        if not able:
+            return None
+        process = self._random.choice(able)
+        return process, self._random.choice(process.areas)
+
+    def _range(self, area: _Area) -> tuple[int, int]:
+        """First page and pages of some part of `area`: all, one page, a block, or anything."""
+        roll = self._random.random()
+        if roll < 0.3:
+            return 0, area.pages
+        if roll < 0.5:
+            return self._random.randrange(area.pages), 1
+        if roll < 0.6 and area.pages >= _BLOCK:
+            return self._random.randrange(area.pages // _BLOCK) * _BLOCK, _BLOCK
+        if roll < 0.8:
+            size = 1 << self._random.randrange(area.pages.bit_length())
+            return self._random.randrange(max(area.pages // size, 1)) * size, min(size, area.pages)
+        first = self._random.randrange(area.pages)
+        return first, self._random.randint(1, area.pages - first)
+
+    def _spawn(self) -> None:
+        if len(self._alive) < MAX_PROCESSES:
+            process = _Process(self._number())
+            self._alive.append(process)
+            self._add(Step("spawn", makes=process.number))
+
+    def _mmap(self) -> None:
+        process = self._process()
+        if process is None:
+            self._spawn()
+            return
+        order = self._random.choice(self._orders)
+        pages = self._random.choice((1 << order, 2 << order, 3 << order, self._random.randint(1, 40)))
+        pages = min(max(pages, 1), 3 * _BLOCK) + self._random.choice((0, 0, 0, 1, 7))
+        area = _Area(self._number(), pages)
+        process.areas.append(area)
+        self._add(Step("mmap", process.number, pages=pages, makes=area.number, order=order))
+        if self._random.random() < 0.7:
+            self._add(Step("write", process.number, area.number, 0, pages, value=self._value()))
+
+    def _value(self) -> int:
+        return self._random.randint(1, 255)
+
+    def _on_range(self, step: Step) -> None:
+        found = self._some()
+        if found:
+            process, area = found
+            page, pages = self._range(area)
+            self._add(replace(step, process=process.number, area=area.number, page=page, pages=pages))
+
+    def _write(self) -> None:
+        self._on_range(Step("write", value=self._value()))
+
+    def _read(self) -> None:
+        self._on_range(Step("read"))
+
+    def _dontneed(self) -> None:
+        self._on_range(Step("madvise", advice="dontneed"))
+
+    def _mprotect(self) -> None:
+        self._on_range(Step("mprotect", writable=self._random.random() < 0.6))
+
+    def _advice(self) -> None:
+        advice = self._random.choice(
+            ("dontfork", "dofork", "wipeonfork", "keeponfork", "populate_read", "populate_write", "hugepage", "nohugepage")
+        )
+        if "hugepage" not in advice:
+            self._on_range(Step("madvise", advice=advice))
+        elif found := self._some():
+            process, area = found
+            self._add(Step("madvise", process.number, area.number, 0, area.pages, advice=advice))
+
+    def _munmap(self) -> None:
+        found = self._some()
+        if found:
+            process, area = found
+            page, pages = self._range(area)
+            self._add(Step("munmap", process.number, area.number, page, pages))
+            if pages == area.pages:
+                process.areas.remove(area)
+
+    def _mremap(self) -> None:
+        found = self._some()
+        if not found:
+            return
+        process, area = found
+        page, pages = self._range(area)
+        how = self._random.choice(("move", "move", "dontunmap", "shrink", "grow"))
+        step = Step("mremap", process.number, area.number, page, pages, new_pages=pages)
+        if how in ("move", "dontunmap"):
+            new = _Area(self._number(), pages, area.shared, area.file)
+            process.areas.append(new)
+            self._add(replace(step, makes=new.number, move=how == "move", dontunmap=how == "dontunmap"))
+            if how == "move" and pages == area.pages:
+                process.areas.remove(area)
+        elif how == "shrink" and pages > 1:
+            self._add(replace(step, new_pages=self._random.randint(1, pages - 1)))
+        elif how == "grow" and not area.file:
+            more = self._random.choice((1, 16, _BLOCK))
+            self._add(replace(step, page=0, pages=area.pages, new_pages=area.pages + more))
+            area.pages += more
+
+    def _fork(self) -> None:
+        parent = self._process()
+        if parent and len(self._alive) < MAX_PROCESSES:
+            child = _Process(self._number(), [replace(a) for a in parent.areas])
+            self._alive.append(child)
+            self._add(Step("fork", parent.number, makes=child.number))
+
+    def _exec(self) -> None:
+        process = self._process()
+        if process:
+            process.areas.clear()
+            process.pins.clear()
+            self._add(Step("exec", process.number))
+
+    def _exit(self) -> None:
+        if len(self._alive) > 1:
+            process = self._random.choice(self._alive)
+            self._alive.remove(process)
+            self._add(Step("exit", process.number))
+
+    def _pin(self) -> None:
+        found = self._some()
+        if found:
+            process, area = found
+            page, pages = self._range(area)
+            number = self._number()
+            process.pins.append(number)
+            self._add(Step("pin", process.number, area.number, page, min(pages, 64), makes=number))
+
+    def _unpin(self) -> None:
+        able = [p for p in self._alive if p.pins]
+        if able:
+            process = self._random.choice(able)
+            pin = process.pins.pop(self._random.randrange(len(process.pins)))
+            self._add(Step("unpin", process.number, pin=pin))

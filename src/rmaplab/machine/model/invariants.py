@@ -1,0 +1,86 @@
+"""What must hold in the model after every operation, checked from the page tables up.
+
+For tests and the differential runner: `check(machine)` raises `Broken` naming the rule, the folio and the numbers. O(pages of
+all page tables).
+"""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rmaplab.machine.model.memory import Memory
+from rmaplab.machine.model.pagetable import BLOCK, PMD
+from rmaplab.machine.model.space import AddressSpace
+
+if TYPE_CHECKING:
+    from rmaplab.machine.model.machine import ModelMachine
+
+
+class Broken(AssertionError):
+    """The model contradicts itself."""
+
+
+def check(machine: "ModelMachine") -> None:
+    """All invariants: counters equal the sums over page tables, references cover mappings, exclusive pages have one
+    mapping, and every page reads as it must (the leak oracle, `ContentLeak`)."""
+    memory = machine.memory
+    pages = np.zeros(memory.frame.rows, np.int64)
+    entire, sums = np.zeros(memory.folio.rows, np.int64), np.zeros((memory.folio.rows, 3), np.uint64)
+    for process in machine.processes():
+        space = process.space
+        for vma, window in [pair for v in space.vmas for pair in space.spans(v.start, v.end)]:
+            space.check_contents(vma, window)
+            index = window.leaf.present(window.lo, window.hi)
+            _count(memory, space.mm, index, window.leaf.frame[index], window.leaf.flags[index], pages, entire, sums)
+    _equal("page mapcount", memory.frame.used("mapcount"), pages)
+    _equal("entire mapcount", memory.folio.used("entire"), entire)
+    _equal("mapcount", memory.folio.used("mapcount"), sums[:, 0].astype(np.int64))
+    refs, mapcount = memory.folio.used("refs"), memory.folio.used("mapcount")
+    _none("refcount below mapcount", refs < mapcount)
+    exclusive = memory.frame.used("exclusive")
+    times = pages + entire[memory.frame.used("folio")]
+    _none("exclusive page mapped more than once", exclusive & (times > 1))
+    _truth(memory, sums)
+
+
+def _count(
+    memory: Memory,
+    mm: int,
+    index: NDArray[np.int64],
+    frames: NDArray[np.uint32],
+    flags: NDArray[np.uint8],
+    pages: NDArray[np.int64],
+    entire: NDArray[np.int64],
+    sums: NDArray[np.uint64],
+) -> None:
+    counted = AddressSpace.counted(frames)
+    huge = flags & PMD != 0
+    small = frames[counted & ~huge]
+    heads = frames[counted & huge & (index % BLOCK == 0)]
+    np.add.at(pages, small, 1)
+    np.add.at(entire, memory.frame["folio"][heads], 1)
+    weights = np.array([1, mm, mm * mm], np.uint64)
+    np.add.at(sums, memory.frame["folio"][np.concatenate((small, heads))], weights)
+
+
+def _truth(memory: Memory, sums: NDArray[np.uint64]) -> None:
+    """The sums that stand for the truth about large folios are those of the page tables."""
+    live = np.flatnonzero(memory.folio.used("refs") > 0)
+    order = memory.folio["order"][live]
+    for o in np.unique(order[order > 0]).tolist():
+        slots = live[order == o]
+        rows = memory.folio["row"][slots].astype(np.int64)
+        wrong = (memory.answers.sums(o, rows) != sums[slots]).any(axis=1)
+        _none("sums of MM ids differ from the page tables'", wrong)
+
+
+def _equal(what: str, have: NDArray[np.int32], want: NDArray[np.int64]) -> None:
+    wrong = np.flatnonzero(have != want)
+    if len(wrong):
+        raise Broken(f"{what} {have[wrong[0]]} of {wrong[0]}: page tables say {want[wrong[0]]}")
+
+
+def _none(what: str, wrong: NDArray[np.bool_]) -> None:
+    if wrong.any():
+        raise Broken(f"{what}: folio or frame {int(np.flatnonzero(wrong)[0])}")
