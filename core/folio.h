@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: GPL-2.0 OR MIT */
+/*
+ * folio.h - the state words of a folio, and what an MM brings along.
+ *
+ * One layout for all schemes, so that one allocation serves any of them. In a
+ * kernel these are fields of struct folio and struct mm_struct. Definitions of
+ * the schemes: docs/schemes.md.
+ */
+#ifndef RMAP_FOLIO_H
+#define RMAP_FOLIO_H
+
+#include "atomic_seqcount.h"
+
+#define RMAP_MAX_ORDER 21
+#define RMAP_ID_BITS 24
+#define RMAP_MAX_VALUES 24
+#define RMAP_MAX_SUBIDS 8
+
+/* Answers; the numbers are those of rmaplab.trace.Verdict. */
+enum rmap_verdict { RMAP_UNKNOWN = 0, RMAP_EXCLUSIVE = 1, RMAP_IS_SHARED = 2 };
+
+/**
+ * struct rmap_mm - an MM as the schemes see it
+ * @id: rmap ID, 1 .. 2^31 - 1
+ * @posted: sub-IDs of `generations` by order (set up once, when the MM is made)
+ * @safe: sub-IDs of `generations-safe` by order
+ *
+ * A row is one cache line: an update reads the row of its folio's order only.
+ */
+struct rmap_mm {
+	u32 id;
+	u64 posted[16][RMAP_MAX_SUBIDS] __rmap_aligned(RMAP_CACHELINE);
+	u64 safe[RMAP_MAX_ORDER + 1][RMAP_MAX_SUBIDS];
+};
+
+/**
+ * struct rmap_folio - counters of one folio
+ * @refcount: references; every mapping holds one, taken before it and dropped after it
+ * @order: log2 of the number of pages
+ * @small_mapcount: order 0 only: mappings minus one, as in Linux
+ * @entire_mapcount: PMD mappings
+ * @page_mapcount: PTE mappings of every page (schemes that guess from pages)
+ * @shadow: nothing; what rmap_assert_alone() touches
+ * @mapcount: mappings
+ * @seq: atomic sequence count of @mapcount and @value
+ * @value: rmap values
+ * @word: `owner-counter`, `mm-id`: IDs, flag and lock bit
+ * @count: `mm-id`: mapcounts of the two slots
+ * @packed: `packed`: mapcount and both sums
+ *
+ * What an update writes starts a cache line of its own; up to 6 values fit in it.
+ */
+struct rmap_folio {
+	s32 refcount;
+	u32 order;
+	s32 small_mapcount;
+	s32 entire_mapcount;
+	s32 *page_mapcount;
+	u32 shadow;
+	union {
+		struct {
+			s32 mapcount;
+			rmap_seq seq;
+			union {
+				u64 value[RMAP_MAX_VALUES];
+				struct {
+					u64 word;
+					s32 count[2];
+				};
+			};
+		};
+		struct rmap_u128 packed;
+	} __rmap_aligned(RMAP_CACHELINE);
+} __rmap_aligned(RMAP_CACHELINE);
+
+static __always_inline int rmap_folio_test_large(const struct rmap_folio *folio)
+{
+	return folio->order != 0;
+}
+
+/**
+ * rmap_get() - take references
+ * @folio: the folio
+ * @nr: how many
+ *
+ * Before the mappings they belong to appear. Needs no order of its own: the write
+ * section that makes the mapping visible ends with a RELEASE, and so who sees
+ * the mapping sees its reference.
+ */
+static __always_inline void rmap_get(struct rmap_folio *folio, s32 nr)
+{
+	rmap_add(&folio->refcount, nr);
+}
+
+/**
+ * rmap_put() - drop references
+ * @folio: the folio
+ * @nr: how many
+ *
+ * After the mappings they belong to are gone. RELEASE: a reader that finds the
+ * smaller refcount must also find the write section that took the mapping
+ * away (or its end); else refcount < mapcount shows, and a stranger's reference
+ * can hide behind a mapping that no longer exists. Pairs with the acquire fence in
+ * rmap_read_retry(), the frozen word of `packed` and the locks of the others.
+ */
+static __always_inline void rmap_put(struct rmap_folio *folio, s32 nr)
+{
+	rmap_add_release(&folio->refcount, -nr);
+}
+
+#endif /* RMAP_FOLIO_H */

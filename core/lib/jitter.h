@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: GPL-2.0 OR MIT */
+/*
+ * jitter.h - the platform's atomics, each preceded by a chance to lose the CPU.
+ *
+ * Write sections last some 20 ns; on a machine with few CPUs two of them rarely
+ * meet. Giving up the CPU in the middle makes them meet. Include before any other header.
+ */
+#ifndef RMAP_LIB_JITTER_H
+#define RMAP_LIB_JITTER_H
+
+#include <sched.h>
+
+#include "../platform.h"
+
+static _Thread_local u32 jitter_state = 1;
+/* Yield at one of 2^n accesses on average, n the number of bits set; ~0 means never. */
+static _Thread_local u32 jitter_mask = ~0u;
+
+static inline u32 jitter_random(void)
+{
+	jitter_state ^= jitter_state << 13;
+	jitter_state ^= jitter_state >> 17;
+	jitter_state ^= jitter_state << 5;
+	return jitter_state;
+}
+
+static inline void jitter(void)
+{
+	if (jitter_mask != ~0u && !(jitter_random() & jitter_mask))
+		sched_yield();
+}
+
+#undef rmap_read
+#undef rmap_write
+#undef rmap_add
+#undef rmap_add_release
+#define rmap_read(p) (jitter(), __atomic_load_n(p, __ATOMIC_RELAXED))
+#define rmap_write(p, v) (jitter(), __atomic_store_n(p, v, __ATOMIC_RELAXED))
+#define rmap_add(p, v) (jitter(), (void)__atomic_fetch_add(p, v, __ATOMIC_RELAXED))
+#define rmap_add_release(p, v) (jitter(), (void)__atomic_fetch_add(p, v, __ATOMIC_RELEASE))
+
+#endif /* RMAP_LIB_JITTER_H */
