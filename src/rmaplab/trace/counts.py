@@ -46,7 +46,9 @@ def _negative(
     begin = np.where(entire, _ENTIRE, page)
     end = begin + np.where(entire, 1, np.abs(nr.astype(np.int64)))
     first, last = number + begin.astype(np.uint64), number + end.astype(np.uint64)
-    cuts = np.unique(np.concatenate([first, last]))
+    cuts = np.concatenate([first, last])
+    cuts.sort()
+    cuts = cuts[_changes(cuts)[:-1]]
     piece = np.searchsorted(cuts, first)
     pieces = np.searchsorted(cuts, last) - piece
     change = np.where(entire, nr, np.sign(nr)).astype(np.int64)
