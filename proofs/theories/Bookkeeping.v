@@ -255,3 +255,22 @@ Lemma all_same_exclusive modulus ids addends x : exclusive_to x ids ->
 Proof.
   intros ex. apply all_same_spec. intros a _. rewrite (sum_exclusive a x ids ex). apply same_refl.
 Qed.
+
+(** ** Powers of two, and the largest number that passes *)
+
+Lemma pow2_pos e : 0 <= e -> 0 < 2^e.
+Proof. intros. now apply Z.pow_pos_nonneg. Qed.
+
+Lemma largest_passes passes fuel : 0 < largest passes fuel -> passes (largest passes fuel) = true.
+Proof.
+  induction fuel as [|fuel IH]; cbn [largest]; [easy|].
+  destruct (passes (Z.of_nat (S fuel))) eqn:eq; auto.
+Qed.
+
+Lemma largest_is_largest passes fuel i :
+  passes i = true -> 0 <= i <= Z.of_nat fuel -> i <= largest passes fuel.
+Proof.
+  intros hp. induction fuel as [|fuel IH]; cbn [largest]; [lia|].
+  destruct (passes (Z.of_nat (S fuel))) eqn:eq; [lia|]. intros hi. apply IH.
+  destruct (Z.eq_dec i (Z.of_nat (S fuel))) as [->|]; [congruence|lia].
+Qed.

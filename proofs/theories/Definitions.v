@@ -113,6 +113,23 @@ Definition generations_verdict (modulus base : Z) (B K : nat) (P : Z) (state : l
   | [] => UNKNOWN
   end.
 
+(** Is [v] a sum of [digits] digits, each at most [P] in size, times powers of
+    [base]? Only two digits up to [P < base] can leave the right remainder. *)
+Fixpoint reaches (base P : Z) (digits : nat) (v : Z) : bool :=
+  match digits with
+  | O => v =? 0
+  | S rest =>
+      ((v mod base <=? P) && reaches base P rest (v / base))
+      || ((base - v mod base <=? P) && reaches base P rest (v / base + 1))
+  end.
+
+(** Decides whether one value of [digits] binary digits in [base > P] is sound for
+    [P] mappings: no positive multiple of the modulus is within reach. *)
+Definition decide (base : Z) (digits : nat) (P modulus : Z) : bool :=
+  let farthest := fold_right (fun power rest => P * power + rest) 0 (powers base digits) in
+  forallb (fun k => negb (reaches base P digits (Z.of_nat k * modulus)))
+          (seq 1 (Z.to_nat (farthest / modulus))).
+
 (** The posted table: K values, B bits per value, base, for each order. *)
 Definition posted (o : Z) : nat * nat * Z :=
   if o <=? 2 then (1%nat, 24%nat, 2^2 + 1)

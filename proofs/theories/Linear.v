@@ -118,9 +118,6 @@ Proof. intros hb. unfold gap. pose proof (Z.pow_le_mono_r 2 2 b). lia. Qed.
 Lemma below_limit n room d : 0 < d -> n <= (room - 1) / d -> n * d < room.
 Proof. intros pos le. pose proof (Z.mul_div_le (room - 1) d pos). nia. Qed.
 
-Lemma pow2_pos e : 0 <= e -> 0 < 2^e.
-Proof. intros. now apply Z.pow_pos_nonneg. Qed.
-
 Theorem moments_right_proved : moments_right.
 Proof.
   intros w b es ids x hw hb em small all. pose proof (pow2_pos w hw) as room.
@@ -326,21 +323,6 @@ Proof.
   - destruct (Z.leb_spec (size ids) (2^o)) as [le|gt]; [|exact gt].
     exact (one_value_exact w o a c hw ho ha hc fits ids x all le eq).
   - cbn. intros ex. rewrite (sum_exclusive _ x ids ex), same_refl in eq. discriminate.
-Qed.
-
-(** [largest] is what its name says. *)
-Lemma largest_passes passes fuel : 0 < largest passes fuel -> passes (largest passes fuel) = true.
-Proof.
-  induction fuel as [|fuel IH]; cbn [largest]; [easy|].
-  destruct (passes (Z.of_nat (S fuel))) eqn:eq; auto.
-Qed.
-
-Lemma largest_is_largest passes fuel i :
-  passes i = true -> 0 <= i <= Z.of_nat fuel -> i <= largest passes fuel.
-Proof.
-  intros hp. induction fuel as [|fuel IH]; cbn [largest]; [lia|].
-  destruct (passes (Z.of_nat (S fuel))) eqn:eq; [lia|]. intros hi. apply IH.
-  destruct (Z.eq_dec i (Z.of_nat (S fuel))) as [->|]; [congruence|lia].
 Qed.
 
 (** The sum of squares grows as a product's factors [p * r] and [q] move apart. *)
