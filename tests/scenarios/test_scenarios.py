@@ -17,8 +17,8 @@ from rmaplab.trace import Trace, validate
 
 SIZE = 4 << 20
 SHAPES = {
-    "small": Parameters(size=SIZE, order=0),
-    "mthp": Parameters(size=SIZE, order=4),
+    "small": Parameters(size=1 << 20, order=0),
+    "mthp": Parameters(size=1 << 20, order=4),
     "thp-by-ptes": Parameters(size=SIZE, order=9),
     "thp-by-pmd": Parameters(size=SIZE, order=9, mapping="pmd"),
 }

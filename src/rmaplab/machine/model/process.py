@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from rmaplab.machine.model import faults, move
 from rmaplab.machine.model.advice import ADVICE
 from rmaplab.machine.model.arena import Areas, check_length
+from rmaplab.machine.model.ask import ask
 from rmaplab.machine.model.files import PAGE_SHIFT, ModelFile
 from rmaplab.machine.model.fork import fork
 from rmaplab.machine.model.memory import Frames
@@ -165,6 +166,9 @@ class ModelProcess:
         clock = time.perf_counter()
         tally = faults.write(self.space, start, end, value, self._machine.next_version())
         return Written(end - start, tally.reused, tally.copied, time.perf_counter() - clock)
+
+    def ask(self, address: int, length: int) -> None:
+        ask(self.space, *self._range("ask", address, length, "any"))
 
     def fork(self) -> "ModelProcess":
         self._check_alive("fork")
