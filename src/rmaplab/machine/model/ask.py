@@ -11,6 +11,8 @@ from rmaplab.machine.model.cow import NOBODY_ASKED
 from rmaplab.machine.model.space import AddressSpace
 
 _NO_OUTCOME: Final = 255
+_UNTOLD: Final = 255
+"""Of a small folio the model counts mappings, not MMs: mapped twice, it may still be one MM's."""
 
 
 def ask(space: AddressSpace, start: int, end: int) -> None:
@@ -25,6 +27,7 @@ def ask(space: AddressSpace, start: int, end: int) -> None:
         return
     folios = memory.folio
     _, truth = memory.verdicts(slots, space.mm)
+    uncertain = (folios["order"][slots] == 0) & (folios["mapcount"][slots] > 1)
     memory.recorder.questions(
         "stat",
         step=step,
@@ -33,7 +36,7 @@ def ask(space: AddressSpace, start: int, end: int) -> None:
         page=frames[first] - folios["head"][slots],
         pages=np.minimum(times, 1 << folios["order"][slots].astype(np.int64)),
         kernel=NOBODY_ASKED,
-        truth=truth,
+        truth=np.where(uncertain, _UNTOLD, truth),
         outcome=_NO_OUTCOME,
         extra_refs=folios["refs"][slots] - folios["mapcount"][slots],
     )
