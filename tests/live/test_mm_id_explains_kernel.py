@@ -33,9 +33,7 @@ def expected(questions: pl.DataFrame) -> np.ndarray:
     """do_wp_page() and do_huge_pmd_wp_page() of 6.15 and later: True where the page is reused."""
     mapcount, extra = questions["mapcount"].to_numpy(), questions["extra_refs"].to_numpy()
     no_others = extra == 0
-    pte_of_large = (
-        (mapcount > 1) & (questions["verdict"].to_numpy() == Verdict.EXCLUSIVE) & no_others
-    )
+    pte_of_large = (mapcount > 1) & (questions["verdict"].to_numpy() == Verdict.EXCLUSIVE) & no_others
     sole_reference = (mapcount == 1) & no_others
     large = (questions["order"].to_numpy() > 0) & (questions["pages"].to_numpy() == 1)
     return np.where(large, pte_of_large, sole_reference)

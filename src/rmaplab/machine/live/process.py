@@ -171,7 +171,7 @@ class LiveProcess:
             self._machine.arena.grow("mremap", area, address + new_length - area.start)
         self._ask(Op.MREMAP, address, old_length, new_length, 0, 0)
         if address + old_length == area.end:
-            self._areas.replace(area, length=address + max(old_length, new_length) - area.start)
+            self._areas.replace(area, length=address + new_length - area.start)
         self._look()
         return address
 

@@ -5,13 +5,16 @@ its start is part of every `spawn` and `exec`. Knows nothing of other processes,
 coordinator chose them and checked the arguments, so an error here is the kernel's and goes back as its errno.
 
 Between operations THP is disabled for its address space (PR_SET_THP_DISABLE), so that khugepaged leaves the
-world standing still. All workers run on one CPU: a page waiting in another CPU's LRU batch carries a reference
-that only that CPU can drop, and whether a COW fault reuses it would be chance.
+world standing still. All workers run on one CPU and drain its LRU batches after every operation: a small folio
+waiting in a batch carries one more reference, and whether a COW fault reuses it would be chance. The fault itself
+drains only for folios that are not on the LRU, but one that waits to be activated still is (since "mm: revert
+'mm/gup: clear the LRU flag of a page before adding to LRU batch'" in 6.17).
 """
 
 import ctypes
 import errno
 import fcntl
+import mmap
 import os
 import signal
 import socket
@@ -24,6 +27,7 @@ from wire import ANSWER, HELLO, REQUEST, Op, receive_with_fd  # type: ignore[imp
 
 PAGE = 4096
 PR_SET_THP_DISABLE = 41
+MADV_COLD = 20
 F_SETPIPE_SZ = 1031
 PINS_A_PIPE = 256
 """1 MiB, the default of /proc/sys/fs/pipe-max-size, which only CAP_SYS_RESOURCE exceeds."""
@@ -63,6 +67,7 @@ class Worker:
 
     def __init__(self, channel: socket.socket) -> None:
         self.channel = channel
+        self.scratch = _check(_libc.mmap(None, PAGE, 3, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS, -1, 0))
         self.pins: dict[int, list[int]] = {}
 
     def mmap(self, address: int, length: int, prot: int, flags: int, advice: int, offset: int, fd: int) -> Result:
@@ -146,6 +151,10 @@ class Worker:
         os.kill(os.getpid(), signal.SIGKILL)
         return 0, 0.0, b""
 
+    def drain(self) -> None:
+        """Empty this CPU's LRU batches: MADV_COLD begins with lru_add_drain(), here on a page never touched."""
+        _libc.madvise(self.scratch, PAGE, MADV_COLD)
+
     def answer(self, error: int, value: int, seconds: float, payload: bytes) -> None:
         self.channel.sendall(ANSWER.pack(error, value, seconds, len(payload)) + payload)
 
@@ -171,6 +180,7 @@ class Worker:
                     _libc.prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0)
             if op == Op.FORK and value == -1 and not error:
                 continue
+            self.drain()
             if fd >= 0:
                 os.close(fd)
             self.answer(error, value, seconds, payload)
