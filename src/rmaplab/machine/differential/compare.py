@@ -1,17 +1,19 @@
 """Do two machines show the same world? Observations compared up to the names of frames.
 
-For the differential runner. Pure functions over `Machine.observe()` tables.
+For the differential runner. Pure functions over `Machine.observe()` tables, whose rows stand by MM and address.
 """
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from rmaplab.machine.protocol import PAGE_SIZE
 
 _PLAIN: Final = ("state", "order", "mapcount", "mmap_exclusive", "anon_exclusive", "pmd_mapped")
+_NULL: Final = -1
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,49 +26,60 @@ class Difference:
     model: str
 
     def __str__(self) -> str:
-        return f"{self.what} {self.where}: live {self.live}, model {self.model}"
+        return f"{self.what}{self.where}: live {self.live}, model {self.model}"
 
 
 def compare(live: pl.DataFrame, model: pl.DataFrame) -> Difference | None:
     """None if the two tables of schema OBSERVATION agree up to renaming of frames."""
-    live, model = live.sort("mm", "address"), model.sort("mm", "address")
-    keys = live.select("mm", "address")
-    if not keys.equals(model.select("mm", "address")):
-        ours, theirs = set(keys.rows()), set(model.select("mm", "address").rows())
-        only = sorted(ours ^ theirs)[0]
-        return Difference("mapped", _place(*only), str(only in ours), str(only in theirs))
+    if not (live["mm"].equals(model["mm"]) and live["address"].equals(model["address"])):
+        keys, theirs = _keys(live), _keys(model)
+        only = sorted(set(keys) ^ set(theirs))[0]
+        return Difference("mapped", _place(*only), str(only in keys), str(only in theirs))
     for name in _PLAIN:
-        same = live[name].eq_missing(model[name])
-        if not same.all():
-            return _at(name, live, model, int((~same).arg_max() or 0))
-    return _renaming(live, model)
+        one, two = _numbers(live[name]), _numbers(model[name])
+        if not np.array_equal(one, two):
+            row = int(np.argmax(one != two))
+            return Difference(name, _row(live, row), str(live[name][row]), str(model[name][row]))
+    return _frames(live, model)
 
 
-def _renaming(live: pl.DataFrame, model: pl.DataFrame) -> Difference | None:
+def _keys(table: pl.DataFrame) -> list[tuple[int, int]]:
+    return list(zip(table["mm"].to_list(), table["address"].to_list(), strict=True))
+
+
+def _numbers(column: pl.Series) -> NDArray[Any]:
+    """Values as int64, null as -1, names by their code."""
+    if column.dtype == pl.Enum:
+        return column.to_physical().to_numpy()
+    return column.cast(pl.Int64).fill_null(_NULL).to_numpy()
+
+
+def _frames(live: pl.DataFrame, model: pl.DataFrame) -> Difference | None:
     """Frames must correspond one to one, and stand at the same place in their folios."""
-    present = live["frame"].is_not_null().to_numpy()
-    rows = np.flatnonzero(present)
-    ours, theirs = live["frame"].to_numpy()[rows], model["frame"].to_numpy()[rows]
-    for one, two in ((ours, theirs), (theirs, ours)):
-        _, first, which = np.unique(one, return_index=True, return_inverse=True)
-        wrong = np.flatnonzero(two[first][which] != two)
-        if len(wrong):
-            at = int(rows[wrong[0]])
-            other = int(rows[first[which[wrong[0]]]])
-            with_row = _place(live["mm"][other], live["address"][other])
-            shares = "shares its page with" if one is ours else "does not share its page with"
-            words = (shares, "does not") if one is ours else (shares, "does")
-            return Difference("frame", _place(live["mm"][at], live["address"][at]), f"{words[0]} {with_row}", words[1])
-    place = (live["frame"].cast(pl.Int64) - live["head"].cast(pl.Int64)).eq_missing(
-        model["frame"].cast(pl.Int64) - model["head"].cast(pl.Int64)
-    )
-    return None if place.all() else _at("head", live, model, int((~place).arg_max() or 0))
+    one, two = _numbers(live["frame"]), _numbers(model["frame"])
+    for ours, theirs, who in ((one, two, "live"), (two, one, "model")):
+        _, first, which = np.unique(ours, return_index=True, return_inverse=True)
+        wrong = theirs[first][which] != theirs
+        if wrong.any():
+            row = int(np.argmax(wrong))
+            other = _row(live, int(first[which[row]]))
+            shares = {"live": f"shares its page with the one{other}", "model": "does not"}
+            if who == "model":
+                shares = {"live": shares["model"], "model": shares["live"]}
+            return Difference("page", _row(live, row), **shares)
+    inside, theirs = one - _numbers(live["head"]), two - _numbers(model["head"])
+    inside[one == _NULL] = theirs[two == _NULL] = 0
+    folio = _numbers(live["head"]) != _NULL
+    wrong = folio & (inside != theirs)
+    if wrong.any():
+        row = int(np.argmax(wrong))
+        return Difference("place in folio", _row(live, row), str(inside[row]), str(theirs[row]))
+    return None
 
 
-def _at(name: str, live: pl.DataFrame, model: pl.DataFrame, row: int) -> Difference:
-    place = _place(live["mm"][row], live["address"][row])
-    return Difference(name, place, str(live[name][row]), str(model[name][row]))
+def _row(table: pl.DataFrame, row: int) -> str:
+    return _place(table["mm"][row], table["address"][row])
 
 
 def _place(mm: int, address: int) -> str:
-    return f"in MM {mm} at {address:#x} (page {address // PAGE_SIZE % 512} of its block)"
+    return f" in MM {mm} at {address:#x} (page {address // PAGE_SIZE % 512} of its block)"

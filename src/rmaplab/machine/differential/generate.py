@@ -149,7 +149,16 @@ class Generator:
 
     def _advice(self) -> None:
         advice = self._random.choice(
-            ("dontfork", "dofork", "wipeonfork", "keeponfork", "populate_read", "populate_write", "hugepage", "nohugepage")
+            (
+                "dontfork",
+                "dofork",
+                "wipeonfork",
+                "keeponfork",
+                "populate_read",
+                "populate_write",
+                "hugepage",
+                "nohugepage",
+            )
         )
         if "hugepage" not in advice:
             self._on_range(Step("madvise", advice=advice))

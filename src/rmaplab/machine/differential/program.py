@@ -11,7 +11,20 @@ from typing import Any, Literal
 from rmaplab.machine.protocol import PAGE_SIZE, BadOperation, File, Machine, Pin, Process
 
 Do = Literal[
-    "spawn", "file", "mmap", "munmap", "mremap", "mprotect", "madvise", "read", "write", "fork", "exec", "exit", "pin", "unpin"
+    "spawn",
+    "file",
+    "mmap",
+    "munmap",
+    "mremap",
+    "mprotect",
+    "madvise",
+    "read",
+    "write",
+    "fork",
+    "exec",
+    "exit",
+    "pin",
+    "unpin",
 ]
 
 

@@ -10,19 +10,25 @@ from rmaplab.machine.model.space import AddressSpace
 from rmaplab.machine.model.vma import Vma
 
 
-def move(
-    space: AddressSpace, vma: Vma, source: int, pages: int, target: int, new_pages: int, *, keep_source: bool
+def relocate(
+    space: AddressSpace,
+    vma: Vma,
+    source: int,
+    pages: int,
+    target: int,
+    new_pages: int,
+    step: int,
+    *,
+    keep_source: bool,
 ) -> None:
-    """Move `pages` pages of `vma` from `source` to `target`, where the mapping has `new_pages`.
+    """Move `pages` pages of `vma` from `source` to `target`, in a region made for it; they have `new_pages` there.
 
     `keep_source`: the source stays mapped, empty (DONTUNMAP).
     """
-    step = space.memory.recorder.tick()
     if not keep_source:
         space.split_at(source, step)
         space.split_at(source + pages, step)
         (vma,) = space.vmas.within(source, source + pages)
-    space.table.add(target, new_pages)
     pgoff = vma.offset_of(source)
     space.vmas.add(replace(vma, start=target, end=target + new_pages, pgoff=pgoff))
     at = source

@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from rmaplab.machine.model import faults, move
+from rmaplab.machine.model import faults
 from rmaplab.machine.model.advice import ADVICE
 from rmaplab.machine.model.arena import Areas, check_length
 from rmaplab.machine.model.ask import ask
 from rmaplab.machine.model.files import PAGE_SHIFT, ModelFile
 from rmaplab.machine.model.fork import fork
 from rmaplab.machine.model.memory import Frames
+from rmaplab.machine.model.move import duplicate, protect, relocate, unmap
 from rmaplab.machine.model.space import AddressSpace
 from rmaplab.machine.model.vma import Vma
 from rmaplab.machine.protocol import PAGE_SIZE, PMD_ORDER, Advice, BadOperation, File, Pin, Written
@@ -86,7 +87,7 @@ class ModelProcess:
         start, end = self._range("munmap", address, length, "any")
         area = self._areas.around("munmap", address, length)
         if self.space.vmas.within(start, end):
-            move.unmap(self.space, start, end)
+            unmap(self.space, start, end)
         if (address, address + length) == (area.start, area.end):
             self._areas.drop(area)
 
@@ -101,7 +102,7 @@ class ModelProcess:
     ) -> int:
         start, end = self._range("mremap", address, old_length or PAGE_SIZE, "mapped")
         check_length("mremap", new_length)
-        vma = self._one_vma("mremap", start, end)
+        vma = self._vma("mremap", start, end, alone=old_length != new_length or not move)
         if not old_length and not vma.shared:
             raise BadOperation("mremap", "old_length 0", "only a shared mapping can be mapped a second time")
         if dontunmap and old_length != new_length:
@@ -111,19 +112,23 @@ class ModelProcess:
             return address
         target = self._machine.arena.take("mremap", new_length)
         self._areas.add(target, new_length)
-        self._move(vma, start, old_length >> PAGE_SHIFT, target, new_length >> PAGE_SHIFT, dontunmap)
+        to, new_pages = target >> PAGE_SHIFT, new_length >> PAGE_SHIFT
+        if old_length:
+            self._move(start, old_length >> PAGE_SHIFT, to, new_pages, dontunmap)
+        else:
+            duplicate(self.space, vma, start, to, new_pages)
         return target
 
-    def _move(self, vma: Vma, start: int, pages: int, target: int, new_pages: int, dontunmap: bool) -> None:
-        to = target >> PAGE_SHIFT
-        if not pages:
-            move.duplicate(self.space, vma, start, to, new_pages)
-            return
+    def _move(self, start: int, pages: int, to: int, new_pages: int, dontunmap: bool) -> None:
         area = self._areas.around("mremap", start << PAGE_SHIFT, pages << PAGE_SHIFT)
         if new_pages < pages:
-            move.unmap(self.space, start + new_pages, start + pages)
-        (part,) = self.space.vmas.within(start, start + 1)
-        move.move(self.space, part, start, min(pages, new_pages), to, new_pages, keep_source=dontunmap)
+            unmap(self.space, start + new_pages, start + pages)
+        step = self._machine.recorder.tick()
+        self.space.table.add(to, new_pages)
+        for vma in self.space.vmas.within(start, start + min(pages, new_pages)):
+            lo, hi = max(vma.start, start), min(vma.end, start + pages, start + new_pages)
+            grown = max(new_pages - pages, 0)
+            relocate(self.space, vma, lo, hi - lo, to + lo - start, hi - lo + grown, step, keep_source=dontunmap)
         if not dontunmap and (area.start, area.end) == (start << PAGE_SHIFT, (start + pages) << PAGE_SHIFT):
             self._areas.drop(area)
 
@@ -139,10 +144,10 @@ class ModelProcess:
             vma.end, area.end = new_end >> PAGE_SHIFT, new_end
             self._machine.recorder.tick()
         elif new_length < old_length:
-            move.unmap(self.space, new_end >> PAGE_SHIFT, end >> PAGE_SHIFT)
+            unmap(self.space, new_end >> PAGE_SHIFT, end >> PAGE_SHIFT)
 
     def mprotect(self, address: int, length: int, *, writable: bool) -> None:
-        move.protect(self.space, *self._range("mprotect", address, length, "mapped"), writable=writable)
+        protect(self.space, *self._range("mprotect", address, length, "mapped"), writable=writable)
 
     def madvise(self, address: int, length: int, advice: Advice) -> None:
         if advice not in get_args(Advice):
@@ -227,9 +232,10 @@ class ModelProcess:
             raise BadOperation(call, f"[{address:#x}, {address + length:#x})", rule)
         return start, end
 
-    def _one_vma(self, call: str, start: int, end: int) -> Vma:
+    def _vma(self, call: str, start: int, end: int, *, alone: bool) -> Vma:
+        """The first VMA of the range; `alone`: which must be its only one."""
         vmas = self.space.vmas.within(start, end)
-        if len(vmas) > 1:
+        if alone and len(vmas) > 1:
             raise BadOperation(call, f"[{start << PAGE_SHIFT:#x}, {end << PAGE_SHIFT:#x})", "must lie within one VMA")
         return vmas[0]
 
