@@ -1,7 +1,7 @@
 """Digit schemes: IDs cut into chunks, a chunk's binary digits read with fixed weights (generations, bits).
 
-For `decide`. Let n mappings be compared with the caller x in one chunk, and d_i = (mappings with digit i set) - n * (digit
-i of x). The values agree iff sum of d_i * weight_i = 0 modulo 2^W; |d_i| <= n, and every such vector d arises: x has
+For `decide`. Compare n mappings with the caller x in one chunk: d_i = (mappings with digit i set) - n * (digit i of x).
+The values agree iff sum of d_i * weight_i = 0 modulo 2^W; |d_i| <= n, and every such vector d arises: x has
 digit i set iff d_i < 0. So the fewest mappings are the least largest |d_i| over the nonzero relations, and chunks are
 independent. One care: 0 is no rmap ID, which matters only where the chunk is the whole ID (`mappings_needed`).
 """
@@ -32,11 +32,14 @@ class Chunks:
     def whole_id(self) -> bool:
         return self.id_bits <= len(self.weights)
 
+    def subid(self, k: int, mm: int) -> int:
+        """What one mapping by `mm` adds to value `k`, an integer not yet reduced."""
+        chunk = mm >> k * len(self.weights)
+        return sum(w for i, w in enumerate(self.weights) if chunk >> i & 1)
+
     def subids(self, mm: int) -> tuple[int, ...]:
-        """What one mapping by `mm` adds to each value, an integer not yet reduced."""
-        size = len(self.weights)
-        cut = [mm >> k * size & (1 << size) - 1 for k in range(self.values)]
-        return tuple(sum(w for i, w in enumerate(self.weights) if chunk >> i & 1) for chunk in cut)
+        """`subid` of every value."""
+        return tuple(self.subid(k, mm) for k in range(self.values))
 
 
 def mappings_needed(d: Vector) -> int | None:
@@ -90,7 +93,7 @@ def smallest_witness(chunks: Chunks, found: Enumeration) -> tuple[Witness, bool]
         free = [i for i, v in enumerate(d) if v == 0]
         split = fewest_mms(counts, n, zero_allowed=bool(free) or not chunks.whole_id, most=most)
         if split is not None:
-            best = _witness(chunks, d, free, split), split
+            best = _witness(d, free, split), split
     assert best is not None
     proved = (proved and best[1].proved) or len(best[1].pages) == 1
     return best[0], proved
@@ -114,7 +117,7 @@ def _digits_of(d: Vector) -> int:
     return sum(1 << i for i, v in enumerate(d) if v < 0)
 
 
-def _witness(chunks: Chunks, d: Vector, free: Sequence[int], split: Split) -> Witness:
+def _witness(d: Vector, free: Sequence[int], split: Split) -> Witness:
     """IDs from digits. Where one would be 0, all get one more bit, which the relation leaves free."""
     asked = _digits_of(d)
     common = 0

@@ -6,6 +6,7 @@ z3 decides that for m = 1, 2, ... Not a search for relations: `counts` come from
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import z3
 
@@ -43,7 +44,7 @@ def _split(counts: Sequence[int], n: int, mms: int, zero_allowed: bool) -> dict[
     pages = [z3.Int(f"r{j}") for j in range(mms)]
     digit = [[z3.Bool(f"s{i}_{j}") for j in range(mms)] for i in range(len(counts))]
     solver.add(pages[-1] >= 1, z3.Sum(pages) == n)
-    solver.add([a >= b for a, b in zip(pages, pages[1:], strict=False)])
+    solver.add([a >= b for a, b in pairwise(pages)])
     for row, wanted in zip(digit, counts, strict=True):
         solver.add(z3.Sum([z3.If(s, r, 0) for s, r in zip(row, pages, strict=True)]) == wanted)
     if not zero_allowed:

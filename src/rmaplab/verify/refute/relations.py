@@ -51,9 +51,7 @@ def reduced_basis(weights: Sequence[int], word_bits: int) -> list[Vector]:
     return [tuple(int(reduced[i, j]) for j in range(size)) for i in range(size)]
 
 
-def cheapest_relations(
-    weights: Sequence[int], word_bits: int, most: int, price: Price, budget: Budget
-) -> Enumeration:
+def cheapest_relations(weights: Sequence[int], word_bits: int, most: int, price: Price, budget: Budget) -> Enumeration:
     """The relations of least price <= `most` (all of them, up to a cap), or none: then no relation is that cheap.
 
     Prices are searched in doubling ranges, so that OutOfBudget can say up to where there is none.

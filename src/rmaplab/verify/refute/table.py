@@ -44,22 +44,40 @@ def from_subids(ids: Sequence[int], subids: Callable[[int], Sequence[int]], word
     return Table(ids, lambda k: (values - values[k]) & np.uint64(mask), word_bits)
 
 
-def smallest_collision(table: Table, most: int, budget: Budget) -> tuple[Witness, bool] | None:
+@dataclass(frozen=True, slots=True)
+class Collision:
+    """A witness, and what is proved of it; fewest MMs counts among the witnesses of as many mappings."""
+
+    witness: Witness
+    fewest_mappings: bool
+    fewest_mms: bool
+
+
+def smallest_collision(table: Table, most: int, budget: Budget) -> Collision | None:
     """A witness of at most `most` mappings with fewest mappings, then fewest MMs; None: there is none.
 
-    The flag says whether "fewest MMs" is proved. Raises OutOfBudget. O(|ids| * sums reached) per caller.
+    Raises OutOfBudget if time ran out before any was found. O(|ids| * sums reached) per caller.
     """
     shortest: dict[int, tuple[int, ...]] = {}
-    bound = most
+    bound, complete = most, True
     for asked in range(len(table.ids)):
         steps = np.delete(table.steps(asked), asked, axis=0)
-        path = _way_back(steps, table.mask, bound, budget, f"{asked} of {len(table.ids)} callers")
+        try:
+            path = _way_back(steps, table.mask, bound, budget, f"{asked} of {len(table.ids)} callers")
+        except OutOfBudget:
+            if not shortest:
+                raise
+            complete = False
+            break
         if path is not None:
             bound = len(path)
             others = [k for k in range(len(table.ids)) if k != asked]
             shortest[asked] = tuple(others[s] for s in path)
     best = {asked: path for asked, path in shortest.items() if len(path) == bound}
-    return _fewest_mms(table, best, bound) if best else None
+    if not best:
+        return None
+    witness, fewest = _fewest_mms(table, best, bound)
+    return Collision(witness, complete or bound == 1, (complete and fewest) or bound == 1)
 
 
 def _way_back(steps: Rows, mask: np.uint64, most: int, budget: Budget, where: str) -> tuple[int, ...] | None:
