@@ -190,7 +190,9 @@ class Generator:
             if how == "move" and pages == area.pages:
                 process.areas.remove(area)
         elif how == "shrink" and pages > 1:
-            self._add(replace(step, new_pages=self._random.randint(1, pages - 1)))
+            left = self._random.randint(1, pages - 1)
+            self._add(replace(step, new_pages=left))
+            area.pages -= pages - left if page + pages == area.pages else 0
         elif how == "grow" and not area.file:
             more = self._random.choice((1, 16, _BLOCK))
             self._add(replace(step, page=0, pages=area.pages, new_pages=area.pages + more))

@@ -57,6 +57,7 @@ def write_protected(space: AddressSpace, vma: Vma, leaf: Leaf, index: Index, ste
     foreign = ~exclusive & (~space.counted(frames) | (kinds != _ANON))
     ask = ~exclusive & ~foreign
     if foreign.any():
+        space.prepare_anon_vma(vma)
         replace_pages(space, leaf, index[foreign], step[foreign] + 1)
     answered = _sweep(space, leaf, index[ask], step[ask] + 1)
     return Tally(tally.reused + answered.reused, tally.copied + answered.copied)
@@ -137,7 +138,7 @@ def _sweep(space: AddressSpace, leaf: Leaf, index: Index, step: Index) -> Tally:
     memory, tally = space.memory, Tally()
     slots = memory.frame["folio"][leaf.frame[index]]
     while len(index):
-        folios, first, which, count = np.unique(slots, return_index=True, return_inverse=True, return_counts=True)
+        folios, which, count = np.unique(slots, return_inverse=True, return_counts=True)
         reuse, now = _decide(memory, folios, count, space.mm)
         rank = np.arange(len(index)) - _first_of_group(which)
         chosen = rank < now[which]

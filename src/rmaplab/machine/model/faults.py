@@ -93,7 +93,7 @@ def missing_write(space: AddressSpace, vma: Vma, window: Window, step: Index) ->
     missing = lo + np.flatnonzero(leaf.frame[lo:hi] == 0)
     if not len(missing):
         return
-    prepare_anon_vma(space, vma)
+    space.prepare_anon_vma(vma)
     for block in _huge_blocks(vma, leaf, window.base, missing).tolist():
         at = max(block * BLOCK, lo)
         map_thp(space, leaf, np.array([block]), step[at - lo : at - lo + 1])
@@ -107,12 +107,6 @@ def missing_write(space: AddressSpace, vma: Vma, window: Window, step: Index) ->
         _map_anon(space, leaf, groups << order, order, step[at - lo])
         missing = missing[leaf.frame[missing] == 0]
     _map_anon(space, leaf, missing, 0, step[missing - lo])
-
-
-def prepare_anon_vma(space: AddressSpace, vma: Vma) -> None:
-    """The VMA may hold anonymous pages from now on, so fork has to copy its page tables."""
-    if not vma.anon_vma:
-        vma.anon_vma = space.vmas.neighbour_anon_vma(vma) or space.memory.next_anon_vma()
 
 
 def _huge_blocks(vma: Vma, leaf: Leaf, base: int, missing: Index) -> Index:
@@ -160,7 +154,7 @@ def missing_read(space: AddressSpace, vma: Vma, window: Window, step: Index) -> 
         return
     huge = _huge_blocks(vma, leaf, window.base, missing)
     if len(huge):
-        prepare_anon_vma(space, vma)
+        space.prepare_anon_vma(vma)
         where = (huge[:, None] * BLOCK + np.arange(BLOCK)).ravel()
         leaf.frame[where] = np.tile(np.arange(HUGE_ZERO, HUGE_ZERO + BLOCK, dtype=np.uint32), len(huge))
         leaf.flags[where] = PMD
@@ -233,7 +227,7 @@ def _private_write(space: AddressSpace, vma: Vma, file: ModelFile, window: Windo
     missing = lo + np.flatnonzero(leaf.frame[lo:hi] == 0)
     if not len(missing):
         return
-    prepare_anon_vma(space, vma)
+    space.prepare_anon_vma(vma)
     pages = vma.offset_of(window.base) + missing
     file.fill(pages, vma.fault_order)
     old = file.frame[pages]

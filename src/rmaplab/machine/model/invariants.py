@@ -1,7 +1,7 @@
 """What must hold in the model after every operation, checked from the page tables up.
 
-For tests and the differential runner: `check(machine)` raises `Broken` naming the rule, the folio and the numbers. O(pages of
-all page tables).
+For tests and the differential runner: `check(machine)` raises `Broken` naming the rule, the folio and the numbers.
+O(pages of all page tables).
 """
 
 from typing import TYPE_CHECKING

@@ -102,7 +102,7 @@ class ModelProcess:
     ) -> int:
         start, end = self._range("mremap", address, old_length or PAGE_SIZE, "mapped")
         check_length("mremap", new_length)
-        vma = self._vma("mremap", start, end, alone=old_length != new_length or not move)
+        vma = self._vma("mremap", start, end, alone=new_length > old_length or dontunmap)
         if not old_length and not vma.shared:
             raise BadOperation("mremap", "old_length 0", "only a shared mapping can be mapped a second time")
         if dontunmap and old_length != new_length:
@@ -145,6 +145,7 @@ class ModelProcess:
             self._machine.recorder.tick()
         elif new_length < old_length:
             unmap(self.space, new_end >> PAGE_SHIFT, end >> PAGE_SHIFT)
+            area.end = new_end if end == area.end else area.end
 
     def mprotect(self, address: int, length: int, *, writable: bool) -> None:
         protect(self.space, *self._range("mprotect", address, length, "mapped"), writable=writable)

@@ -48,6 +48,11 @@ class AddressSpace:
             parts.append(self.memory.frame["folio"][frames[self.counted(frames)]])
         return np.concatenate(parts)
 
+    def prepare_anon_vma(self, vma: Vma) -> None:
+        """`vma` may hold anonymous pages from now on, so fork has to copy its page tables."""
+        if not vma.anon_vma:
+            vma.anon_vma = self.vmas.neighbour_anon_vma(vma) or self.memory.next_anon_vma()
+
     # --- PMD mappings -------------------------------------------------------------------------------------------
 
     def split_pmd(self, leaf: Leaf, index: int, step: int, *, anon: bool) -> None:
