@@ -36,8 +36,9 @@ class Join:
 
     @property
     def end(self) -> Index:
-        end: Index = self.start + self.pages
-        return end
+        """First frame behind each interval."""
+        pages: Index = self.pages.astype(np.int64)
+        return pages + self.start
 
     @property
     def depth(self) -> Index:

@@ -69,9 +69,10 @@ ORDER_COLUMNS: Final = ("folios", "resident", "exclusive", "shared", "partial", 
 """Each folio once. unmapped: pages that nobody maps of folios that are mapped in part."""
 
 
-def by_order(sharing: Sharing) -> tuple[NDArray[np.int64], Table]:
-    """The orders there are, and per order ORDER_COLUMNS in pages (folios and owners in numbers)."""
-    counted = sharing.folios.kind < COUNTED
+def by_order(sharing: Sharing, wanted: NDArray[np.bool_]) -> tuple[NDArray[np.int64], Table]:
+    """The orders of the `wanted` folios (bool, per folio), and per order ORDER_COLUMNS in pages (folios and owners in
+    numbers)."""
+    counted = wanted & (sharing.folios.kind < COUNTED)
     order = sharing.folios.order[counted].astype(np.int64)
     mapped = sharing.mapped[counted].astype(np.float64)
     pages, owners = sharing.folios.pages[counted], sharing.owners[counted]
@@ -79,13 +80,14 @@ def by_order(sharing: Sharing) -> tuple[NDArray[np.int64], Table]:
     most = np.zeros(size)
     np.maximum.at(most, order, owners)
     parts: Table = {
-        "folios": np.ones(len(order)),
+        "folios": np.ones(len(order), np.float64),
         "resident": mapped,
         "exclusive": np.where(owners == 1, mapped, 0.0),
         "shared": np.where(owners > 1, mapped, 0.0),
         "partial": np.where(mapped < pages, mapped, 0.0),
-        "unmapped": np.subtract(pages, mapped),
+        "unmapped": pages.astype(np.float64) - mapped,
     }
-    sums = {name: np.bincount(order, weights, size) for name, weights in parts.items()}
+    sums: Table = {name: np.bincount(order, weights, size).astype(np.float64) for name, weights in parts.items()}
+    sums["max_owners"] = most
     here = np.flatnonzero(sums["folios"])
-    return here, {name: column[here] for name, column in (sums | {"max_owners": most}).items()}
+    return here, {name: column[here] for name, column in sums.items()}

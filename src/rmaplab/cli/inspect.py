@@ -1,0 +1,158 @@
+"""`rmaplab inspect`: who maps this machine's memory, exclusively or shared, and what the kernel makes of it."""
+
+import time
+from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Final, Literal
+
+import numpy as np
+import typer
+from numpy.typing import NDArray
+from rich.live import Live
+
+from rmaplab.cli.exits import FINDING, NOT_AVAILABLE
+from rmaplab.errors import NotAvailable, RmaplabError
+from rmaplab.inspect import unprivileged
+from rmaplab.inspect.freeze import frozen
+from rmaplab.inspect.look import Look, look
+from rmaplab.inspect.probes import KernelView, probe
+from rmaplab.inspect.processes import Notes
+from rmaplab.inspect.snapshot import Snapshot, cgroup_pids, find_cgroup, require_frames, targets
+from rmaplab.inspect.views import By, Row, rows, sort_rows
+from rmaplab.report.console import emit_json, note, stdout
+from rmaplab.report.inspect_table import DEFAULT_TOP, page, row_key
+
+_SHOW_PROGRESS_AFTER: Final = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Wish:
+    """What the command line asked for."""
+
+    pids: list[int] | None
+    cgroup: str | None
+    by: By
+    sort: str | None
+    top: int | None
+    write: bool
+    addresses: bool
+
+
+def inspect(
+    pid: Annotated[list[int] | None, typer.Argument(help="Processes to show; all if none and no --cgroup.")] = None,
+    cgroup: Annotated[str | None, typer.Option(help="Show the processes of this cgroup and those below.")] = None,
+    everything: Annotated[bool, typer.Option("--all", help="Show all processes.")] = False,
+    by: Annotated[
+        Literal["process", "vma", "cgroup", "order", "folio"], typer.Option(help="One row per ...")
+    ] = "process",
+    sort: Annotated[str | None, typer.Option(help="Sort by this field (as named in the JSON).")] = None,
+    top: Annotated[int | None, typer.Option(min=1, help=f"Show that many rows (tables: {DEFAULT_TOP}).")] = None,
+    what_if: Annotated[Literal["write"] | None, typer.Option(help="Price: bytes copied if all were written now.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object instead of a table.")] = False,
+    parquet: Annotated[Path | None, typer.Option(help="Write the mappings as a trace to this directory.")] = None,
+    html: Annotated[Path | None, typer.Option(help="Write a map of the memory as one self-contained page.")] = None,
+    watch: Annotated[float | None, typer.Option(min=0.1, help="Look again every SECONDS, showing what changed.")] = None,
+    freeze: Annotated[bool, typer.Option("--freeze", help="Stop the processes while looking.")] = False,
+    addresses: Annotated[bool, typer.Option("--addresses", help="Include PFNs and addresses.")] = False,
+) -> None:
+    """Who maps this machine's memory, exclusively or shared, exactly."""
+    if (pid is not None and bool(pid)) + (cgroup is not None) + everything > 1:
+        raise RmaplabError("inspect: PIDs, --cgroup and --all: must be only one of them")
+    if freeze and not pid and cgroup is None:
+        raise RmaplabError("--freeze: must come with PIDs or --cgroup")
+    pids = pid or None if cgroup is None else cgroup_pids(cgroup)
+    wish = _Wish(pids, cgroup, by, sort, top, what_if == "write", addresses)
+    try:
+        require_frames()
+    except NotAvailable as missing:
+        _without_frames(wish, as_json, missing)
+    view = probe()
+    try:
+        if watch is not None:
+            _watch(wish, view, watch)
+            return
+        with frozen(pids or [], find_cgroup(cgroup) if cgroup else None) if freeze else nullcontext():
+            answer, found = _answer(wish, view)
+        _show(answer, found, wish, as_json)
+        if html is not None:
+            _save_html(answer, html)
+        if parquet is not None:
+            _save_parquet(answer, parquet)
+    finally:
+        view.close()
+    if answer.finding:
+        raise typer.Exit(FINDING)
+
+
+def _answer(wish: _Wish, view: KernelView) -> tuple[Look, list[Row]]:
+    answer = look(_chooser(wish), view, write=wish.write, addresses=wish.addresses, progress=_progress())
+    return answer, sort_rows(rows(answer.scope, wish.by), wish.sort, None)
+
+
+def _chooser(wish: _Wish) -> Callable[[Snapshot], NDArray[np.int64]]:
+    def choose(snapshot: Snapshot) -> NDArray[np.int64]:
+        if wish.pids is None:
+            return np.arange(len(snapshot.mms))
+        if wish.cgroup is not None:
+            return targets(snapshot, [pid for pid in wish.pids if pid in snapshot.mm_of_pid])
+        return targets(snapshot, wish.pids)
+
+    return choose
+
+
+def _progress() -> Callable[[int, int], None]:
+    began = time.monotonic()
+
+    def tell(done: int, total: int) -> None:
+        if time.monotonic() - began > _SHOW_PROGRESS_AFTER:
+            note(f"{done} of {total} address spaces read")
+
+    return tell
+
+
+def _show(answer: Look, found: list[Row], wish: _Wish, as_json: bool) -> None:
+    if as_json:
+        emit_json({**answer.head(), "by": wish.by, "rows": found[: wish.top]})
+        return
+    top = wish.top or DEFAULT_TOP
+    stdout().print(page(answer, found[:top], max(0, len(found) - top), wish.by))
+
+
+def _watch(wish: _Wish, view: KernelView, seconds: float) -> None:
+    """Redraw in place until interrupted."""
+    before: dict[object, Row] | None = None
+    top = wish.top or DEFAULT_TOP
+    with Live(console=stdout(), auto_refresh=False, screen=False) as live:
+        while True:
+            answer, found = _answer(wish, view)
+            hidden = max(0, len(found) - top)
+            live.update(page(answer, found[:top], hidden, wish.by, before), refresh=True)
+            before = {row_key(row, wish.by): row for row in found}
+            time.sleep(seconds)
+
+
+def _without_frames(wish: _Wish, as_json: bool, missing: NotAvailable) -> None:
+    """Show the kernel's own counters and end: the truth cannot be had."""
+    notes = Notes()
+    found = sort_rows(unprivileged.rows(wish.pids, notes), wish.sort, wish.top)
+    if as_json:
+        emit_json({"exactness": "unknown", "why": str(missing), "left_out": notes.lines(), "rows": found})
+    else:
+        for row in found[: wish.top or DEFAULT_TOP]:
+            stdout().print(f"{row['pid']:>8} {row['name']:<16} smaps RSS {row['kernel_rss']} USS {row['kernel_uss']}")
+        for line in notes.lines():
+            note(f"left out: {line}")
+    note(f"rmaplab: {missing}")
+    raise typer.Exit(NOT_AVAILABLE)
+
+
+def _save_html(answer: Look, path: Path) -> None:
+    from rmaplab.report.inspect_html import render  # noqa: PLC0415  (only this option needs it)
+
+    raise NotImplementedError
+
+
+def _save_parquet(answer: Look, path: Path) -> None:
+    raise NotImplementedError

@@ -1,0 +1,166 @@
+"""The folio itself, as the kernel keeps it: refcount, mapcounts, the two MM slots and the maybe-shared flag.
+
+For disagreements and prices. Reads struct folio by BPF at vmemmap + PFN * sizeof(struct page). Where vmemmap begins is
+found out, not assumed: pages of a file of ours have PFNs that pagemap tells and addresses that the file's page cache
+tells; the differences must agree.
+"""
+
+import mmap
+import os
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Final, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rmaplab.inspect.bpf import BpfError, KernelReader
+from rmaplab.inspect.btf import Btf, BtfError
+from rmaplab.machine.live import procfs
+
+_KNOWN_PAGES: Final = 3
+_READ: Final = 128
+"""The first two struct pages' worth of a folio hold all that is asked for."""
+
+Words = NDArray[np.uint64]
+
+
+@dataclass(frozen=True, slots=True)
+class FolioState:
+    """One element per folio asked for, int64 except where said. `mapcount`: all mappings (PMD ones count one);
+    `entire`: PMD mappings; `slot_id`, `slot_count`: shape (n, 2), -1 where the kernel has no MM ids or the folio is
+    small; `maybe_shared`: int8, 1, 0, or -1 likewise; `known`: bool, whether the folio could be read."""
+
+    refcount: NDArray[np.int64]
+    mapcount: NDArray[np.int64]
+    entire: NDArray[np.int64]
+    slot_id: NDArray[np.int64]
+    slot_count: NDArray[np.int64]
+    maybe_shared: NDArray[np.int8]
+    known: NDArray[np.bool_]
+
+
+class FolioReader:
+    """Reads folios by PFN. A context manager. Raises BpfError or BtfError, the message saying what is missing."""
+
+    def __init__(self) -> None:
+        self._btf = Btf.running()
+        self._page_size = self._btf.size("page")
+        size = min(self._btf.size("folio"), _READ)
+        self.has_mm_ids = self._has("_mm_ids")
+        self._reader = KernelReader(size)
+        try:
+            self._vmemmap = self._find_vmemmap()
+        except BaseException:
+            self._reader.close()
+            raise
+
+    def read(self, heads: Words, large: NDArray[np.bool_], flag_bit: int = -1) -> FolioState:
+        """State of the folios headed by PFNs `heads`; `large` says which have an order of 1 or more.
+
+        `flag_bit` is the bit of `_mm_ids` that says maybe-shared (`probes` finds it), -1 if unknown.
+        """
+        data, good = self._reader.read(np.uint64(self._vmemmap) + heads * np.uint64(self._page_size))
+        small = self._int(data, "_mapcount") + 1
+        total = self._int(data, "_large_mapcount") + 1
+        shape = (len(heads), 2)
+        slot_id, slot_count = np.full(shape, -1, np.int64), np.full(shape, -1, np.int64)
+        flag = np.full(len(heads), -1, np.int8)
+        if self.has_mm_ids:
+            ids = self.mm_ids(data)
+            slot_id[large] = ids.view(np.uint32).reshape(shape)[large] & np.uint32((1 << 31) - 1)
+            slot_count[large] = self._pair(data, "_mm_id_mapcount")[large] + 1
+            if flag_bit >= 0:
+                flag[large] = (ids >> np.uint64(flag_bit) & np.uint64(1))[large]
+        return FolioState(
+            self._int(data, "_refcount"),
+            np.where(large, total, small),
+            np.where(large, self._int(data, "_entire_mapcount") + 1, 0),
+            slot_id,
+            slot_count,
+            flag,
+            good,
+        )
+
+    def raw_ids(self, head: int) -> int:
+        """The word `_mm_ids` of one large folio."""
+        data, _ = self._reader.read(np.array([self._vmemmap + head * self._page_size], np.uint64))
+        return int(self.mm_ids(data)[0])
+
+    def mm_ids(self, data: NDArray[np.uint8]) -> Words:
+        """The words `_mm_ids`: both slots' ids and, in their top bits, a lock and the maybe-shared flag."""
+        return self._column(data, "_mm_ids").view(np.uint64)[:, 0]
+
+    def close(self) -> None:
+        self._reader.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _has(self, name: str) -> bool:
+        try:
+            field = self._btf.field("folio", name)
+        except BtfError:
+            return False
+        return field.size == 8 and field.offset + field.size <= _READ
+
+    def _column(self, data: NDArray[np.uint8], name: str) -> NDArray[Any]:
+        field = self._btf.field("folio", name)
+        if field.offset + field.size > data.shape[1]:
+            raise BtfError(f"struct folio: {name} at byte {field.offset}: must lie in the first {data.shape[1]}")
+        return np.ascontiguousarray(data[:, field.offset : field.offset + field.size])
+
+    def _int(self, data: NDArray[np.uint8], name: str) -> NDArray[np.int64]:
+        return self._column(data, name).view(np.int32)[:, 0].astype(np.int64)
+
+    def _pair(self, data: NDArray[np.uint8], name: str) -> NDArray[np.int64]:
+        """Two counters: of 16 or 32 bits, as the kernel has it."""
+        column = self._column(data, name)
+        return column.view(np.int16 if column.shape[1] == 4 else np.int32).astype(np.int64)
+
+    def _find_vmemmap(self) -> int:
+        """Address of the struct page of PFN 0, if the memory map is one array; else BpfError."""
+        bases = {self._base_of_known_page() for _ in range(_KNOWN_PAGES)}
+        if len(bases) != 1:
+            raise BpfError("struct pages: known pages disagree on where PFN 0's is: no single memory map here")
+        return bases.pop()
+
+    def _base_of_known_page(self) -> int:
+        """A fresh one-page file: its page cache holds the page's address, pagemap its PFN."""
+        fd = os.memfd_create("rmaplab", os.MFD_CLOEXEC)
+        try:
+            os.ftruncate(fd, mmap.PAGESIZE)
+            with mmap.mmap(fd, mmap.PAGESIZE) as page:
+                page[0] = 1
+                view = np.frombuffer(page, np.uint8)
+                address = int(view.ctypes.data)
+                del view
+                with procfs.Pagemap(os.getpid()) as pagemap:
+                    pfn = int(pagemap.entries(address, mmap.PAGESIZE)[0] & procfs.PM_PFN)
+                return self._check(self._page_of_file(fd), pfn)
+        finally:
+            os.close(fd)
+
+    def _check(self, page: int, pfn: int) -> int:
+        """The base, if the page at `page` looks like what it is: mapped once, referenced by file and mapping."""
+        data, good = self._reader.read(np.array([page], np.uint64))
+        mapcount, refs = int(self._int(data, "_mapcount")[0]) + 1, int(self._int(data, "_refcount")[0])
+        if not good[0] or mapcount != 1 or not 2 <= refs <= 4:
+            raise BpfError(f"struct page of a known page: mapcount {mapcount}, refcount {refs}: must be 1 and 2 to 4")
+        return page - pfn * self._page_size
+
+    def _page_of_file(self, fd: int) -> int:
+        """Address of the only page of file `fd` of this process: through its table of open files."""
+        files = self._follow(self._reader.current_task(), "task_struct", "files")
+        descriptors = self._follow(self._follow(files, "files_struct", "fdt"), "fdtable", "fd")
+        mapping = self._follow(self._reader.word(descriptors + fd * 8), "file", "f_mapping")
+        return self._follow(mapping, "address_space", "i_pages.xa_head")
+
+    def _follow(self, address: int, type_name: str, path: str) -> int:
+        """The pointer in field `path` of the struct at `address`."""
+        return self._reader.word(address + self._btf.field(type_name, path).offset)

@@ -1,0 +1,24 @@
+"""What can be said without page frame numbers: the kernel's own counters, and no truth.
+
+For `rmaplab inspect` without root. Only processes whose smaps we may read.
+"""
+
+from collections.abc import Iterable
+
+from rmaplab.inspect import kernel
+from rmaplab.inspect.processes import Notes, process, processes
+from rmaplab.inspect.views import Row
+
+
+def rows(pids: Iterable[int] | None, notes: Notes) -> list[Row]:
+    """smaps of the processes (None: of all), largest first; notes say whose could not be read."""
+    found = processes() if pids is None else [p for pid in pids if (p := process(pid))]
+    made: list[Row] = []
+    for one in found:
+        counters = kernel.rollup(one.pid)
+        if counters is None:
+            notes.add("a process whose smaps may not be read: left out")
+            continue
+        sizes = {f"kernel_{name}": value for name, value in counters.items()}
+        made.append({"pid": one.pid, "name": one.name, "resident": counters["rss"]} | sizes)
+    return sorted(made, key=lambda row: -int(row["kernel_rss"]))
