@@ -4,6 +4,8 @@ Linear schemes need no history: their state at a question is a difference of two
 are replayed in rounds, the k-th event of every folio at once; a folio with very many events costs as many rounds.
 """
 
+from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 import numpy as np
@@ -35,12 +37,11 @@ def replay(source: Trace | Plan, scheme: Scheme) -> Verdicts:
         _check_ids(plan, who, order, ranks)
         if isinstance(who, LinearScheme):
             _check_mapcount(plan, who, ranks)
+            answer = partial(_by_sums, plan, who)
+        else:
+            answer = partial(_by_rounds, plan, who, _Events.of(plan, ranks))
         for block in plan.blocks(order, ranks):
-            rows = plan.question_rows[block.questions]
-            if isinstance(who, LinearScheme):
-                answers[rows] = _by_sums(plan, who, block)
-            else:
-                answers[rows] = _by_rounds(plan, who, block)
+            answers[plan.question_rows[block.questions]] = answer(block)
     return answers
 
 
@@ -62,12 +63,28 @@ def _by_sums(plan: Plan, scheme: LinearScheme, block: Block) -> Verdicts:
     return scheme.verdict(State(block.order, data), plan.question_mm[block.questions])
 
 
-def _by_rounds(plan: Plan, scheme: Scheme, block: Block) -> Verdicts:
+@dataclass(frozen=True, slots=True)
+class _Events:
+    """The event columns of some ranks in the plan's order, for `Scheme.update`: 5 B an event beside the plan."""
+
+    first: int
+    mm: NDArray[np.uint32]
+    page: NDArray[np.uint32]
+    nr: NDArray[np.int32]
+    entire: NDArray[np.bool_]
+
+    @classmethod
+    def of(cls, plan: Plan, ranks: slice) -> "_Events":
+        some = plan.positions(ranks)
+        page, entire = (plan.trace.events[name].to_numpy()[plan.rows[some]] for name in ("page", "entire"))
+        return cls(some.start, plan.mm[some], page, plan.nr[some], entire)
+
+
+def _by_rounds(plan: Plan, scheme: Scheme, events: _Events, block: Block) -> Verdicts:
     """Round k feeds the k-th event of every folio that has one, after the questions that see k events."""
     starts = plan.starts[block.folios]
     counts = np.diff(plan.starts[block.folios.start : block.folios.stop + 1])
     active = np.searchsorted(-counts, -np.arange(int(counts[0])))
-    events = _Columns(plan, block)
 
     rank = plan.question_rank[block.questions]
     seen = plan.question_end[block.questions] - plan.starts[rank]
@@ -83,26 +100,10 @@ def _by_rounds(plan: Plan, scheme: Scheme, block: Block) -> Verdicts:
             answers[now] = scheme.verdict(state[rank[now] - block.folios.start], mm[now])
         if k < len(active):
             some = slice(0, int(active[k]))
-            state.data[some] = scheme.update(state[some], *events.at(starts[some] + k)).data
+            at = starts[some] + (k - events.first)
+            columns = (events.mm[at], events.page[at], events.nr[at], events.entire[at])
+            state.data[some] = scheme.update(state[some], *columns).data
     return answers
-
-
-class _Columns:
-    """The event columns of a block, for `Scheme.update`."""
-
-    def __init__(self, plan: Plan, block: Block) -> None:
-        rows = plan.rows[block.events]
-        self._first = block.events.start
-        self._mm, self._nr = plan.mm[block.events], plan.nr[block.events]
-        self._page = plan.trace.events["page"].to_numpy()[rows]
-        self._entire = plan.trace.events["entire"].to_numpy()[rows]
-
-    def at(
-        self, positions: NDArray[np.int64]
-    ) -> tuple[NDArray[np.uint32], NDArray[np.uint32], NDArray[np.int32], NDArray[np.bool_]]:
-        """mm, page, nr, entire of the events at these positions of the plan."""
-        index = positions - self._first
-        return self._mm[index], self._page[index], self._nr[index], self._entire[index]
 
 
 def _check_ids(plan: Plan, scheme: Scheme, order: int, ranks: slice) -> None:
