@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
@@ -79,7 +80,7 @@ def inspect(
         if html is not None:
             _save_html(answer, html)
         if parquet is not None:
-            _save_parquet(answer, parquet)
+            _save_parquet(answer, view, parquet)
     finally:
         view.close()
     if answer.finding:
@@ -149,10 +150,13 @@ def _without_frames(wish: _Wish, as_json: bool, missing: NotAvailable) -> None:
 
 
 def _save_html(answer: Look, path: Path) -> None:
-    from rmaplab.report.inspect_html import render  # noqa: PLC0415  (only this option needs it)
+    render = import_module("rmaplab.report.inspect_html").render
+    import_module("rmaplab.inspect.saving").write_private(path, render(answer))
+    note(f"page written to {path}")
 
-    raise NotImplementedError
 
-
-def _save_parquet(answer: Look, path: Path) -> None:
-    raise NotImplementedError
+def _save_parquet(answer: Look, view: KernelView, path: Path) -> None:
+    recorder = import_module("rmaplab.inspect.recorder").Recorder(view.reader, view.flag_bit, pfns=answer.scope.addresses)
+    recorder.add(answer.snapshot, answer.scope.wanted())
+    import_module("rmaplab.inspect.saving").save_trace(recorder.trace(), path)
+    note(f"trace written to {path}")

@@ -37,13 +37,13 @@ class Join:
     @property
     def end(self) -> Index:
         """First frame behind each interval."""
-        pages: Index = self.pages.astype(np.int64)
-        return pages + self.start
+        return self.start + self.pages
 
     @property
     def depth(self) -> Index:
         """Page-table mappings of each frame of an interval."""
-        return np.diff(self.ptr)
+        depth: Index = np.diff(self.ptr)
+        return depth
 
     @property
     def bytes(self) -> int:

@@ -202,3 +202,21 @@ def same_by_stack(a: Process, b: Process) -> bool:
     once = (words[0] & words[1] & wanted) == wanted
     frames = [w & procfs.PM_PFN for w in words]
     return bool(np.any(once & (frames[0] == frames[1]) & (frames[0] != 0)))
+
+
+def descendants(pid: int) -> set[int]:
+    """`pid` and all its children, theirs, and so on, that are alive."""
+    children: dict[int, list[int]] = {}
+    for name in os.listdir(procfs.PROC):
+        if name.isdigit():
+            try:
+                text = (procfs.PROC / name / "stat").read_text(errors="replace")
+            except OSError:
+                continue
+            children.setdefault(int(text.rpartition(")")[2].split()[1]), []).append(int(name))
+    found, waiting = set(), [pid]
+    while waiting:
+        one = waiting.pop()
+        found.add(one)
+        waiting += children.get(one, [])
+    return found

@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 
 from rmaplab.errors import RmaplabError
+from rmaplab.trace import Trace, write
 
 
 def write_private(path: Path, text: str) -> None:
@@ -27,3 +28,15 @@ def make_private(directory: Path) -> None:
     directory.chmod(0o700)
     for file in directory.iterdir():
         file.chmod(0o600)
+
+
+def save_trace(trace: Trace, path: Path) -> None:
+    """Write a trace directory, mode 0700, its files 0600. Raises RmaplabError."""
+    before = os.umask(0o077)
+    try:
+        write(trace, path)
+    except OSError as error:
+        raise RmaplabError(f"{path}: cannot be written: {error.strerror}") from error
+    finally:
+        os.umask(before)
+    make_private(path)

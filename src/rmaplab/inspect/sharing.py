@@ -24,13 +24,15 @@ _CHUNK: Final = 1 << 15
 class Rows:
     """Stretches of pages with all that is known about their mapping by one extent; arrays of one length.
 
-    `folio`: a folio they belong to (one of a group of equals); `extent`; `pages` (int64); `depth`: mappings of each
+    `folio`: a folio they belong to (one of a group of equals); `extent`; `first`: page of the folio they begin at;
+    `pages` (int64); `depth`: mappings of each
     page; `page_owners`, `folio_owners`: distinct owners of each page and of the folio; `partial`: the folio has
     unmapped pages.
     """
 
     folio: Index
     extent: Narrow
+    first: Index
     pages: Index
     depth: Index
     page_owners: Index
@@ -115,6 +117,7 @@ class Sharing:
         return Rows(
             which[first][rows],
             self.joined.extent[spread(ptr[interval], depth)],
+            np.zeros(len(rows), np.int64),
             pages[rows],
             depth[rows],
             owners,
@@ -180,6 +183,7 @@ def _odd_rows(owner: Index, joined: Join, folios: Folios, which: Index, span: In
         Rows(
             which[place[rows]],
             extent,
+            (low - head[place])[rows],
             covered[rows],
             depth[rows],
             joined.owners[interval[rows]].astype(np.int64),

@@ -1,0 +1,90 @@
+"""`rmaplab record`: snapshots of a running system as a trace that `rmaplab run --on trace` judges."""
+
+import os
+import shlex
+import signal
+import subprocess
+import time
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import typer
+
+from rmaplab.errors import RmaplabError
+from rmaplab.inspect.probes import probe
+from rmaplab.inspect.processes import descendants
+from rmaplab.inspect.recorder import Recorder
+from rmaplab.inspect.saving import save_trace
+from rmaplab.inspect.snapshot import Snapshot, take
+from rmaplab.inspect.views import Scope
+from rmaplab.report.console import note
+
+
+def record(
+    path: Annotated[Path, typer.Argument(help="Directory to write the trace to.")],
+    pid: Annotated[list[int] | None, typer.Option(help="Follow what this process maps (may be repeated).")] = None,
+    around: Annotated[str | None, typer.Option(help="Run this command and follow what it and its children map.")] = None,
+    every: Annotated[float, typer.Option(min=0.01, help="Seconds between snapshots.")] = 1.0,
+    snapshots: Annotated[
+        int | None, typer.Option(min=1, help="Stop after that many; else when all are gone, or ^C.")
+    ] = None,
+    addresses: Annotated[bool, typer.Option("--addresses", help="Include PFNs.")] = False,
+) -> None:
+    """Record a running system's mappings into a trace."""
+    if bool(pid) == (around is not None):
+        raise RmaplabError("record: --pid and --around: must be one of them")
+    view = probe()
+    try:
+        recorder = Recorder(view.reader, view.flag_bit, pfns=addresses)
+        if around is not None:
+            _around(recorder, around, every, snapshots)
+        else:
+            _follow(recorder, set(pid or ()), every, snapshots)
+        trace = recorder.trace(f"record --around {shlex.split(around)[0]}" if around else "record --pid")
+    finally:
+        view.close()
+    save_trace(trace, path)
+    note(f"{len(trace.folios)} folios, {len(trace.events)} events, {len(trace.questions)} questions: written to {path}")
+
+
+def _follow(
+    recorder: Recorder, pids: set[int], every: float, limit: int | None, child: subprocess.Popen[bytes] | None = None
+) -> None:
+    """Snapshots until the limit, the end of all `pids` (and one more, which sees them gone), or ^C."""
+    taken = 0
+    try:
+        while limit is None or taken < limit:
+            began = time.monotonic()
+            if child is not None:
+                child.poll()
+                pids |= descendants(child.pid)
+            snapshot = take()
+            recorder.add(snapshot, _wanted(snapshot, pids))
+            taken += 1
+            if not any(p in snapshot.mm_of_pid for p in pids):
+                break
+            time.sleep(max(0.0, every - (time.monotonic() - began)))
+    except KeyboardInterrupt:
+        note(f"stopped after {taken} snapshots")
+
+
+def _wanted(snapshot: Snapshot, pids: set[int]) -> "np.ndarray[tuple[int, ...], np.dtype[np.bool_]]":
+    targets = sorted({snapshot.mm_of_pid[p] for p in pids if p in snapshot.mm_of_pid})
+    return Scope(snapshot, np.array(targets, np.int64)).wanted()
+
+
+def _around(recorder: Recorder, command: str, every: float, limit: int | None) -> None:
+    words = shlex.split(command)
+    if not words:
+        raise RmaplabError("--around: must be a command")
+    try:
+        child = subprocess.Popen(words, start_new_session=True)
+    except OSError as error:
+        raise RmaplabError(f"--around {words[0]}: {error.strerror}") from error
+    try:
+        _follow(recorder, {child.pid}, every, limit, child)
+    finally:
+        if child.poll() is None:
+            os.killpg(child.pid, signal.SIGTERM)
+        child.wait()
