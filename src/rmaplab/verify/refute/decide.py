@@ -19,10 +19,10 @@ _FEWEST = "fewest mappings and, of these, fewest MMs"
 _DIGITS = ("generations", "generations-safe", "bits")
 
 
-def decide(config: Config, seconds: float = 60.0, base: int | None = None) -> Finding:
-    """Is `config` right for every multiset of at most P mappings? `base`: digits in another base than its own."""
+def decide(config: Config, seconds: float = 60.0) -> Finding:
+    """Is `config` right for every multiset of at most P mappings?"""
     if config.scheme in _DIGITS:
-        return _decide_digits(config, chunks(config, base), Budget.seconds(seconds))
+        return _decide_digits(config, chunks(config), Budget.seconds(seconds))
     return _decide_squares(config, seconds)
 
 
@@ -44,7 +44,7 @@ def _decide_digits(config: Config, read: Chunks, budget: Budget) -> Finding:
     witness, fewest = smallest_witness(read, found)
     proved = _FEWEST if fewest else "fewest mappings; fewer MMs not excluded"
     reason = f"{problem} collide; {proved}, by enumeration of {found.nodes} lattice nodes"
-    return Finding(config, Decision.REFUTED, reason, check(config, witness, read))
+    return Finding(config, Decision.REFUTED, reason, check(config, witness))
 
 
 def _weights(read: Chunks) -> str:

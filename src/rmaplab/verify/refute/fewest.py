@@ -38,15 +38,16 @@ def fewest_mms(counts: Sequence[int], n: int, *, zero_allowed: bool, most: int) 
 
 
 def _split(counts: Sequence[int], n: int, mms: int, zero_allowed: bool) -> dict[int, int] | z3.CheckSatResult:
-    solver = z3.Solver()
+    """z3's answer, in a context of its own, so that the same question has the same answer."""
+    own = z3.Context()
+    solver = z3.Solver(ctx=own)
     solver.set("timeout", _MILLISECONDS)
-    solver.set("random_seed", 1)
-    pages = [z3.Int(f"r{j}") for j in range(mms)]
-    digit = [[z3.Bool(f"s{i}_{j}") for j in range(mms)] for i in range(len(counts))]
+    pages = [z3.Int(f"r{j}", own) for j in range(mms)]
+    digit = [[z3.Bool(f"s{i}_{j}", own) for j in range(mms)] for i in range(len(counts))]
     solver.add(pages[-1] >= 1, z3.Sum(pages) == n)
     solver.add([a >= b for a, b in pairwise(pages)])
     for row, wanted in zip(digit, counts, strict=True):
-        solver.add(z3.Sum([z3.If(s, r, 0) for s, r in zip(row, pages, strict=True)]) == wanted)
+        solver.add(z3.Sum([z3.If(s, r, z3.IntVal(0, own)) for s, r in zip(row, pages, strict=True)]) == wanted)
     if not zero_allowed:
         solver.add([z3.Or([row[j] for row in digit]) for j in range(mms)])
     result = solver.check()

@@ -23,8 +23,8 @@ FIRST_STAGE_BASE: Final = (1 << 10) + 1
 def posted_findings(seconds: float) -> Iterator[Finding]:
     """Each order of the 4-value stage, then each order 2 .. 15 of the 1/2/3-value stage and its wider rows."""
     for order in FIRST_STAGE_ORDERS:
-        config = Config("generations", order, FIRST_STAGE_VALUES, 24, 64)
-        yield _named("4-value stage", decide(config, seconds, FIRST_STAGE_BASE))
+        config = Config("generations", order, FIRST_STAGE_VALUES, 24, 64, FIRST_STAGE_BASE)
+        yield _named("4-value stage", decide(config, seconds))
     for row in POSTED:
         for order in range(row.first, row.last + 1):
             config = configure("generations", order, None, None, 64)

@@ -23,13 +23,17 @@ class Decision(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """Scheme `scheme` on folios of `order` (P = 2^order pages), rmap IDs 1 .. 2^id_bits - 1, words of `word_bits`."""
+    """Scheme `scheme` on folios of `order` (P = 2^order pages), rmap IDs 1 .. 2^id_bits - 1, words of `word_bits`.
+
+    `base`: the base of a digit scheme's sub-IDs, if another than its own table says.
+    """
 
     scheme: str
     order: int
     values: int
     id_bits: int
     word_bits: int
+    base: int | None = None
 
     @property
     def pages(self) -> int:

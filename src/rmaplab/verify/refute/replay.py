@@ -17,9 +17,8 @@ from rmaplab.schemes.base import Field
 from rmaplab.schemes.moments import Moments
 from rmaplab.schemes.pricing import SeqcountPriced
 from rmaplab.trace import Meta, Trace, TraceBuilder, Verdict
-from rmaplab.verify.refute.digits import Chunks
 from rmaplab.verify.refute.problem import Config, Witness
-from rmaplab.verify.refute.words import chunks, equations
+from rmaplab.verify.refute.words import equations
 
 ENGINE_WORD_BITS = 64
 
@@ -67,17 +66,17 @@ class _UngatedMoments(Moments):
         return self.id_bits
 
 
-def as_scheme(config: Config, read: Chunks | None = None) -> Scheme | None:
+def as_scheme(config: Config) -> Scheme | None:
     """The scheme to replay a witness against `config` with; None if its words do not fit the engine's."""
     posted = SCHEMES["generations"]
-    as_posted = config.scheme == "generations" and read == chunks(config) and config.word_bits == ENGINE_WORD_BITS
+    as_posted = config.scheme == "generations" and config.base is None and config.word_bits == ENGINE_WORD_BITS
     if as_posted and posted.layout(config.order).values == config.values:
         return posted
     if config.word_bits > ENGINE_WORD_BITS:
         return None
     if config.scheme == "moments":
         return _UngatedMoments(id_bits=config.id_bits) if config.word_bits == ENGINE_WORD_BITS else None
-    return Configured(config.id_bits, tuple((e.addend, e.bits) for e in equations(config, read)))
+    return Configured(config.id_bits, tuple((e.addend, e.bits) for e in equations(config)))
 
 
 def as_trace(config: Config, witness: Witness) -> Trace:
@@ -97,9 +96,9 @@ def as_trace(config: Config, witness: Witness) -> Trace:
     return builder.build(Meta(source="refuter", scenario=f"witness against {config.scheme}"))
 
 
-def replayed(config: Config, witness: Witness, read: Chunks | None = None) -> str | None:
+def replayed(config: Config, witness: Witness) -> str | None:
     """What the engine answers for the witness, beside the truth, in words; None if it cannot be asked."""
-    scheme = as_scheme(config, read or _read(config))
+    scheme = as_scheme(config)
     if scheme is None:
         return None
     trace = as_trace(config, witness)
@@ -107,7 +106,3 @@ def replayed(config: Config, witness: Witness, read: Chunks | None = None) -> st
     right = [Verdict(v).name.lower() for v in truth(trace)]
     with_caller = f"; with a page of the caller's own {answers[1]}" if len(answers) > 1 else ""
     return f"replayed by the engine: {answers[0]}{with_caller}; the truth: {right[0]}"
-
-
-def _read(config: Config) -> Chunks | None:
-    return chunks(config) if config.scheme.startswith("generations") or config.scheme == "bits" else None

@@ -1,8 +1,8 @@
 """Schemes that add squares: `moments`, `packed`, `one-value` on configurations their theorems do not cover.
 
 For `decide`. Write d for a mapping's distance to the caller. All three accept a wrong multiset only if some sum of
-squares of distances is a nonzero multiple of a power of two; a sum of n bounded squares is too small for that until n reaches
-`least_mappings`. From there on witnesses are built. Derivations: docs/refuter.md.
+squares of distances is a nonzero multiple of a power of two; a sum of n bounded squares is too small for that until n
+reaches `least_mappings`. From there on witnesses are built. Derivations: docs/refuter.md.
 """
 
 from collections import Counter

@@ -56,31 +56,50 @@ class Collision:
 def smallest_collision(table: Table, most: int, budget: Budget) -> Collision | None:
     """A witness of at most `most` mappings with fewest mappings, then fewest MMs; None: there is none.
 
-    Raises OutOfBudget if time ran out before any was found. O(|ids| * sums reached) per caller.
+    Raises OutOfBudget if time ran out before any was found. O(|ids| * sums reached) per caller. All callers are
+    searched up to 2 mappings, then up to 4, 8, ...: a small witness of a late caller is found early.
     """
+    bound = 1
+    while bound < most:
+        bound = min(2 * bound, most)
+        shortest, complete = _search(table, bound, budget)
+        if shortest:
+            return _smallest(table, shortest, complete)
+    return _smallest(table, *_search(table, 1, budget)) if most == 1 else None
+
+
+def _search(table: Table, bound: int, budget: Budget) -> tuple[dict[int, tuple[int, ...]], bool]:
+    """The shortest way back of each caller that has one no longer than another's; False: stopped by the budget."""
     shortest: dict[int, tuple[int, ...]] = {}
-    bound, complete = most, True
+    known = bound // 2
     for asked in range(len(table.ids)):
         steps = np.delete(table.steps(asked), asked, axis=0)
+        progress = (
+            f"no collision of up to {known} mappings; up to {bound} searched for {asked} of {len(table.ids)} callers"
+        )
         try:
-            path = _way_back(steps, table.mask, bound, budget, f"{asked} of {len(table.ids)} callers")
+            path = _way_back(steps, table.mask, bound, budget, progress)
         except OutOfBudget:
-            if not shortest:
-                raise
-            complete = False
-            break
+            if shortest:
+                return shortest, False
+            raise
         if path is not None:
             bound = len(path)
             others = [k for k in range(len(table.ids)) if k != asked]
             shortest[asked] = tuple(others[s] for s in path)
-    best = {asked: path for asked, path in shortest.items() if len(path) == bound}
-    if not best:
+    return {asked: path for asked, path in shortest.items() if len(path) == bound}, True
+
+
+def _smallest(table: Table, shortest: dict[int, tuple[int, ...]], complete: bool) -> Collision | None:
+    if not shortest:
         return None
-    witness, fewest = _fewest_mms(table, best, bound)
-    return Collision(witness, complete or bound == 1, (complete and fewest) or bound == 1)
+    n = min(len(path) for path in shortest.values())
+    best = {asked: path for asked, path in shortest.items() if len(path) == n}
+    witness, fewest = _fewest_mms(table, best, n)
+    return Collision(witness, complete or n == 1, (complete and fewest) or n == 1)
 
 
-def _way_back(steps: Rows, mask: np.uint64, most: int, budget: Budget, where: str) -> tuple[int, ...] | None:
+def _way_back(steps: Rows, mask: np.uint64, most: int, budget: Budget, progress: str) -> tuple[int, ...] | None:
     """Fewest steps (indices, repetition allowed) that sum to 0, at most `most`; None if there are none."""
     if len(steps) == 0:
         return None
@@ -88,7 +107,6 @@ def _way_back(steps: Rows, mask: np.uint64, most: int, budget: Budget, where: st
     seen = layers[0]
     for depth in range(1, (most + 1) // 2 + 1):
         parts = []
-        progress = f"{where} done; for the next, no collision of up to {2 * (depth - 1)} mappings"
         if len(layers[-1]) * len(steps) > _SUMS:
             raise OutOfBudget(progress)
         for step in steps:

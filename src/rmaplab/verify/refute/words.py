@@ -54,11 +54,12 @@ def configure(scheme: str, order: int, values: int | None, id_bits: int | None, 
     return Config(scheme, order, fixed, bits, word_bits)
 
 
-def chunks(config: Config, base: int | None = None) -> Chunks:
-    """How a digit scheme reads its IDs. `base`: another than the scheme's own."""
+def chunks(config: Config) -> Chunks:
+    """How a digit scheme reads its IDs."""
     if config.scheme == "bits":
         return Chunks((1,), config.id_bits, config.id_bits, config.word_bits)
     size = -(-config.id_bits // config.values)
+    base = config.base
     if config.scheme == "generations":
         row = next(r for r in POSTED if r.first <= config.order <= r.last)
         base = base or row.base
@@ -73,7 +74,7 @@ def halves(id_bits: int) -> tuple[int, int]:
     return id_bits - id_bits // 2, id_bits // 2
 
 
-def equations(config: Config, read: Chunks | None = None) -> tuple[Equation, ...]:
+def equations(config: Config) -> tuple[Equation, ...]:
     """The comparisons of a configuration; of `moments` both sums, though the scheme checks one combination."""
     w = config.word_bits
     if config.scheme == "moments":
@@ -82,7 +83,7 @@ def equations(config: Config, read: Chunks | None = None) -> tuple[Equation, ...
         return Equation(lambda mm: mm, w - MAPCOUNT_BITS), Equation(lambda mm: mm * mm, w)
     if config.scheme == "one-value":
         return (Equation(lambda mm: one_value(config, mm), w),)
-    digits = read or chunks(config)
+    digits = chunks(config)
     return tuple(Equation(partial(digits.subid, k), w) for k in range(config.values))
 
 
@@ -94,7 +95,7 @@ def one_value(config: Config, mm: int) -> int:
     return x + (y << o + a) + (x * x + y * y << 2 * o + a + c)
 
 
-def check(config: Config, witness: Witness, read: Chunks | None = None) -> Witness:
+def check(config: Config, witness: Witness) -> Witness:
     """The witness with both sides of every equation; AssertionError if it is none (a bug of the search)."""
     n, x = witness.mapcount, witness.mm
     ids = [x, *witness.mappings]
@@ -102,7 +103,7 @@ def check(config: Config, witness: Witness, read: Chunks | None = None) -> Witne
         raise AssertionError(f"{config}: {witness}: out of range")
     sums = _moments_sides(config, witness) if config.scheme == "moments" else []
     if config.scheme != "moments":
-        for equation in equations(config, read):
+        for equation in equations(config):
             total = sum(pages * equation.addend(mm) for mm, pages in witness.mappings.items())
             modulus = 1 << equation.bits
             sums.append((total % modulus, n * equation.addend(x) % modulus))
