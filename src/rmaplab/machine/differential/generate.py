@@ -55,6 +55,8 @@ class Generator:
         self._orders = self._random.choice(([0], [PMD_ORDER], [0, *orders], [PMD_ORDER, *orders]))
         self._want = steps
         self._made = 0
+        self._files: list[tuple[int, int]] = []
+        self._shares = self._random.choice((0.0, 0.0, 0.4, 0.8))
         self._alive: list[_Process] = []
         self._steps: list[Step] = []
 
@@ -117,13 +119,35 @@ class Generator:
             self._spawn()
             return
         order = self._random.choice(self._orders)
-        pages = self._random.choice((1 << order, 2 << order, 3 << order, self._random.randint(1, 40)))
-        pages = min(max(pages, 1), 3 * _BLOCK) + self._random.choice((0, 0, 0, 1, 7))
+        if self._random.random() < self._shares:
+            self._mmap_file(process, order)
+            return
+        pages = self._size(order)
         area = _Area(self._number(), pages)
         process.areas.append(area)
         self._add(Step("mmap", process.number, pages=pages, makes=area.number, order=order))
         if self._random.random() < 0.7:
             self._add(Step("write", process.number, area.number, 0, pages, value=self._value()))
+
+    def _size(self, order: int) -> int:
+        pages = self._random.choice((1 << order, 2 << order, 3 << order, self._random.randint(1, 40)))
+        return min(max(pages, 1), 3 * _BLOCK) + self._random.choice((0, 0, 0, 1, 7))
+
+    def _mmap_file(self, process: _Process, order: int) -> None:
+        """Shared anonymous memory, or a part of a file, shared or private."""
+        area = _Area(self._number(), self._size(order), shared=self._random.random() < 0.6, file=True)
+        process.areas.append(area)
+        step = Step("mmap", process.number, pages=area.pages, makes=area.number, order=order, shared=area.shared)
+        if area.shared and self._random.random() < 0.4:
+            self._add(step)
+            return
+        if not self._files or self._random.random() < 0.3:
+            self._files.append((self._number(), self._size(order)))
+            self._add(Step("file", pages=self._files[-1][1], makes=self._files[-1][0], order=order))
+        file, length = self._random.choice(self._files)
+        first = self._random.choice((0, 0, self._random.randrange(length)))
+        area.pages = min(area.pages, length - first)
+        self._add(replace(step, file=file, page=first, pages=area.pages))
 
     def _value(self) -> int:
         return self._random.randint(1, 255)
@@ -189,6 +213,8 @@ class Generator:
             self._add(replace(step, makes=new.number, move=how == "move", dontunmap=how == "dontunmap"))
             if how == "move" and pages == area.pages:
                 process.areas.remove(area)
+            if area.shared and self._random.random() < 0.4:
+                self._steps[-1] = replace(self._steps[-1], pages=0, move=False, dontunmap=False)
         elif how == "shrink" and pages > 1:
             left = self._random.randint(1, pages - 1)
             self._add(replace(step, new_pages=left))

@@ -62,6 +62,6 @@ ADVICE: Final[Mapping[str, Callable[[AddressSpace, int, int], None]]] = {
     "dontfork": _flag("dontfork", True),
     "dofork": _flag("dontfork", False),
     "wipeonfork": _flag("wipeonfork", True, anonymous=True),
-    "keeponfork": _flag("wipeonfork", False, anonymous=True),
+    "keeponfork": _flag("wipeonfork", False),
 }
 """Advice by name; `populate_write` is a write without a value and stands with the process."""

@@ -111,6 +111,22 @@ def map_thp(space: AddressSpace, leaf: Leaf, blocks: Index, step: Index) -> None
     memory.map_entire(memory.frame["folio"][heads], space.mm, step)
 
 
+def map_anon(space: AddressSpace, leaf: Leaf, first: Index, order: int, step: Index) -> None:
+    """New anonymous folios of `order`, PTE-mapped from each index of `first` on."""
+    if not len(first):
+        return
+    memory, size = space.memory, 1 << order
+    heads = memory.allocate(order, len(first), "anon")
+    where = (first[:, None] + np.arange(size)).ravel()
+    frames = memory.pages_of(heads, order)
+    leaf.frame[where] = frames
+    leaf.flags[where] = W
+    leaf.tables[where // BLOCK] = True
+    memory.frame["exclusive"][frames] = True
+    memory.counters.faults += len(first)
+    memory.map_pages(Runs(where[::size], heads.astype(np.int64), np.full(len(first), size)), space.mm, step)
+
+
 def map_copies(space: AddressSpace, leaf: Leaf, index: Index, step: Index) -> None:
     """Give each page at `index` a small folio of its own with the same contents, writable and exclusive."""
     memory = space.memory

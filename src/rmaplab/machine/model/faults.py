@@ -4,22 +4,17 @@ For the model's processes. A range is touched page by page in ascending order; w
 page (a THP, an mTHP, fault-around) later pages do not fault for.
 """
 
-from typing import Final
-
 import numpy as np
 from numpy.typing import NDArray
 
-from rmaplab.machine.model.columns import Index, Runs
-from rmaplab.machine.model.cow import Tally, map_thp, write_protected
-from rmaplab.machine.model.files import ModelFile
+from rmaplab.machine.model.columns import Index
+from rmaplab.machine.model.cow import Tally, map_anon, map_thp, write_protected
+from rmaplab.machine.model.filefaults import missing_file_read, missing_file_write
 from rmaplab.machine.model.memory import HUGE_ZERO, ZERO
 from rmaplab.machine.model.pagetable import BLOCK, PMD, Leaf, W, Window
 from rmaplab.machine.model.space import AddressSpace
 from rmaplab.machine.model.vma import Vma
 from rmaplab.machine.protocol import PMD_ORDER
-
-FAULT_AROUND: Final = 16
-"""Pages a read fault on a file looks at (fault_around_bytes, 64 KiB)."""
 
 
 def write(space: AddressSpace, start: int, end: int, value: int, version: int) -> Tally:
@@ -85,10 +80,7 @@ def missing_write(space: AddressSpace, vma: Vma, window: Window, step: Index) ->
     """Write faults on the pages of `window` that are not present; `step` has one element a page."""
     leaf, lo, hi = window.leaf, window.lo, window.hi
     if vma.file is not None:
-        if vma.shared:
-            _shared_write(space, vma, vma.file, window, step)
-        else:
-            _private_write(space, vma, vma.file, window, step)
+        missing_file_write(space, vma, vma.file, window, step)
         return
     missing = lo + np.flatnonzero(leaf.frame[lo:hi] == 0)
     if not len(missing):
@@ -104,9 +96,9 @@ def missing_write(space: AddressSpace, vma: Vma, window: Window, step: Index) ->
         groups = np.unique(missing >> order)
         groups = groups[_free_groups(vma, leaf, window.base, groups, order)]
         at = np.maximum(groups << order, lo)
-        _map_anon(space, leaf, groups << order, order, step[at - lo])
+        map_anon(space, leaf, groups << order, order, step[at - lo])
         missing = missing[leaf.frame[missing] == 0]
-    _map_anon(space, leaf, missing, 0, step[missing - lo])
+    map_anon(space, leaf, missing, 0, step[missing - lo])
 
 
 def _huge_blocks(vma: Vma, leaf: Leaf, base: int, missing: Index) -> Index:
@@ -127,22 +119,6 @@ def _free_groups(vma: Vma, leaf: Leaf, base: int, groups: Index, order: int) -> 
     return np.asarray(fits & (leaf.frame[span] == 0).all(axis=1))
 
 
-def _map_anon(space: AddressSpace, leaf: Leaf, first: Index, order: int, step: Index) -> None:
-    """New anonymous folios of `order`, PTE-mapped from each index of `first` on."""
-    if not len(first):
-        return
-    memory, size = space.memory, 1 << order
-    heads = memory.allocate(order, len(first), "anon")
-    where = (first[:, None] + np.arange(size)).ravel()
-    frames = memory.pages_of(heads, order)
-    leaf.frame[where] = frames
-    leaf.flags[where] = W
-    leaf.tables[where // BLOCK] = True
-    memory.frame["exclusive"][frames] = True
-    memory.counters.faults += len(first)
-    memory.map_pages(Runs(where[::size], heads.astype(np.int64), np.full(len(first), size)), space.mm, step)
-
-
 def missing_read(space: AddressSpace, vma: Vma, window: Window, step: Index) -> None:
     """Read faults on the pages of `window` that are not present: zero pages, or the file's."""
     leaf, lo, hi = window.leaf, window.lo, window.hi
@@ -150,7 +126,7 @@ def missing_read(space: AddressSpace, vma: Vma, window: Window, step: Index) -> 
     if not len(missing):
         return
     if vma.file is not None:
-        _file_read(space, vma, vma.file, window, step)
+        missing_file_read(space, vma, vma.file, window, step)
         return
     huge = _huge_blocks(vma, leaf, window.base, missing)
     if len(huge):
@@ -164,74 +140,3 @@ def missing_read(space: AddressSpace, vma: Vma, window: Window, step: Index) -> 
     leaf.flags[missing] = 0
     leaf.tables[missing // BLOCK] = True
     space.memory.counters.faults += len(missing)
-
-
-# --- files ------------------------------------------------------------------------------------------------------
-
-
-def _file_read(space: AddressSpace, vma: Vma, file: ModelFile, window: Window, step: Index) -> None:
-    """Read faults map what is cached around them; what is not is brought in, and only the asked-for page mapped."""
-    leaf, lo, hi = window.leaf, window.lo, window.hi
-    while len(missing := lo + np.flatnonzero(leaf.frame[lo:hi] == 0)):
-        at = int(missing[0])
-        space.memory.counters.faults += 1
-        around = _around(vma, window.base, at)
-        pages = vma.offset_of(window.base) + around
-        cached = file.frame[np.minimum(pages, file.pages - 1)]
-        able = (pages < file.pages) & (cached != 0) & (leaf.frame[around] == 0)
-        map_file(space, vma, leaf, around[able], cached[able], int(step[at - lo]))
-        if leaf.frame[at] == 0:
-            page = vma.offset_of(window.base) + at
-            file.fill(np.array([page]), vma.fault_order)
-            map_file(space, vma, leaf, np.array([at]), file.frame[page : page + 1], int(step[at - lo]))
-
-
-def _around(vma: Vma, base: int, at: int) -> Index:
-    first = at - at % FAULT_AROUND
-    lo, hi = max(first, vma.start - base), min(first + FAULT_AROUND, vma.end - base)
-    return np.arange(lo, hi)
-
-
-def map_file(
-    space: AddressSpace, vma: Vma, leaf: Leaf, index: Index, frames: NDArray[np.uint32], step: int | Index
-) -> None:
-    """PTE-map cached `frames` at `index`."""
-    if not len(index):
-        return
-    leaf.frame[index] = frames
-    leaf.flags[index] = W if vma.shared and vma.writable else 0
-    leaf.tables[index // BLOCK] = True
-    space.memory.map_pages(space.memory.runs(frames), space.mm, step)
-
-
-def _shared_write(space: AddressSpace, vma: Vma, file: ModelFile, window: Window, step: Index) -> None:
-    """Write faults on a shared mapping: no fault-around, every page by itself."""
-    leaf, lo, hi = window.leaf, window.lo, window.hi
-    missing = lo + np.flatnonzero(leaf.frame[lo:hi] == 0)
-    if not len(missing):
-        return
-    pages = vma.offset_of(window.base) + missing
-    file.fill(pages, vma.fault_order)
-    frames = file.frame[pages]
-    leaf.frame[missing] = frames
-    leaf.flags[missing] = W
-    leaf.tables[missing // BLOCK] = True
-    runs = Runs(missing, frames.astype(np.int64), np.ones(len(missing), np.int64))
-    space.memory.counters.faults += len(missing)
-    space.memory.map_pages(runs, space.mm, step[missing - lo])
-
-
-def _private_write(space: AddressSpace, vma: Vma, file: ModelFile, window: Window, step: Index) -> None:
-    """First write to a file page through a private mapping: straight into a copy."""
-    leaf, lo, hi = window.leaf, window.lo, window.hi
-    missing = lo + np.flatnonzero(leaf.frame[lo:hi] == 0)
-    if not len(missing):
-        return
-    space.prepare_anon_vma(vma)
-    pages = vma.offset_of(window.base) + missing
-    file.fill(pages, vma.fault_order)
-    old = file.frame[pages]
-    _map_anon(space, leaf, missing, 0, step[missing - lo])
-    new = leaf.frame[missing]
-    for name in ("version", "value"):
-        space.memory.frame[name][new] = space.memory.frame[name][old]

@@ -14,6 +14,7 @@ from rmaplab.machine.model.cow import map_copies
 from rmaplab.machine.model.pagetable import BLOCK, LEAF, PMD, SWAP, SWAP_EXCLUSIVE, Leaf, Region, W
 from rmaplab.machine.model.space import AddressSpace
 from rmaplab.machine.model.vma import Vma, VmaList
+from rmaplab.trace import KINDS
 
 Ranges = list[tuple[int, int]]
 """Parts [lo, hi) of a leaf."""
@@ -49,9 +50,10 @@ def _fork_region(
             pinned = _protect_parent(parent, region, number, ranges, step)
             leaf = region.leaves[number]
             assert leaf is not None
+            left_out = np.concatenate((pinned, _file_pmds(parent, leaf)))
             for lo, hi in ranges:
-                _dup(child, leaf, np.setdiff1d(leaf.present(lo, hi), pinned, assume_unique=True), step)
-            leaves[number] = _child_leaf(child, leaf, ranges, pinned, step)
+                _dup(child, leaf, np.setdiff1d(leaf.present(lo, hi), left_out), step)
+            leaves[number] = _child_leaf(child, leaf, ranges, left_out, len(pinned), step)
     return leaves
 
 
@@ -86,21 +88,32 @@ def _dup(child: AddressSpace, leaf: Leaf, index: Index, step: int) -> None:
     runs.fill(memory.frame["exclusive"], False)
 
 
-def _child_leaf(child: AddressSpace, leaf: Leaf, ranges: Ranges, pinned: Index, step: int) -> Leaf:
-    """The parent's leaf itself if the child has all of it, else a copy of `ranges`, with own copies of `pinned`."""
+def _file_pmds(parent: AddressSpace, leaf: Leaf) -> Index:
+    """Pages that a PMD maps from a file: fork leaves them to be faulted in again."""
+    index = np.flatnonzero(leaf.flags & PMD)
+    frames = leaf.frame[index]
+    kind = parent.memory.folio["kind"][parent.memory.frame["folio"][frames]]
+    return np.asarray(index[parent.counted(frames) & (kind != KINDS.index("anon"))], np.int64)
+
+
+def _child_leaf(child: AddressSpace, leaf: Leaf, ranges: Ranges, left_out: Index, pins: int, step: int) -> Leaf:
+    """The parent's leaf itself if the child has all of it, else a copy of `ranges` without `left_out`. Of these the
+    first `pins` are pinned: the child gets copies of its own."""
     outside = ~_mask(leaf, ranges)
     tables = np.zeros_like(leaf.tables)
     for lo, hi in ranges:
         tables[lo // BLOCK : -(-hi // BLOCK)] = leaf.tables[lo // BLOCK : -(-hi // BLOCK)]
-    if not len(pinned) and not leaf.frame[outside].any() and bool((tables == leaf.tables).all()):
+    if not len(left_out) and not leaf.frame[outside].any() and bool((tables == leaf.tables).all()):
         leaf.sharers += 1
         return leaf
     copy = leaf.copy()
     for column in (copy.frame, copy.flags, copy.expect):
         column[outside] = 0
     copy.tables = tables
-    if len(pinned):
-        map_copies(child, copy, pinned, np.full(len(pinned), step))
+    if pins:
+        map_copies(child, copy, left_out[:pins], np.full(pins, step))
+    for column in (copy.frame, copy.flags, copy.expect):
+        column[left_out[pins:]] = 0
     return copy
 
 

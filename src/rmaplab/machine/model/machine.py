@@ -108,7 +108,7 @@ class ModelMachine:
 
     def anonymous_file(self, length: int, order: int) -> ModelFile:
         """The shmem file behind a shared anonymous mapping."""
-        return ModelFile(self.memory, "shmem", length >> PAGE_SHIFT, order, maps_whole_folios=True)
+        return ModelFile(self.memory, "shmem", length >> PAGE_SHIFT, order)
 
     def new_mm(self) -> int:
         """The next rmap ID."""

@@ -102,7 +102,7 @@ class ModelProcess:
     ) -> int:
         start, end = self._range("mremap", address, old_length or PAGE_SIZE, "mapped")
         check_length("mremap", new_length)
-        vma = self._vma("mremap", start, end, alone=new_length > old_length or dontunmap)
+        vma = self._vma("mremap", start, end, alone=new_length > old_length)
         if not old_length and not vma.shared:
             raise BadOperation("mremap", "old_length 0", "only a shared mapping can be mapped a second time")
         if dontunmap and old_length != new_length:

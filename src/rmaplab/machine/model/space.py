@@ -60,7 +60,7 @@ class AddressSpace:
         in again. New mappings are counted before the old one goes, as in the kernel."""
         lo = index - index % BLOCK
         hi = lo + BLOCK
-        leaf.tables[lo // BLOCK] = True
+        leaf.tables[lo // BLOCK] |= anon
         self.memory.counters.splits += 1
         if leaf.frame[lo] == HUGE_ZERO:
             leaf.frame[lo:hi] = ZERO

@@ -1,0 +1,153 @@
+"""Faults on mappings of files: what a fault brings into the page cache, and how much of it gets mapped.
+
+For `faults`. A read fault maps what is cached around it; any fault maps all of a large shmem folio where it fits, by a
+PMD if it can. Written for shmem (memfd, shared anonymous memory); readahead of disk file systems is not modelled.
+"""
+
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rmaplab.machine.model.columns import Index, Runs
+from rmaplab.machine.model.cow import map_anon
+from rmaplab.machine.model.files import ModelFile
+from rmaplab.machine.model.pagetable import BLOCK, PMD, Leaf, W, Window
+from rmaplab.machine.model.space import AddressSpace
+from rmaplab.machine.model.vma import Vma
+from rmaplab.machine.protocol import PMD_ORDER
+
+FAULT_AROUND: Final = 16
+"""Pages a read fault looks at (fault_around_bytes, 64 KiB)."""
+
+
+def missing_file_read(space: AddressSpace, vma: Vma, file: ModelFile, window: Window, step: Index) -> None:
+    """Read faults on the pages of `window` that are not present; `step` has one element a page."""
+    leaf, lo, hi = window.leaf, window.lo, window.hi
+    while len(missing := lo + np.flatnonzero(leaf.frame[lo:hi] == 0)):
+        at = int(missing[0])
+        space.memory.counters.faults += 1
+        _fault_around(space, vma, file, window, at, int(step[at - lo]))
+        if leaf.frame[at] == 0:
+            _bring_in(vma, file, window.base, np.array([at]))
+            _map_fault(space, vma, file, window, at, int(step[at - lo]))
+
+
+def missing_file_write(space: AddressSpace, vma: Vma, file: ModelFile, window: Window, step: Index) -> None:
+    """Write faults on them: the file's page itself through a shared mapping, a copy through a private one."""
+    leaf, lo, hi = window.leaf, window.lo, window.hi
+    missing = lo + np.flatnonzero(leaf.frame[lo:hi] == 0)
+    if not len(missing):
+        return
+    _bring_in(vma, file, window.base, missing)
+    if vma.private:
+        _copy(space, vma, file, window, missing, step[missing - lo])
+    elif vma.fault_order or _has_large(space, vma, file, window, missing):
+        for at in missing.tolist():
+            if leaf.frame[at] == 0:
+                space.memory.counters.faults += 1
+                _map_fault(space, vma, file, window, at, int(step[at - lo]))
+    else:
+        space.memory.counters.faults += len(missing)
+        _map_small(space, vma, leaf, missing, file.frame[vma.offset_of(window.base) + missing], step[missing - lo])
+
+
+def _copy(space: AddressSpace, vma: Vma, file: ModelFile, window: Window, missing: Index, step: Index) -> None:
+    space.prepare_anon_vma(vma)
+    old = file.frame[vma.offset_of(window.base) + missing]
+    map_anon(space, window.leaf, missing, 0, step)
+    new = window.leaf.frame[missing]
+    for name in ("version", "value"):
+        space.memory.frame[name][new] = space.memory.frame[name][old]
+
+
+def _bring_in(vma: Vma, file: ModelFile, base: int, index: Index) -> None:
+    """Cache the file pages behind `index` (ascending), in folios of the VMA's order where these fit the VMA, the
+    file's alignment, and what is cached already."""
+    pages = vma.offset_of(base) + index
+    order = vma.fault_order
+    if order and (vma.start - vma.pgoff) % (1 << order) == 0:
+        first = np.unique((index + base) >> order) << order
+        first = first[(first >= vma.start) & (first + (1 << order) <= vma.end)]
+        at = vma.pgoff + first - vma.start
+        wanted = np.isin(at >> order, pages[file.frame[pages] == 0] >> order)
+        file.cache((group := at[wanted])[file.free_groups(group, order)], order)
+    file.cache(pages[file.frame[pages] == 0], 0)
+
+
+def _has_large(space: AddressSpace, vma: Vma, file: ModelFile, window: Window, index: Index) -> bool:
+    slots = space.memory.frame["folio"][file.frame[vma.offset_of(window.base) + index]]
+    return bool((space.memory.folio["order"][slots] > 0).any())
+
+
+def _fault_around(space: AddressSpace, vma: Vma, file: ModelFile, window: Window, at: int, step: int) -> None:
+    """Map what is cached in the aligned 64 KiB around index `at`; by a PMD if the first folio found allows it."""
+    first = at - at % FAULT_AROUND
+    lo, hi = max(first, vma.start - window.base), min(first + FAULT_AROUND, vma.end - window.base)
+    around = np.arange(lo, hi)
+    pages = vma.offset_of(window.base) + around
+    around, pages = around[pages < file.pages], pages[pages < file.pages]
+    cached = file.frame[pages]
+    hit = np.flatnonzero(cached)
+    if len(hit) and _map_pmd(space, vma, window, at, int(cached[hit[0]]), int(around[hit[0]]), step):
+        return
+    able = (cached != 0) & (window.leaf.frame[around] == 0)
+    _map_pages(space, vma, window.leaf, around[able], cached[able], step)
+
+
+def _map_fault(space: AddressSpace, vma: Vma, file: ModelFile, window: Window, at: int, step: int) -> None:
+    """Map the cached page of index `at`, with all of its folio where that fits."""
+    leaf, memory = window.leaf, space.memory
+    frame = int(file.frame[vma.offset_of(window.base) + at])
+    if _map_pmd(space, vma, window, at, frame, at, step):
+        return
+    slot = memory.frame["folio"][frame]
+    size = 1 << int(memory.folio["order"][slot])
+    first = at - (frame - int(memory.folio["head"][slot]))
+    last = first + size
+    inside = vma.allows(first + window.base, size) and first // BLOCK == (last - 1) // BLOCK and first >= 0
+    if size > 1 and inside and not leaf.frame[first:last].any():
+        index = np.arange(first, last)
+        _map_pages(space, vma, leaf, index, (index - at + frame).astype(np.uint32), step)
+    else:
+        _map_pages(space, vma, leaf, np.array([at]), np.array([frame], np.uint32), step)
+
+
+def _map_pmd(space: AddressSpace, vma: Vma, window: Window, at: int, frame: int, index: int, step: int) -> bool:
+    """Map the whole block of `at` by a PMD, if `frame` (to be mapped at `index`) is of a THP that lies right."""
+    memory, leaf = space.memory, window.leaf
+    slot = memory.frame["folio"][frame : frame + 1]
+    head = int(memory.folio["head"][slot[0]])
+    lo = at - at % BLOCK
+    if memory.folio["order"][slot[0]] != PMD_ORDER or leaf.tables[lo // BLOCK] or index - (frame - head) != lo:
+        return False
+    if not vma.thp or not vma.allows(lo + window.base, BLOCK) or leaf.frame[lo : lo + BLOCK].any():
+        return False
+    leaf.frame[lo : lo + BLOCK] = np.arange(head, head + BLOCK)
+    leaf.flags[lo : lo + BLOCK] = PMD | _access(vma)
+    memory.map_entire(slot, space.mm, step)
+    return True
+
+
+def _access(vma: Vma) -> int:
+    return W if vma.shared and vma.writable else 0
+
+
+def _map_pages(space: AddressSpace, vma: Vma, leaf: Leaf, index: Index, frames: NDArray[np.uint32], step: int) -> None:
+    """PTE-map cached `frames` at `index`, all by one fault."""
+    if len(index):
+        _enter(vma, leaf, index, frames)
+        space.memory.map_pages(space.memory.runs(frames), space.mm, step)
+
+
+def _map_small(space: AddressSpace, vma: Vma, leaf: Leaf, index: Index, frames: NDArray[np.uint32], step: Index) -> None:
+    """PTE-map cached small folios at `index`, each by a fault of its own."""
+    _enter(vma, leaf, index, frames)
+    wide = frames.astype(np.int64)
+    space.memory.map_pages(Runs(wide, wide, np.ones(len(wide), np.int64)), space.mm, step)
+
+
+def _enter(vma: Vma, leaf: Leaf, index: Index, frames: NDArray[np.uint32]) -> None:
+    leaf.frame[index] = frames
+    leaf.flags[index] = _access(vma)
+    leaf.tables[index // BLOCK] = True
