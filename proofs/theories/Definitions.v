@@ -179,8 +179,8 @@ Definition moments_addends : list (Z -> Z) := [fun _ => 1; fun id => id; square]
     the sum of [(id - x)^2] over the mappings: a theorem. *)
 Definition spread (n s q x : Z) : Z := q - 2 * x * s + n * (x * x).
 
-(** [D], the largest difference of two IDs of [b] bits (0 is no ID). *)
-Definition gap (b : Z) : Z := 2^b - 2.
+(** [D], the largest difference of two IDs of [b] bits (0 is no ID), but not 0. *)
+Definition gap (b : Z) : Z := Z.max (2^b - 2) 1.
 Definition moments_limit (w b : Z) : Z := (2^w - 1) / (gap b * gap b).
 
 Definition moments_verdict (w b : Z) (state : list Z) (x : Z) : verdict :=

@@ -86,9 +86,9 @@ Proof.
   rewrite gen. fold s. unfold square. ring.
 Qed.
 
-Theorem moments_any_owner_proved : moments_any_owner.
+Theorem owner_sound_proved : owner_sound.
 Proof.
-  intros ids. split.
+  intros ids. split; [split|].
   - intros eq. destruct ids as [|x ids]; [exists 0; intros y []|].
     exists x. pose proof (any_owner_identity (x :: ids)) as id. cbv zeta in id.
     rewrite eq, Z.sub_diag, Z.mul_0_r in id.
@@ -97,12 +97,8 @@ Proof.
     intros y hy. pose proof (square_zero _ (all y hy)) as hy'.
     rewrite size_cons in hx, hy'. pose proof (size_nonneg ids). nia.
   - intros [x ex]. rewrite !(sum_exclusive _ x ids ex). unfold square. ring.
-Qed.
-
-Theorem moments_names_owner_proved : moments_names_owner.
-Proof.
-  intros ids x ne ex. rewrite (sum_exclusive _ x ids ex), Z.mul_comm. apply Z.div_mul.
-  now rewrite size_zero.
+  - intros x ne ex. rewrite (sum_exclusive _ x ids ex), Z.mul_comm. apply Z.div_mul.
+    now rewrite size_zero.
 Qed.
 
 (** Two IDs of [b] bits are at most [gap b] apart. *)
@@ -112,15 +108,15 @@ Proof.
   eapply Forall_impl; [|exact hids]. cbn beta. lia.
 Qed.
 
-Lemma gap_pos b : 2 <= b -> 0 < gap b.
-Proof. intros hb. unfold gap. pose proof (Z.pow_le_mono_r 2 2 b). lia. Qed.
+Lemma gap_pos b : 0 < gap b.
+Proof. unfold gap. lia. Qed.
 
 Lemma below_limit n room d : 0 < d -> n <= (room - 1) / d -> n * d < room.
 Proof. intros pos le. pose proof (Z.mul_div_le (room - 1) d pos). nia. Qed.
 
-Theorem moments_right_proved : moments_right.
+Theorem moments_sound_proved : moments_sound.
 Proof.
-  intros w b es ids x hw hb em small all. pose proof (pow2_pos w hw) as room.
+  intros w b es ids x hw em small all. pose proof (pow2_pos w hw) as room.
   rewrite (bookkeeping_proved _ _ _ _ room em). cbn [map moments_addends moments_verdict].
   rewrite sum_one, (Z.mod_small (size ids)) by (pose proof (size_nonneg ids); lia).
   set (s := sum _ ids). set (q := sum _ ids).
@@ -129,7 +125,7 @@ Proof.
   { unfold same, spread. f_equal.
     rewrite <- Zplus_mod_idemp_l, <- Zminus_mod_idemp_r, Zminus_mod_idemp_l, Zmult_mod_idemp_r,
       Zminus_mod_idemp_r, Zplus_mod_idemp_l. reflexivity. }
-  rewrite wrap. clear wrap. pose proof (gap_pos b hb).
+  rewrite wrap. clear wrap. pose proof (gap_pos b).
   destruct (same (2^w) (spread (size ids) s q x) 0) eqn:eq.
   - destruct (Z.leb_spec (size ids) (moments_limit w b)) as [le|gt]; [|exact gt].
     cbn. apply (moments_modulo_proved (2^w) (gap b) ids x (id_gap _ _ _ all)); [|exact eq].
@@ -180,7 +176,7 @@ Proof.
     now rewrite !high.
 Qed.
 
-Theorem bits_right_proved : bits_right.
+Theorem bits_sound_proved : bits_sound.
 Proof.
   intros w b es ids x hw em small all. pose proof (pow2_pos w hw) as room.
   rewrite (bookkeeping_proved _ _ _ _ room em). cbn [map bits_addends bits_verdict].
@@ -314,7 +310,7 @@ Section OneValue.
   Qed.
 End OneValue.
 
-Theorem one_value_right_proved : one_value_right.
+Theorem one_value_sound_proved : one_value_sound.
 Proof.
   intros w o a c es ids x hw ho ha hc fits em small all. pose proof (pow2_pos w hw) as room.
   rewrite (bookkeeping_proved _ _ _ _ room em). cbn [map one_value_addends one_value_verdict].
@@ -386,9 +382,9 @@ Proof.
   specialize (bd h). nia.
 Qed.
 
-Theorem packed_right_proved : packed_right.
+Theorem packed_sound_proved : packed_sound.
 Proof.
-  intros w f b es ids x hf hb em small all.
+  intros w f b es ids x hf em small all.
   rewrite (packed_fields_proved _ _ _ _ hf em small). cbn [packed_verdict].
   pose proof (pow2_pos f ltac:(lia)) as pf. pose proof (pow2_pos (w - f) ltac:(lia)) as ps.
   pose proof (pow2_pos w ltac:(lia)) as pw. pose proof (size_nonneg ids) as pn.
@@ -401,7 +397,7 @@ Proof.
   destruct (same (2^(w - f)) s (size ids * x) && same (2^w) q (size ids * (x * x))) eqn:eq.
   - destruct (Z.leb_spec (size ids) (packed_limit w f b)) as [le|gt]; [|exact gt].
     apply andb_true_iff in eq as [eqs eqq]. unfold packed_limit in le.
-    pose proof (gap_pos b hb) as pg. pose proof (id_gap _ _ _ all) as near.
+    pose proof (gap_pos b) as pg. pose proof (id_gap _ _ _ all) as near.
     pose proof (below_limit (size ids) (2^(w - f)) (gap b) pg ltac:(lia)) as rs.
     pose proof (below_limit (size ids) (2^w) (gap b * gap b) ltac:(nia) ltac:(lia)) as rq.
     pose proof (sum_id_near _ _ _ near) as ns. fold s in ns.

@@ -126,7 +126,7 @@ Definition four_values_sound : Prop := forall o, 1 <= o <= 10 ->
 
 (** ** bits: no bound on [n] but the word *)
 
-Definition bits_right : Prop := forall w b es ids x,
+Definition bits_sound : Prop := forall w b es ids x,
   0 <= w -> mappings es = Some ids -> size ids < 2^w -> Forall (is_chunk b) (x :: ids) ->
   honest (bits_verdict (2^w) b (run (2^w) (bits_addends b) es) x) (exclusive_to x ids) False.
 
@@ -146,22 +146,20 @@ Definition moments_modulo : Prop := forall modulus D ids x,
    <-> exclusive_to x ids).
 
 (** The scheme from its events. *)
-Definition moments_right : Prop := forall w b es ids x,
-  0 <= w -> 2 <= b -> mappings es = Some ids -> size ids < 2^w -> Forall (is_id b) (x :: ids) ->
+Definition moments_sound : Prop := forall w b es ids x,
+  0 <= w -> mappings es = Some ids -> size ids < 2^w -> Forall (is_id b) (x :: ids) ->
   honest (moments_verdict w b (run (2^w) moments_addends es) x)
          (exclusive_to x ids) (moments_limit w b < size ids).
 
 (** One owner, whoever it is; and then its name. *)
-Definition moments_any_owner : Prop := forall ids,
-  size ids * sum square ids = square (sum (fun id => id) ids) <-> exclusive ids.
-
-Definition moments_names_owner : Prop := forall ids x,
-  ids <> [] -> exclusive_to x ids -> sum (fun id => id) ids / size ids = x.
+Definition owner_sound : Prop := forall ids,
+  (size ids * sum square ids = square (sum (fun id => id) ids) <-> exclusive ids) /\
+  (forall x, ids <> [] -> exclusive_to x ids -> sum (fun id => id) ids / size ids = x).
 
 (** ** one-value: any layout that meets its inequality; the layout the code picks
     meets it, and none that meets it holds more ID bits. *)
 
-Definition one_value_right : Prop := forall w o a c es ids x,
+Definition one_value_sound : Prop := forall w o a c es ids x,
   0 <= w -> 0 <= o -> 0 <= a -> 0 <= c -> one_value_fits w o a c = true ->
   mappings es = Some ids -> size ids < 2^w -> Forall (is_id (a + c)) (x :: ids) ->
   honest (one_value_verdict w o a c (run (2^w) (one_value_addends o a c) es) x)
@@ -182,8 +180,8 @@ Definition packed_fields : Prop := forall w f es ids,
   run (2^w) (packed_addends f) es =
     [size ids + 2^f * (sum (fun id => id) ids mod 2^(w - f)); sum square ids mod 2^w].
 
-Definition packed_right : Prop := forall w f b es ids x,
-  0 <= f <= w -> 2 <= b -> mappings es = Some ids -> size ids < 2^f -> Forall (is_id b) (x :: ids) ->
+Definition packed_sound : Prop := forall w f b es ids x,
+  0 <= f <= w -> mappings es = Some ids -> size ids < 2^f -> Forall (is_id b) (x :: ids) ->
   honest (packed_verdict w f b (run (2^w) (packed_addends f) es) x)
          (exclusive_to x ids) (packed_limit w f b < size ids).
 
@@ -243,11 +241,17 @@ Definition wrong (o : Z) (answer : first_page -> verdict) (v : verdict) : Prop :
   inside o es /\ mappings es = Some ids /\ answer (first_page_run es) = v /\
   match v with EXCLUSIVE => ~ exclusive ids | _ => exclusive ids end.
 
-Definition estimated_sharers_errs : Prop := forall o, 1 <= o ->
-  wrong o estimated_sharers_verdict EXCLUSIVE /\ wrong o estimated_sharers_verdict SHARED.
+Definition estimated_sharers_false_exclusive : Prop := forall o, 1 <= o ->
+  wrong o estimated_sharers_verdict EXCLUSIVE.
 
-Definition likely_shared_errs : Prop := forall o, 1 <= o ->
-  wrong o (likely_shared_verdict (2^o)) EXCLUSIVE /\ wrong o (likely_shared_verdict (2^o)) SHARED.
+Definition estimated_sharers_false_shared : Prop := forall o, 1 <= o ->
+  wrong o estimated_sharers_verdict SHARED.
+
+Definition likely_shared_false_exclusive : Prop := forall o, 1 <= o ->
+  wrong o (likely_shared_verdict (2^o)) EXCLUSIVE.
+
+Definition likely_shared_false_shared : Prop := forall o, 1 <= o ->
+  wrong o (likely_shared_verdict (2^o)) SHARED.
 
 (** ** Witnesses: the configurations the refuter rejects (Witnesses.v) *)
 

@@ -467,24 +467,35 @@ Qed.
 Lemma twice_exclusive : exclusive [1; 1].
 Proof. exists 1. intros y [<-|[<-|[]]]; reflexivity. Qed.
 
-Theorem estimated_sharers_errs_proved : estimated_sharers_errs.
+Lemma side_by_side_wrong o answer : 1 <= o ->
+  answer (first_page_run side_by_side) = EXCLUSIVE -> wrong o answer EXCLUSIVE.
 Proof.
-  intros o ho. split.
-  - exists side_by_side, [2; 1]. split; [now apply side_by_side_inside|].
-    split; [reflexivity|]. split; [reflexivity|]. exact side_by_side_shared.
-  - exists twice, [1; 1]. split; [now apply twice_inside|].
-    split; [reflexivity|]. split; [reflexivity|]. exact twice_exclusive.
+  intros ho eq. exists side_by_side, [2; 1]. split; [now apply side_by_side_inside|].
+  split; [reflexivity|]. split; [exact eq|]. exact side_by_side_shared.
 Qed.
 
-Theorem likely_shared_errs_proved : likely_shared_errs.
+Lemma twice_wrong o answer : 1 <= o ->
+  answer (first_page_run twice) = SHARED -> wrong o answer SHARED.
 Proof.
-  intros o ho. pose proof (two_pages o ho) as big.
-  assert (answer : forall f, likely_shared_verdict (2^o) (FirstPage 2 0 f) = if 1 <? f then SHARED else EXCLUSIVE).
-  { intros f. unfold likely_shared_verdict. cbn [fp_total fp_entire fp_first].
-    now rewrite (proj2 (Z.ltb_ge (2^o) 2) big). }
-  split.
-  - exists side_by_side, [2; 1]. split; [now apply side_by_side_inside|].
-    split; [reflexivity|]. split; [apply (answer 1)|]. exact side_by_side_shared.
-  - exists twice, [1; 1]. split; [now apply twice_inside|].
-    split; [reflexivity|]. split; [apply (answer 2)|]. exact twice_exclusive.
+  intros ho eq. exists twice, [1; 1]. split; [now apply twice_inside|].
+  split; [reflexivity|]. split; [exact eq|]. exact twice_exclusive.
 Qed.
+
+Lemma likely_shared_two o f : 1 <= o ->
+  likely_shared_verdict (2^o) (FirstPage 2 0 f) = if 1 <? f then SHARED else EXCLUSIVE.
+Proof.
+  intros ho%two_pages. unfold likely_shared_verdict. cbn [fp_total fp_entire fp_first].
+  now rewrite (proj2 (Z.ltb_ge (2^o) 2) ho).
+Qed.
+
+Theorem estimated_sharers_false_exclusive_proved : estimated_sharers_false_exclusive.
+Proof. intros o ho. now apply side_by_side_wrong. Qed.
+
+Theorem estimated_sharers_false_shared_proved : estimated_sharers_false_shared.
+Proof. intros o ho. now apply twice_wrong. Qed.
+
+Theorem likely_shared_false_exclusive_proved : likely_shared_false_exclusive.
+Proof. intros o ho. apply side_by_side_wrong; [easy|]. exact (likely_shared_two o 1 ho). Qed.
+
+Theorem likely_shared_false_shared_proved : likely_shared_false_shared.
+Proof. intros o ho. apply twice_wrong; [easy|]. exact (likely_shared_two o 2 ho). Qed.
