@@ -31,24 +31,27 @@ class Sharers:
 
 
 def sharers(source: Trace | Plan) -> Sharers:
-    """Count the mapping MMs at every question. O(events log events), about 50 B an event."""
+    """Count the mapping MMs at every question. O(events log events), about 60 B an event with the plan."""
     plan = source if isinstance(source, Plan) else Plan.of(source)
     pair = _pairs(plan)
     by_pair = np.argsort(pair, kind="stable").astype(np.uint32)
     pair = pair[by_pair]
     begins = np.flatnonzero(np.diff(pair, prepend=~pair[:1]))
-    running = np.concatenate([[0], np.cumsum(plan.nr[by_pair], dtype=np.int64)])
-    own = _own(plan, pair, by_pair, begins, running)
+    known = pair[begins]
+    del pair
+    lengths = np.diff(begins, append=len(by_pair))
+    running = np.zeros(len(by_pair) + 1, np.int64)
+    np.cumsum(plan.nr[by_pair], out=running[1:])
+    own = _own(plan, known, by_pair, begins, running)
 
-    lengths = np.diff(begins, append=len(pair))
-    after = running[1:] - np.repeat(running[begins], lengths)
-    mapped = (after > 0).astype(np.int8)
-    del after, running
+    mapped = (running[1:] > np.repeat(running[begins], lengths)).astype(np.int8)
+    del running
     change = np.diff(mapped, prepend=np.int8(0))
     change[begins] = mapped[begins]
-    in_time = np.empty(len(pair), np.int8)
+    in_time = np.empty(len(by_pair), np.int8)
     in_time[by_pair] = change
-    mms = np.concatenate([[0], np.cumsum(in_time, dtype=np.int64)])
+    mms = np.zeros(len(by_pair) + 1, np.int64)
+    np.cumsum(in_time, out=mms[1:])
 
     result = Sharers(np.empty_like(own), np.empty_like(own))
     result.mms[plan.question_rows] = mms[plan.question_end] - mms[plan.starts[plan.question_rank]]
@@ -70,23 +73,23 @@ def _pairs(plan: Plan) -> NDArray[np.uint64]:
 
 def _own(
     plan: Plan,
-    pair: NDArray[np.uint64],
+    known: NDArray[np.uint64],
     by_pair: NDArray[np.uint32],
     begins: NDArray[np.int64],
     running: NDArray[np.int64],
 ) -> NDArray[np.int64]:
     """Mappings of the asking MM, in the plan's order of questions.
 
-    Pairs get consecutive numbers, so that (number, position) fits one 64-bit key.
+    `known` are the pairs, `by_pair` the events sorted by pair, `begins` where each pair begins. Pairs get consecutive
+    numbers, so that (number, position) fits one 64-bit key.
     """
-    known = pair[begins]
     asked = plan.question_rank.astype(np.uint64) << np.uint64(32) | plan.question_mm
     number = np.searchsorted(known, asked)
     found = np.append(known, ~np.uint64(0))[number] == asked
 
-    lengths = np.diff(begins, append=len(pair))
+    lengths = np.diff(begins, append=len(by_pair))
     key = np.repeat(np.arange(len(known), dtype=np.uint64) << np.uint64(32), lengths)
     key |= by_pair
     until = np.searchsorted(key, number.astype(np.uint64) << np.uint64(32) | plan.question_end.astype(np.uint64))
-    before = np.append(begins, len(pair))[number]
+    before = np.append(begins, len(by_pair))[number]
     return np.where(found, running[np.maximum(until, before)] - running[before], 0)
