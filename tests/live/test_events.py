@@ -192,14 +192,14 @@ def test_stats_count_what_happened(machine: LiveMachine) -> None:
 @pytest.mark.parametrize(
     ("call", "rule"),
     [
-        (lambda p, a: p.mmap(PAGE_SIZE + 1), "positive multiple"),
-        (lambda p, a: p.mmap(PAGE_SIZE, order=10), "must be 0..9"),
+        (lambda p, _: p.mmap(PAGE_SIZE + 1), "positive multiple"),
+        (lambda p, _: p.mmap(PAGE_SIZE, order=10), "must be 0..9"),
         (lambda p, a: p.write(a, PAGE_SIZE, 256), "must be 0..255"),
         (lambda p, a: p.write(a + 1, PAGE_SIZE), "multiple of 4096"),
         (lambda p, a: p.write(a, 2 * PAGE_SIZE), "within one mapping"),
         (lambda p, a: p.madvise(a, PAGE_SIZE, "nonsense"), "must be one of"),
         (lambda p, a: p.mremap(a, 0, PAGE_SIZE), "only a shared mapping"),
-        (lambda p, a: p.unpin(3), "not a pin"),
+        (lambda p, _: p.unpin(3), "not a pin"),
     ],
 )
 def test_bad_argument_names_call_value_and_rule(machine: LiveMachine, call: object, rule: str) -> None:

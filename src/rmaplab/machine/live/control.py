@@ -96,11 +96,15 @@ class Worker:
             with suppress(ProcessLookupError):
                 signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
 
+    def dead(self) -> bool:
+        """Whether the process has ended; waits for nothing."""
+        return self._pidfd < 0 or bool(select.select([self._pidfd], [], [], 0)[0])
+
     def reap(self, doing: str) -> None:
-        """The socket broke: see the process off, and say during what it died."""
+        """The process is gone, or its socket broke: see it off, and say during what it died."""
         self.kill()
         self.wait()
-        raise WorkerDied(f"{self.name} (pid {self.pid}) died by itself during {doing}")
+        raise WorkerDied(f"{self.name} (pid {self.pid}) died by itself, seen during {doing}")
 
 
 class Warden:

@@ -19,7 +19,7 @@ import polars as pl
 from rmaplab.machine.live import cow, knobs
 from rmaplab.machine.live.arena import Area, Areas, Arena, check_length
 from rmaplab.machine.live.capabilities import probe
-from rmaplab.machine.live.control import Warden
+from rmaplab.machine.live.control import Warden, WorkerDied
 from rmaplab.machine.live.observe import observe
 from rmaplab.machine.live.process import LiveFile, LiveProcess
 from rmaplab.machine.live.recorder import Move, Recorder, Write
@@ -129,9 +129,18 @@ class LiveMachine:
     def look(
         self, touched: frozenset[int] | None, write: Write | None = None, move: Move | None = None
     ) -> cow.Questions | None:
-        """Record what an operation that may have changed the MMs `touched` (None: any) did."""
+        """Record what an operation that may have changed the MMs `touched` (None: any) did.
+
+        Raises WorkerDied, after recording it, if a process that had no part in it died meanwhile.
+        """
         self.recorder.count("operations")
-        return self.recorder.advance(self.spaces(), touched, write, move)
+        dead = [process for process in self._processes if process.mourn()]
+        if touched is not None:
+            touched |= {process.mm for process in dead}
+        questions = self.recorder.advance(self.spaces(), touched, write, move)
+        if dead:
+            raise WorkerDied(f"processes with MMs {[process.mm for process in dead]} died by themselves")
+        return questions
 
     @contextmanager
     def knobs_for(self, area: Area | None) -> Iterator[None]:

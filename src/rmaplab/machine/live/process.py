@@ -234,7 +234,7 @@ class LiveProcess:
         try:
             worker, seconds = fork_worker(self._worker, f"process with MM {mm}")
         except WorkerDied:
-            self._lost()
+            self._bury()
             raise
         child = LiveProcess(self._machine, worker, mm, self._areas.copy())
         self._machine.adopt(child)
@@ -283,7 +283,7 @@ class LiveProcess:
         try:
             answer = self._worker.ask(op, *args, thp=thp, fd=fd)
         except WorkerDied:
-            self._lost()
+            self._bury()
             raise
         if answer.error:
             name = f"{errno.errorcode.get(answer.error, '')}, {os.strerror(answer.error)}"
@@ -295,9 +295,10 @@ class LiveProcess:
     def _look(self, write: Write | None = None, move: Move | None = None) -> cow.Questions | None:
         return self._machine.look(frozenset((self._mm,)), write, move)
 
-    def _lost(self) -> None:
-        self._machine.recorder.count("died")
-        self._gone()
+    def _bury(self) -> None:
+        """Record the end of this process, if it died by itself."""
+        if self.mourn():
+            self._look()
 
     def _gone(self) -> None:
         self._alive = False
@@ -317,8 +318,21 @@ class LiveProcess:
         if not self._alive:
             raise BadOperation(call, f"process with MM {self._mm}", "it has ended")
         self._machine.check_open(call)
+        if self._worker.dead():
+            self._bury()
+            self._worker.reap(call)
+
+    def mourn(self) -> bool:
+        """Whether the process died by itself since the last operation; then it counts as ended from now on."""
+        if not self._alive or not self._worker.dead():
+            return False
+        self._alive = False
+        self._forget_pins()
+        self._machine.recorder.count("died")
+        return True
 
     def end_at_close(self) -> None:
         """For the machine's close: wait until the killed process is gone; nothing is recorded any more."""
         self._alive = False
+        self._worker.kill()
         self._worker.wait()

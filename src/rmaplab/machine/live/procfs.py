@@ -21,6 +21,8 @@ from typing import Final, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from rmaplab.errors import RmaplabError
+
 PAGE_SHIFT: Final = 12
 PAGE_SIZE: Final = 1 << PAGE_SHIFT
 
@@ -54,7 +56,7 @@ _GAP: Final = 16
 Words = NDArray[np.uint64]
 
 
-class ProcfsError(Exception):
+class ProcfsError(RmaplabError):
     """What was asked of /proc cannot be had; the message names the file and the reason."""
 
 
