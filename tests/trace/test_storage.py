@@ -84,6 +84,24 @@ def test_a_failed_write_leaves_the_older_trace(tmp_path: Path, monkeypatch: pyte
     assert [entry.name for entry in tmp_path.iterdir()] == ["t"]
 
 
+def test_a_write_that_cannot_be_put_in_place_brings_the_older_trace_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(small(), tmp_path / "t")
+    rename = Path.rename
+
+    def refuse(self: Path, target: Path) -> Path:
+        if self.name == "new":
+            raise OSError(1, "Operation not permitted")
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", refuse)
+    with pytest.raises(OSError, match="not permitted"):
+        write(small(Meta("second", pfns=True)), tmp_path / "t")
+    assert read(tmp_path / "t").meta.source == "test"
+    assert [entry.name for entry in tmp_path.iterdir()] == ["t"]
+
+
 @pytest.mark.parametrize("name", [*FILES, "meta.json"])
 def test_a_missing_file_is_named(tmp_path: Path, name: str) -> None:
     write(small(), tmp_path)
