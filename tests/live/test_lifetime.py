@@ -1,5 +1,6 @@
 """Nothing of a live machine outlives it, however it ends; a process that dies by itself is an error with a name."""
 
+import fcntl
 import os
 import signal
 import subprocess
@@ -25,7 +26,7 @@ COORDINATOR = """
     from rmaplab.machine.live.arena import Area
     machine = LiveMachine()
     first = machine.spawn()
-    address = first.mmap(1 << 30)
+    address = first.mmap(1 << 28)
     children = [first, first.fork(), machine.spawn()]
     children[1].write(address, 1 << 20)
     print(machine._warden._process.pid, *(child.pid for child in children), flush=True)
@@ -33,8 +34,8 @@ COORDINATOR = """
     if what == "writing":
         threading.Thread(target=lambda: print("now", flush=True)).start()
         while True:
-            children[1].write(address, 1 << 30)
-            children[1].madvise(address, 1 << 30, "dontneed")
+            children[1].write(address, 1 << 28)
+            children[1].madvise(address, 1 << 28, "dontneed")
     if what == "knobs":
         with machine.knobs_for(Area(0, 0, 4, "anon", False)):
             print("now", flush=True)
@@ -60,41 +61,54 @@ def all_knobs() -> dict[Path, str]:
     return {path: path.read_text() for path in sorted(knobs.THP.glob("hugepages-*/*enabled"))}
 
 
+def knobs_at_rest() -> dict[Path, str]:
+    """What the knobs say while no live machine on this system has hold of them."""
+    directory = os.open(knobs.THP, os.O_RDONLY)
+    try:
+        fcntl.flock(directory, fcntl.LOCK_SH)
+        return all_knobs()
+    finally:
+        os.close(directory)
+
+
 @pytest.mark.parametrize("busy_with", ["waiting", "writing", "knobs"])
 def test_killed_coordinator_leaves_no_process_and_no_changed_knob(thp: LiveMachine, busy_with: str) -> None:
     thp.close()
-    before = all_knobs()
+    before = knobs_at_rest()
     command = [sys.executable, "-c", textwrap.dedent(COORDINATOR), busy_with]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as coordinator:
         assert coordinator.stdout is not None
-        pids = [int(pid) for pid in coordinator.stdout.readline().split()]
-        assert coordinator.stdout.readline() == "now\n"
-        assert not any(map(gone, pids))
-        assert (all_knobs() != before) == (busy_with == "knobs")
-        coordinator.send_signal(signal.SIGKILL)
+        try:
+            pids = [int(pid) for pid in coordinator.stdout.readline().split()]
+            assert coordinator.stdout.readline() == "now\n"
+            assert len(pids) == 4
+            assert not any(map(gone, pids))
+            assert busy_with != "knobs" or all_knobs() != before
+        finally:
+            coordinator.send_signal(signal.SIGKILL)
     wait_until(lambda: all(map(gone, pids)), f"one of {pids} is still there")
-    assert all_knobs() == before
+    assert knobs_at_rest() == before
 
 
 def test_large_folios_leave_every_knob_as_it_was(thp: LiveMachine) -> None:
-    before = all_knobs()
+    before = knobs_at_rest()
     process = thp.spawn()
     for order in (2, 4, 9):
         process.write(process.mmap(2 << 20, order=order), 2 << 20)
-        assert all_knobs() == before
+        assert knobs_at_rest() == before
     process.write(process.mmap(2 << 20, order=4, shared=True), 2 << 20)
-    assert all_knobs() == before
+    assert knobs_at_rest() == before
     assert set(thp.trace().folios["order"]) == {2, 4, 9}
 
 
 def test_knobs_are_restored_when_the_operation_fails(thp: LiveMachine) -> None:
-    before = all_knobs()
+    before = knobs_at_rest()
     process = thp.spawn()
     address = process.mmap(2 << 20, order=4)
     os.kill(process.pid, signal.SIGKILL)
     with pytest.raises(WorkerDied):
         process.write(address, 2 << 20)
-    assert all_knobs() == before
+    assert knobs_at_rest() == before
 
 
 def test_process_that_dies_by_itself_is_an_error_naming_the_operation(machine: LiveMachine) -> None:
