@@ -63,6 +63,9 @@ Print Assumptions moments_modulo_proved.
 Check (moments_sound_proved : moments_sound).
 Print Assumptions moments_sound_proved.
 
+Check (moments_room_proved : moments_room).
+Print Assumptions moments_room_proved.
+
 Check (owner_sound_proved : owner_sound).
 Print Assumptions owner_sound_proved.
 
@@ -77,6 +80,9 @@ Print Assumptions packed_fields_proved.
 
 Check (packed_sound_proved : packed_sound).
 Print Assumptions packed_sound_proved.
+
+Check (packed_room_proved : packed_room).
+Print Assumptions packed_room_proved.
 
 Check (mm_id_never_false_exclusive_proved : mm_id_never_false_exclusive).
 Print Assumptions mm_id_never_false_exclusive_proved.

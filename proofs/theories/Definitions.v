@@ -183,6 +183,9 @@ Definition spread (n s q x : Z) : Z := q - 2 * x * s + n * (x * x).
 Definition gap (b : Z) : Z := Z.max (2^b - 2) 1.
 Definition moments_limit (w b : Z) : Z := (2^w - 1) / (gap b * gap b).
 
+(** ID bits used at order [o], at most 24: every page mapped once stays in range. *)
+Definition moments_bits (w o : Z) : Z := largest (fun b => 2^o * (gap b * gap b) <? 2^w) 24.
+
 Definition moments_verdict (w b : Z) (state : list Z) (x : Z) : verdict :=
   match state with
   | [n; s; q] =>
@@ -224,6 +227,8 @@ Definition packed_addends (f : Z) : list (Z -> Z) := [fun id => 1 + id * 2^f; sq
 
 Definition packed_limit (w f b : Z) : Z :=
   Z.min (Z.min ((2^w - 1) / (gap b * gap b)) ((2^(w - f) - 1) / gap b)) (2^f - 1).
+
+Definition packed_bits (w f o : Z) : Z := largest (fun b => 2^o <=? packed_limit w f b) 24.
 
 Definition packed_verdict (w f b : Z) (state : list Z) (x : Z) : verdict :=
   match state with

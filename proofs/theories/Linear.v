@@ -133,6 +133,13 @@ Proof.
   - cbn. intros ex%spread_zero. unfold s, q in eq. rewrite ex in eq. discriminate eq.
 Qed.
 
+Theorem moments_room_proved : moments_room.
+Proof.
+  intros w o pos. apply largest_passes, Z.ltb_lt in pos. unfold moments_limit, moments_bits in *.
+  set (b := largest _ 24) in *. pose proof (gap_pos b).
+  apply Z.div_le_lower_bound; [nia|]. lia.
+Qed.
+
 (** ** bits *)
 
 Lemma bit_sum_bounds k ids : 0 <= sum (bit k) ids <= size ids.
@@ -410,3 +417,6 @@ Proof.
   - cbn. intros ex. unfold s, q in eq. rewrite !(sum_exclusive _ x ids ex) in eq.
     unfold square in eq. rewrite !same_refl in eq. discriminate.
 Qed.
+
+Theorem packed_room_proved : packed_room.
+Proof. intros w f o pos. apply largest_passes, Z.leb_le in pos. exact pos. Qed.

@@ -151,6 +151,10 @@ Definition moments_sound : Prop := forall w b es ids x,
   honest (moments_verdict w b (run (2^w) moments_addends es) x)
          (exclusive_to x ids) (moments_limit w b < size ids).
 
+(** With the ID bits the code uses, [n <= P] is always in range. *)
+Definition moments_room : Prop := forall w o,
+  0 < moments_bits w o -> 2^o <= moments_limit w (moments_bits w o).
+
 (** One owner, whoever it is; and then its name. *)
 Definition owner_sound : Prop := forall ids,
   (size ids * sum square ids = square (sum (fun id => id) ids) <-> exclusive ids) /\
@@ -184,6 +188,9 @@ Definition packed_sound : Prop := forall w f b es ids x,
   0 <= f <= w -> mappings es = Some ids -> size ids < 2^f -> Forall (is_id b) (x :: ids) ->
   honest (packed_verdict w f b (run (2^w) (packed_addends f) es) x)
          (exclusive_to x ids) (packed_limit w f b < size ids).
+
+Definition packed_room : Prop := forall w f o,
+  0 < packed_bits w f o -> 2^o <= packed_limit w f (packed_bits w f o).
 
 (** ** mm-id *)
 
