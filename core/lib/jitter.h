@@ -30,10 +30,19 @@ static inline void jitter(void)
 		sched_yield();
 }
 
+/* A waiter must let the one run whom it waits for: that one may have given up its CPU above. */
+static inline void jitter_relax(void)
+{
+	if (jitter_mask != ~0u)
+		sched_yield();
+}
+
+#undef rmap_cpu_relax
 #undef rmap_read
 #undef rmap_write
 #undef rmap_add
 #undef rmap_add_release
+#define rmap_cpu_relax() jitter_relax()
 #define rmap_read(p) (jitter(), __atomic_load_n(p, __ATOMIC_RELAXED))
 #define rmap_write(p, v) (jitter(), __atomic_store_n(p, v, __ATOMIC_RELAXED))
 #define rmap_add(p, v) (jitter(), (void)__atomic_fetch_add(p, v, __ATOMIC_RELAXED))
