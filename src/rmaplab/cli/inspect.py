@@ -1,26 +1,25 @@
 """`rmaplab inspect`: who maps this machine's memory, exclusively or shared, and what the kernel makes of it."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
-import numpy as np
 import typer
-from numpy.typing import NDArray
 from rich.live import Live
 
 from rmaplab.cli.exits import FINDING, NOT_AVAILABLE
 from rmaplab.errors import NotAvailable, RmaplabError
 from rmaplab.inspect import unprivileged
 from rmaplab.inspect.freeze import frozen
+from rmaplab.inspect.join import Index
 from rmaplab.inspect.look import Look, look
 from rmaplab.inspect.probes import KernelView, probe
-from rmaplab.inspect.processes import Notes
-from rmaplab.inspect.snapshot import Snapshot, cgroup_pids, find_cgroup, require_frames, targets
+from rmaplab.inspect.processes import Mm, Notes
+from rmaplab.inspect.snapshot import Choose, by_pid, cgroup_pids, everybody, find_cgroup, of_pids, require_frames
 from rmaplab.inspect.views import By, Row, rows, sort_rows
 from rmaplab.report.console import emit_json, note, stdout
 from rmaplab.report.inspect_table import DEFAULT_TOP, page, row_key
@@ -92,13 +91,12 @@ def _answer(wish: _Wish, view: KernelView) -> tuple[Look, list[Row]]:
     return answer, sort_rows(rows(answer.scope, wish.by), wish.sort, None)
 
 
-def _chooser(wish: _Wish) -> Callable[[Snapshot], NDArray[np.int64]]:
-    def choose(snapshot: Snapshot) -> NDArray[np.int64]:
+def _chooser(wish: _Wish) -> Choose:
+    def choose(mms: Sequence[Mm]) -> Index:
         if wish.pids is None:
-            return np.arange(len(snapshot.mms))
-        if wish.cgroup is not None:
-            return targets(snapshot, [pid for pid in wish.pids if pid in snapshot.mm_of_pid])
-        return targets(snapshot, wish.pids)
+            return everybody(mms)
+        known = by_pid(mms)
+        return of_pids(mms, wish.pids if wish.cgroup is None else [pid for pid in wish.pids if pid in known])
 
     return choose
 
@@ -157,6 +155,6 @@ def _save_html(answer: Look, path: Path) -> None:
 
 def _save_parquet(answer: Look, view: KernelView, path: Path) -> None:
     recorder = import_module("rmaplab.inspect.recorder").Recorder(view.reader, view.flag_bit, pfns=answer.scope.addresses)
-    recorder.add(answer.snapshot, answer.scope.wanted())
+    recorder.add(answer.snapshot)
     import_module("rmaplab.inspect.saving").save_trace(recorder.trace(), path)
     note(f"trace written to {path}")

@@ -16,8 +16,8 @@ from rmaplab.inspect.probes import probe
 from rmaplab.inspect.processes import descendants
 from rmaplab.inspect.recorder import Recorder
 from rmaplab.inspect.saving import save_trace
-from rmaplab.inspect.snapshot import Snapshot, take
-from rmaplab.inspect.views import Scope
+from rmaplab.inspect.sharing import reached_folios
+from rmaplab.inspect.snapshot import take
 from rmaplab.report.console import note
 
 
@@ -60,18 +60,15 @@ def _follow(
                 child.poll()
                 pids |= descendants(child.pid)
             snapshot = take()
-            recorder.add(snapshot, _wanted(snapshot, pids))
+            known = snapshot.mm_of_pid
+            mms = sorted({known[p] for p in pids if p in known})
+            recorder.add(snapshot, reached_folios(snapshot.sharing, np.isin(snapshot.sharing.owner, mms)))
             taken += 1
             if not any(p in snapshot.mm_of_pid for p in pids):
                 break
             time.sleep(max(0.0, every - (time.monotonic() - began)))
     except KeyboardInterrupt:
         note(f"stopped after {taken} snapshots")
-
-
-def _wanted(snapshot: Snapshot, pids: set[int]) -> "np.ndarray[tuple[int, ...], np.dtype[np.bool_]]":
-    targets = sorted({snapshot.mm_of_pid[p] for p in pids if p in snapshot.mm_of_pid})
-    return Scope(snapshot, np.array(targets, np.int64)).wanted()
 
 
 def _around(recorder: Recorder, command: str, every: float, limit: int | None) -> None:

@@ -7,7 +7,6 @@ found, nobody unseen maps it, and the truth is exact after all.
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from rmaplab.inspect.folios import COUNTED
 from rmaplab.inspect.join import spread
@@ -17,13 +16,13 @@ from rmaplab.machine.live import procfs
 _CHUNK: Final = 1 << 16
 
 
-def unaccounted(snapshot: Snapshot, wanted: NDArray[np.bool_]) -> int:
-    """Pages of the `wanted` folios (bool, per folio) that the kernel counts more mappings of than were found.
+def unaccounted(snapshot: Snapshot) -> int:
+    """Pages of the snapshot's folios that the kernel counts more mappings of than were found.
 
     Means something only where kpagecount is exact. 100 ns a page. Raises procfs.Missing without root.
     """
     sharing, joined = snapshot.sharing, snapshot.sharing.joined
-    folios = sharing.folios[np.flatnonzero(wanted & (sharing.folios.kind < COUNTED))]
+    folios = sharing.folios[np.flatnonzero(sharing.folios.kind < COUNTED)]
     low, pages, more = folios.head.astype(np.int64), folios.pages, 0
     part = np.cumsum(pages) // _CHUNK
     bounds = np.flatnonzero(np.diff(part, prepend=-1, append=-2))

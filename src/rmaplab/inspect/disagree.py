@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rmaplab.inspect.folio_state import FolioState
-from rmaplab.inspect.folios import ANON, COUNTED, SPECIAL
+from rmaplab.inspect.folios import ANON, COUNTED
 from rmaplab.inspect.probes import KernelView
 from rmaplab.inspect.scan import EXCLUSIVE
 from rmaplab.inspect.snapshot import Snapshot
@@ -29,10 +29,10 @@ class LargeFolios:
     unseen: NDArray[np.bool_]
 
 
-def large_folios(snapshot: Snapshot, wanted: NDArray[np.bool_], view: KernelView) -> LargeFolios:
-    """Ask the kernel about all large folios that are `wanted` (bool, per folio). Raises BpfError if reading fails."""
+def large_folios(snapshot: Snapshot, view: KernelView) -> LargeFolios:
+    """Ask the kernel about all large folios. Raises BpfError if reading fails."""
     sharing = snapshot.sharing
-    row = np.flatnonzero(wanted & (sharing.folios.order > 0) & (sharing.folios.kind < COUNTED))
+    row = np.flatnonzero((sharing.folios.order > 0) & (sharing.folios.kind < COUNTED))
     nothing = np.zeros(len(row), np.bool_)
     if view.reader is None or not len(row):
         return LargeFolios(row, None, nothing, nothing, nothing)
@@ -61,17 +61,17 @@ class Disagreement:
     finding: bool = False
 
 
-def disagreements(snapshot: Snapshot, large: LargeFolios, wanted: NDArray[np.bool_]) -> list[Disagreement]:
-    """All of them over the `wanted` folios, those with nothing to report left out."""
+def disagreements(snapshot: Snapshot, large: LargeFolios) -> list[Disagreement]:
+    """All of them, those with nothing to report left out."""
     sharing, size = snapshot.sharing, snapshot.page_size
     mapped, pages = sharing.mapped, sharing.folios.pages
-    anon_part = wanted & (sharing.folios.kind == ANON) & (mapped < pages)
+    anon_part = (sharing.folios.kind == ANON) & (mapped < pages)
     part_bytes = int((pages - mapped)[anon_part].sum())
 
     def of(what: str, which: NDArray[np.bool_], finding: bool = False) -> Disagreement:
         return Disagreement(what, int(which.sum()), int(mapped[large.row[which]].sum()) * size, finding)
 
-    twice = _exclusive_but_unmarked(snapshot, wanted)
+    twice = _exclusive_but_unmarked(snapshot)
     found = [
         of("folios one MM maps, taken for shared (copied on the next write)", large.false_shared),
         of("folios several MMs map, taken for exclusive", large.false_exclusive, True),
@@ -82,7 +82,7 @@ def disagreements(snapshot: Snapshot, large: LargeFolios, wanted: NDArray[np.boo
     return [d for d in found if d.count]
 
 
-def _exclusive_but_unmarked(snapshot: Snapshot, wanted: NDArray[np.bool_]) -> int:
+def _exclusive_but_unmarked(snapshot: Snapshot) -> int:
     """Pages that only one MM maps but pagemap does not call mapped exclusively (a page it maps twice, say)."""
     sharing = snapshot.sharing
     total = 0.0
@@ -90,6 +90,6 @@ def _exclusive_but_unmarked(snapshot: Snapshot, wanted: NDArray[np.bool_]) -> in
         if len(rows.folio):
             kind = sharing.folios.kind[rows.folio]
             bare = (sharing.extents.flags[rows.extent] & EXCLUSIVE) == 0
-            chosen = wanted[rows.folio] & (kind < SPECIAL) & (kind < COUNTED) & (rows.page_owners == 1) & bare
+            chosen = (kind < COUNTED) & (rows.page_owners == 1) & bare
             total += float((rows.pages / rows.depth)[chosen].sum())
     return round(total)

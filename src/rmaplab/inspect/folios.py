@@ -45,6 +45,15 @@ class Folios:
     def pages(self) -> Index:
         return np.int64(1) << self.order.astype(np.int64)
 
+    def touch(self, joined: Join) -> NDArray[np.bool_]:
+        """Which intervals have a page in one of these folios."""
+        if not len(self):
+            return np.zeros(len(joined), np.bool_)
+        at = np.searchsorted(self.head, joined.end.astype(self.head.dtype)) - 1
+        last = np.maximum(at, 0)
+        end = self.head[last].astype(np.int64) + self[last].pages
+        return (at >= 0) & (end > joined.start)
+
     @property
     def bytes(self) -> int:
         return self.head.nbytes + self.order.nbytes + self.kind.nbytes

@@ -37,7 +37,8 @@ class Join:
     @property
     def end(self) -> Index:
         """First frame behind each interval."""
-        return self.start + self.pages
+        end: Index = self.start + self.pages
+        return end
 
     @property
     def depth(self) -> Index:
@@ -54,7 +55,8 @@ def spread(first: NDArray[Any], count: NDArray[Any]) -> Index:
     """Concatenation of `arange(first[i], first[i] + count[i])`: int64."""
     ends = np.cumsum(count, dtype=np.int64)
     total = int(ends[-1]) if len(ends) else 0
-    return np.arange(total, dtype=np.int64) + np.repeat(first - (ends - count), count)
+    values: Index = np.arange(total, dtype=np.int64) + np.repeat(first - (ends - count), count)
+    return values
 
 
 def join(extents: Extents, owner: Index) -> Join:
@@ -107,6 +109,20 @@ def _merge(a: Join, b: Join) -> Join:
         np.concatenate(([0], np.cumsum(depth))),
         np.concatenate((a.extent, b.extent))[spread(first, depth)],
     )
+
+
+def reached(joined: Join, extents: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Which intervals the chosen extents (bool, per extent) map."""
+    hit = extents[joined.extent]
+    return np.add.reduceat(hit, joined.ptr[:-1], dtype=np.int64) > 0 if len(joined) else hit
+
+
+def keep(joined: Join, intervals: NDArray[np.bool_]) -> Join:
+    """The join of the chosen intervals (bool, per interval) only."""
+    depth = joined.depth[intervals]
+    rows = joined.extent[np.repeat(intervals, joined.depth)]
+    ptr = np.concatenate(([0], np.cumsum(depth)))
+    return Join(joined.start[intervals], joined.pages[intervals], joined.owners[intervals], ptr, rows)
 
 
 def regroup(joined: Join, owner: Index) -> Join:

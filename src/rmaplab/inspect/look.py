@@ -3,12 +3,8 @@
 For `rmaplab inspect`, its `--watch` and the benchmark: the order of the steps stands here, the steps elsewhere.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final
-
-import numpy as np
-from numpy.typing import NDArray
 
 from rmaplab.inspect.bpf import BpfError
 from rmaplab.inspect.completeness import unaccounted
@@ -16,7 +12,7 @@ from rmaplab.inspect.disagree import Disagreement, disagreements, large_folios
 from rmaplab.inspect.price import Price, what_if_write
 from rmaplab.inspect.probes import KernelView, Source
 from rmaplab.inspect.recheck import Moved, recheck
-from rmaplab.inspect.snapshot import Exactness, Snapshot, take
+from rmaplab.inspect.snapshot import Choose, Exactness, Progress, Snapshot, take
 from rmaplab.inspect.views import Scope
 
 FORMAT: Final = "rmaplab-inspect-1"
@@ -71,53 +67,48 @@ def _price(price: Price) -> dict[str, Any]:
     return {name: getattr(price, name) for name in Price.__slots__}
 
 
-Choose = Callable[[Snapshot], NDArray[np.int64]]
-
-
 def look(
     choose: Choose,
     view: KernelView,
     *,
     write: bool = False,
     addresses: bool = False,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> Look:
-    """Take a snapshot and answer everything about the MMs that `choose` picks from it.
+    """Take a snapshot and answer everything about the MMs that `choose` picks.
 
     Raises RmaplabError, NotAvailable.
     """
-    snapshot = take(progress)
-    targets = choose(snapshot)
-    wanted = Scope(snapshot, targets).wanted()
+    snapshot = take(choose, progress)
     sources = list(view.sources)
     try:
-        large = large_folios(snapshot, wanted, view)
+        large = large_folios(snapshot, view)
     except BpfError as error:
         sources.append(Source("folio counters (BPF)", "unknown", str(error)))
         view.close()
         view.reader = None
-        large = large_folios(snapshot, wanted, view)
+        large = large_folios(snapshot, view)
     prices = {}
     if write:
-        prices = {snapshot.mms[mm].leader.pid: what_if_write(snapshot, mm, view) for mm in targets.tolist()}
-    exactness, why = _trust(snapshot, wanted, view)
+        prices = {snapshot.mms[mm].leader.pid: what_if_write(snapshot, mm, view) for mm in snapshot.targets.tolist()}
+    exactness, why = _trust(snapshot, view)
     return Look(
-        Scope(snapshot, targets, large, addresses),
+        Scope(snapshot, large, addresses),
         sources,
-        disagreements(snapshot, large, wanted),
-        recheck(snapshot, targets),
+        disagreements(snapshot, large),
+        recheck(snapshot),
         exactness,
         why,
         prices,
     )
 
 
-def _trust(snapshot: Snapshot, wanted: NDArray[np.bool_], view: KernelView) -> tuple[Exactness, str]:
+def _trust(snapshot: Snapshot, view: KernelView) -> tuple[Exactness, str]:
     if snapshot.notes.exact:
         return "exact", "all page tables were read"
     if view.sources[0].exactness != "exact":
         return "estimate", "some page tables could not be read, and the kernel's counts cannot stand in for them"
-    more = unaccounted(snapshot, wanted)
+    more = unaccounted(snapshot)
     if more:
         return "estimate", f"{more} pages are mapped by processes whose page tables could not be read"
     return "exact", "not all page tables could be read, but the kernel counts no more mappings than were found"

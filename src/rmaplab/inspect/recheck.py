@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from rmaplab.inspect.processes import process
 from rmaplab.inspect.snapshot import Snapshot
@@ -35,17 +34,17 @@ class Moved:
         return self.changed / self.checked if self.checked else 0.0
 
 
-def recheck(snapshot: Snapshot, targets: NDArray[np.int64]) -> Moved:
-    """The second pass over the MMs `targets`. O(sample) system calls: about 10 ms."""
+def recheck(snapshot: Snapshot) -> Moved:
+    """The second pass over the snapshot's targets. O(sample) system calls: about 10 ms."""
     extents, size = snapshot.sharing.extents, np.uint64(snapshot.page_size)
-    mine = np.flatnonzero(np.isin(snapshot.sharing.owner, targets))
+    mine = np.flatnonzero(np.isin(snapshot.sharing.owner, snapshot.targets))
     chosen = mine[np.linspace(0, len(mine) - 1, min(len(mine), _SAMPLE)).astype(np.int64)] if len(mine) else mine
     last = extents.pages[chosen].astype(np.uint64) - np.uint64(1)
     address = (extents.vpn[chosen] + last) * size
     expected = extents.pfn[chosen].astype(np.uint64) + last
     owner = snapshot.sharing.owner[chosen]
     changed = gone = 0
-    for mm in targets.tolist():
+    for mm in snapshot.targets.tolist():
         leader = snapshot.mms[mm].leader
         now = process(leader.pid)
         here = np.flatnonzero(owner == mm)

@@ -70,14 +70,16 @@ class Recorder:
         self._seconds = 0.0
         self._complete = True
 
-    def add(self, snapshot: Snapshot, wanted: NDArray[np.bool_]) -> None:
+    def add(self, snapshot: Snapshot, wanted: NDArray[np.bool_] | None = None) -> None:
         """Append what changed since the last snapshot, and ask about every folio concerned.
 
-        `wanted` (bool, per folio of the snapshot) says which folios the targets map.
+        `wanted` (bool, per folio of the snapshot; None: all) says which folios to follow from now on.
         """
         folios = snapshot.sharing.folios
         heads = folios.head.astype(np.int64)
-        followed = wanted | np.isin(heads, self._known.head)
+        followed = np.isin(heads, self._known.head) if wanted is not None else np.ones(len(heads), np.bool_)
+        if wanted is not None:
+            followed |= wanted
         found = runs(snapshot.sharing, followed)
         rmap_ids = np.array([self._rmap_id(mm) for mm in snapshot.mms], np.int64)
         rows = np.unique(found.folio)

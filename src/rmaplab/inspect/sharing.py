@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rmaplab.inspect.folios import Folios
-from rmaplab.inspect.join import Index, Join, Narrow, distinct, spread
+from rmaplab.inspect.join import Index, Join, Narrow, distinct, reached, spread
 from rmaplab.inspect.scan import HUGE, Extents
 
 PMD_PAGES: Final = 512
@@ -145,6 +145,16 @@ class Sharing:
         ptes = np.add.reduceat(np.where(huge, 0, pages), at)
         pmds = np.add.reduceat(np.where(huge, pages, 0), at) // PMD_PAGES
         return Mappings(folio[at], owner[at], ptes, pmds)
+
+
+def reached_folios(sharing: Sharing, extents: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Which folios the chosen extents (bool, per extent) map a page of: bool, per folio."""
+    if not len(sharing.folios):
+        return np.zeros(0, np.bool_)
+    out = reached(sharing.joined, extents)[sharing.interval]
+    out[sharing.odd_folios] = False
+    out[sharing.odd.folio[extents[sharing.odd.extent]]] = True
+    return out
 
 
 def share(extents: Extents, owner: Index, joined: Join, folios: Folios) -> Sharing:

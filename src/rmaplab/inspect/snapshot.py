@@ -6,18 +6,18 @@ decides what is shown. Not here: the kernel's own answers (`kernel`), prices (`p
 
 import os
 import time
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rmaplab.errors import NotAvailable, RmaplabError
 from rmaplab.inspect.folios import folios
-from rmaplab.inspect.join import join
+from rmaplab.inspect.join import Index, join, keep, reached
 from rmaplab.inspect.processes import Mm, Notes, Process, cgroup_of, group, hidden_processes, process, processes
 from rmaplab.inspect.scan import Extents, Scan, find_zero_page, scan
 from rmaplab.inspect.sharing import Sharing, share
@@ -25,6 +25,8 @@ from rmaplab.machine.live import procfs
 
 Exactness = Literal["exact", "estimate", "unknown"]
 Progress = Callable[[int, int], None]
+Choose = Callable[[Sequence[Mm]], Index]
+"""Picks the MMs one wants to know about: their indices, ascending."""
 
 _PROGRESS_EVERY: Final = 64
 
@@ -46,9 +48,13 @@ class Vmas:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """Who maps what, at one time. `swapped` and `zero` are pages per VMA; `began` and `seconds` say when and how long."""
+    """Who maps what, at one time: every folio that one of `targets` (indices of MMs) maps, with all its mappings.
+
+    `swapped` and `zero` are pages per VMA; `began` (Unix time) and `seconds` say when and how long.
+    """
 
     mms: tuple[Mm, ...]
+    targets: Index
     vmas: Vmas
     sharing: Sharing
     swapped: NDArray[np.int64]
@@ -57,7 +63,6 @@ class Snapshot:
     began: float
     seconds: float
     page_size: int = procfs.PAGE_SIZE
-    groups: dict[str, Any] = field(default_factory=dict)
 
     @property
     def exactness(self) -> Exactness:
@@ -67,7 +72,7 @@ class Snapshot:
     @cached_property
     def mm_of_pid(self) -> dict[int, int]:
         """Index of the MM of every process seen."""
-        return {pid: index for index, mm in enumerate(self.mms) for pid in mm.pids}
+        return by_pid(self.mms)
 
     @cached_property
     def cgroups(self) -> tuple[str, ...]:
@@ -87,22 +92,36 @@ def require_frames() -> None:
         raise NotAvailable(f"{error}: folios cannot be told without it") from error
 
 
-def take(progress: Progress | None = None) -> Snapshot:
-    """Read and join all page tables. Raises NotAvailable without root."""
+def by_pid(mms: Sequence[Mm]) -> dict[int, int]:
+    """Index of the MM of every process."""
+    return {pid: index for index, mm in enumerate(mms) for pid in mm.pids}
+
+
+def everybody(mms: Sequence[Mm]) -> Index:
+    """All MMs, as a `Choose`."""
+    return np.arange(len(mms))
+
+
+def take(choose: Choose = everybody, progress: Progress | None = None) -> Snapshot:
+    """Read and join all page tables; find the folios that the chosen MMs map. Raises NotAvailable without root."""
     require_frames()
     began, clock = time.time(), time.perf_counter()
     notes = Notes()
     if hidden_processes():
         notes.add("/proc hides other users' processes (hidepid): their mappings are not counted", hurts=True)
     mms, scans, regions = _scan_all(group(processes(), notes), notes, progress)
+    targets = choose(mms)
     vmas = _vma_table(regions)
     extents = Extents.join([s.extents for s in scans])
     owner = vmas.mm[extents.vma]
     joined = join(extents, owner)
-    sharing = share(extents, owner, joined, folios(joined))
+    mine = reached(joined, np.isin(owner, targets))
+    found = folios(keep(joined, mine))
+    sharing = share(extents, owner, keep(joined, found.touch(joined)), found)
     none = np.zeros(0, np.int64)
     return Snapshot(
         tuple(mms),
+        targets,
         vmas,
         sharing,
         np.concatenate([none, *(s.swapped for s in scans)]),
@@ -163,12 +182,13 @@ def _vma_table(regions: list[list[procfs.Region]]) -> Vmas:
     )
 
 
-def targets(snapshot: Snapshot, pids: Iterable[int]) -> NDArray[np.int64]:
+def of_pids(mms: Sequence[Mm], pids: Iterable[int]) -> Index:
     """Indices of the MMs of `pids`, ascending. Raises RmaplabError for a PID that was not found, naming the reason."""
     found = set()
+    known = by_pid(mms)
     for pid in pids:
-        if pid in snapshot.mm_of_pid:
-            found.add(snapshot.mm_of_pid[pid])
+        if pid in known:
+            found.add(known[pid])
         elif not os.path.exists(f"{procfs.PROC}/{pid}"):
             raise RmaplabError(f"PID {pid}: must be a running process")
         else:

@@ -69,10 +69,9 @@ ORDER_COLUMNS: Final = ("folios", "resident", "exclusive", "shared", "partial", 
 """Each folio once. unmapped: pages that nobody maps of folios that are mapped in part."""
 
 
-def by_order(sharing: Sharing, wanted: NDArray[np.bool_]) -> tuple[NDArray[np.int64], Table]:
-    """The orders of the `wanted` folios (bool, per folio), and per order ORDER_COLUMNS in pages (folios and owners in
-    numbers)."""
-    counted = wanted & (sharing.folios.kind < COUNTED)
+def by_order(sharing: Sharing) -> tuple[NDArray[np.int64], Table]:
+    """The orders of the folios, and per order ORDER_COLUMNS in pages (folios and owners in numbers)."""
+    counted = sharing.folios.kind < COUNTED
     order = sharing.folios.order[counted].astype(np.int64)
     mapped = sharing.mapped[counted].astype(np.float64)
     pages, owners = sharing.folios.pages[counted], sharing.owners[counted]

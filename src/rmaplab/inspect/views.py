@@ -14,9 +14,9 @@ from rmaplab.errors import RmaplabError
 from rmaplab.inspect import kernel
 from rmaplab.inspect.disagree import LargeFolios
 from rmaplab.inspect.folios import COUNTED, KINDS
-from rmaplab.inspect.join import regroup
+from rmaplab.inspect.join import Index, regroup
 from rmaplab.inspect.processes import command_line
-from rmaplab.inspect.sharing import Sharing, share
+from rmaplab.inspect.sharing import share
 from rmaplab.inspect.snapshot import Snapshot
 from rmaplab.inspect.tally import COLUMNS, Table, by_order, tally
 
@@ -28,27 +28,11 @@ _SHOWN: Final = tuple(c for c in COLUMNS if c != "kernel_exclusive")
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """What is shown of a snapshot: the MMs `targets` (int64), addresses or not, and the large folios' kernel state."""
+    """What is shown: a snapshot, the kernel's state of its large folios, and whether addresses may be."""
 
     snapshot: Snapshot
-    targets: NDArray[np.int64]
     large: LargeFolios | None = None
     addresses: bool = False
-
-    def wanted(self) -> NDArray[np.bool_]:
-        """Per folio whether a target maps it."""
-        return mapped_by(self.snapshot.sharing, np.isin(self.snapshot.sharing.owner, self.targets))
-
-
-def mapped_by(sharing: Sharing, extents: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Per folio whether one of the chosen extents (bool, per extent) maps a page of it."""
-    joined = sharing.joined
-    hit = extents[joined.extent]
-    per_interval = np.add.reduceat(hit, joined.ptr[:-1]) > 0 if len(joined) else hit
-    out = per_interval[sharing.interval] if len(joined) else np.zeros(0, np.bool_)
-    out[sharing.odd_folios] = False
-    out[sharing.odd.folio[extents[sharing.odd.extent]]] = True
-    return np.asarray(out)
 
 
 def rows(scope: Scope, by: By) -> list[Row]:
@@ -106,15 +90,16 @@ def _by_process(scope: Scope) -> list[Row]:
     swapped = _per_group(snapshot, snapshot.swapped, snapshot.vmas.mm, count)
     zero = _per_group(snapshot, snapshot.zero, snapshot.vmas.mm, count)
     wrong = _false_shared(scope, sharing.owner, count)
+    others = sharers(snapshot).tolist()
     made = []
-    for mm in scope.targets.tolist():
+    for mm, met in zip(scope.snapshot.targets.tolist(), others, strict=True):
         sizes = _sizes(table, mm, snapshot.page_size)
         sizes["zero"] += int(zero[mm])
         leader = snapshot.mms[mm].leader
         made.append(
             {"pid": leader.pid, "pids": list(snapshot.mms[mm].pids), "name": leader.name}
             | sizes
-            | {"swapped": int(swapped[mm]), "false_shared": int(wrong[mm])}
+            | {"swapped": int(swapped[mm]), "false_shared": int(wrong[mm]), "sharers": met}
             | _kernel_columns(kernel.rollup(leader.pid))
             | {"command": command_line(leader.pid), "cgroup": snapshot.cgroups[mm]}
         )
@@ -130,9 +115,9 @@ def _by_vma(scope: Scope) -> list[Row]:
     group = sharing.extents.vma.astype(np.int64)
     table = tally(sharing, group, len(vmas))
     wrong = _false_shared(scope, group, len(vmas))
-    smaps = {mm: kernel.per_vma(snapshot.mms[mm].leader.pid) or {} for mm in scope.targets.tolist()}
+    smaps = {mm: kernel.per_vma(snapshot.mms[mm].leader.pid) or {} for mm in scope.snapshot.targets.tolist()}
     made = []
-    for vma in np.flatnonzero(np.isin(vmas.mm, scope.targets)).tolist():
+    for vma in np.flatnonzero(np.isin(vmas.mm, scope.snapshot.targets)).tolist():
         sizes = _sizes(table, vma, snapshot.page_size)
         if not (sizes["resident"] or sizes["hugetlb"] or sizes["special"] or snapshot.swapped[vma]):
             continue
@@ -163,7 +148,7 @@ def _by_cgroup(scope: Scope) -> list[Row]:
     swapped = _per_group(snapshot, snapshot.swapped, of_mm[snapshot.vmas.mm], len(names))
     wrong = _false_shared(scope, owner, len(names))
     made = []
-    for index in np.unique(of_mm[scope.targets]).tolist():
+    for index in np.unique(of_mm[scope.snapshot.targets]).tolist():
         members = np.flatnonzero(of_mm == index).tolist()
         made.append(
             {"cgroup": str(names[index]), "processes": sum(len(snapshot.mms[mm].pids) for mm in members)}
@@ -176,7 +161,7 @@ def _by_cgroup(scope: Scope) -> list[Row]:
 def _by_order(scope: Scope) -> list[Row]:
     """Each folio that a target maps, once."""
     snapshot = scope.snapshot
-    orders, table = by_order(snapshot.sharing, scope.wanted())
+    orders, table = by_order(snapshot.sharing)
     wrong = np.zeros(int(orders.max(initial=0)) + 1, np.int64)
     if scope.large is not None:
         rows_wrong = scope.large.row[scope.large.false_shared]
@@ -195,7 +180,7 @@ def _by_order(scope: Scope) -> list[Row]:
 def _by_folio(scope: Scope) -> list[Row]:
     """Every folio that a target maps, who maps it, and what the kernel keeps about it."""
     snapshot, sharing = scope.snapshot, scope.snapshot.sharing
-    chosen = np.flatnonzero(scope.wanted() & (sharing.folios.kind < COUNTED))
+    chosen = np.flatnonzero(sharing.folios.kind < COUNTED)
     part, owners, mapped = sharing.folios[chosen], sharing.owners[chosen], sharing.mapped[chosen]
     mappings = sharing.mappings()
     first = np.searchsorted(mappings.folio, chosen)
@@ -246,27 +231,21 @@ _VIEWS: Final[dict[By, Callable[[Scope], list[Row]]]] = {
 }
 
 
-def sharers(snapshot: Snapshot, targets: NDArray[np.int64]) -> NDArray[np.int64]:
-    """With how many other MMs each target shares at least one folio: int64, in the order of `targets`.
+def sharers(snapshot: Snapshot) -> Index:
+    """With how many other MMs each target shares at least one folio: int64, in the order of the targets.
 
     Sets of MMs that occur more than once are looked at once. O(distinct sets * their sizes).
     """
+    targets = snapshot.targets
     mappings = snapshot.sharing.mappings()
-    together = mappings.folio[np.isin(mappings.owner, targets)]
-    hit = np.isin(mappings.folio, together)
-    folio, owner = mappings.folio[hit], mappings.owner[hit]
-    rng = np.random.default_rng(0).integers(1 << 63, size=(len(snapshot.mms), 2), dtype=np.uint64)
-    first = np.flatnonzero(np.diff(folio, prepend=-1))
+    names = np.random.default_rng(0).integers(1 << 63, size=(len(snapshot.mms), 2), dtype=np.uint64)
+    first = np.flatnonzero(np.diff(mappings.folio, prepend=-1))
     if not len(first):
         return np.zeros(len(targets), np.int64)
-    names = np.add.reduceat(rng[owner], first)
-    _, kept = np.unique(names, axis=0, return_index=True)
-    met = np.zeros((len(targets), len(snapshot.mms)), np.bool_)
-    end = np.append(first[1:], len(owner))
-    place = {mm: i for i, mm in enumerate(targets.tolist())}
+    _, kept = np.unique(np.add.reduceat(names[mappings.owner], first), axis=0, return_index=True)
+    end = np.append(first[1:], len(mappings.owner))
+    met = np.zeros((len(snapshot.mms), len(snapshot.mms)), np.bool_)
     for at in kept.tolist():
-        members = owner[first[at] : end[at]]
-        for mm in members.tolist():
-            if mm in place:
-                met[place[mm], members] = True
-    return np.asarray(met.sum(axis=1) - 1)
+        members = mappings.owner[first[at] : end[at]]
+        met[np.ix_(members, members)] = True
+    return np.asarray(met.sum(axis=1) - met.diagonal())[targets]
