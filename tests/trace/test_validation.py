@@ -90,9 +90,39 @@ def test_dropping_a_map_is_rejected_at_its_unmap(trace: Trace, data: st.DataObje
         assert "what it does not map" in error.rule
 
 
-EVENT = st.tuples(st.integers(0, 1), st.integers(1, 2), st.integers(0, 7), st.integers(1, 8), st.booleans())
+@pytest.mark.parametrize("pmd_first", [True, False])
+def test_a_pmd_mapping_and_a_mapping_of_page_0_are_not_each_other(pmd_first: bool) -> None:
+    builder = TraceBuilder()
+    folio = builder.folios(9, "anon")
+    builder.events(folio, 1, 0, 1, pmd_first)
+    builder.events(folio, 1, 0, -1, not pmd_first)
+    assert rejection(builder.build(Meta("test"))).row == 1
 
 
+@pytest.mark.parametrize("order", [0, 9, 21])
+def test_pages_may_reach_the_last_one_of_the_folio_and_no_further(order: int) -> None:
+    last = (1 << order) - 1
+    for page, nr, valid in ((0, last + 1, True), (last, 1, True), (0, last + 2, False), (last, 2, False)):
+        for table in ("events", "questions"):
+            builder = TraceBuilder()
+            folio = builder.folios(order, "anon")
+            if table == "events":
+                builder.events(folio, 1, page, nr)
+            else:
+                builder.questions(folio, 1, page=page, pages=nr)
+            trace = builder.build(Meta("test"))
+            if valid:
+                validate(trace)
+            else:
+                assert rejection(trace).file == f"{table}.parquet"
+
+
+EVENT = st.tuples(
+    st.integers(0, 1), st.integers(1, 2), st.sampled_from([0, 0, 1, 3, 7]), st.sampled_from([1, 2, 4, 8]), st.booleans()
+)
+
+
+@settings(max_examples=100)
 @given(st.lists(st.tuples(EVENT, st.sampled_from([1, 1, 1, -1])), max_size=12))
 def test_counts_are_checked_exactly_per_folio_mm_and_page(rows: list[tuple[tuple[int, ...], int]]) -> None:
     builder = TraceBuilder()
