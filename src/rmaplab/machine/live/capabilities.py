@@ -66,7 +66,7 @@ def probe() -> Capabilities:
     items = (
         *own,
         _item("thp", "PMD-mapped folios (order 9)", PMD_ORDER in anon, f"no such size under {knobs.THP}"),
-        _item("mthp", "folios between a page and a PMD", len(anon) > 1, f"no such size under {knobs.THP}"),
+        _item("mthp", "folios between a page and a PMD", bool({*anon} - {PMD_ORDER}), f"no such size under {knobs.THP}"),
         _item("shmem_thp", "large folios in shmem", bool(shmem), f"no shmem_enabled under {knobs.THP}"),
         _item("knobs", "choosing the order of folios", _may_write(anon), f"{knobs.THP}: not writable"),
     )
@@ -115,4 +115,4 @@ def _own_page(address: int) -> list[Capability]:
 
 def _may_write(orders: Sequence[int]) -> bool:
     sizes = [procfs.PAGE_SIZE << order >> 10 for order in orders]
-    return all(os.access(knobs.THP / f"hugepages-{size}kB" / "enabled", os.W_OK) for size in sizes)
+    return bool(sizes) and all(os.access(knobs.THP / f"hugepages-{size}kB" / "enabled", os.W_OK) for size in sizes)

@@ -15,7 +15,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from rmaplab.machine.live.procfs import KPF_SWAPCACHE
+from rmaplab.machine.live.procfs import KPF_SWAPCACHE, PAGE_SHIFT
 from rmaplab.machine.live.snapshot import PMD_PAGES, Bools, Index, Snapshot, key_of
 
 BACKGROUND: Final = np.iinfo(np.int64).max
@@ -61,7 +61,7 @@ class _Hull:
 
     def __init__(self, old: Snapshot, new: Snapshot, mm: int, address: int, length: int) -> None:
         low = key_of(mm, address)
-        high = low + length // 4096
+        high = low + (length >> PAGE_SHIFT)
         self.first_key = low & -PMD_PAGES
         size = -(-high // PMD_PAGES) * PMD_PAGES - self.first_key
         self.low = low - self.first_key

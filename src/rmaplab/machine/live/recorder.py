@@ -13,6 +13,7 @@ import polars as pl
 from rmaplab.machine.live import cow
 from rmaplab.machine.live.snapshot import (
     KIND_NAMES,
+    MM_SHIFT,
     Bools,
     Index,
     Pairing,
@@ -128,7 +129,7 @@ class Recorder:
             judged = cow.judge(old, new, write.mm, write.address, write.length)
             rows = _rank(rows, judged, old, write.mm)
         if touched is not None:
-            rows.rank[~np.isin(rows.key >> 40, list(touched))] = cow.BACKGROUND
+            rows.rank[~np.isin(rows.key >> MM_SHIFT, list(touched))] = cow.BACKGROUND
         reused = np.searchsorted(new.key, judged.reused) if judged else np.zeros(0, np.int64)
         carry_exclusive(old, new, pairing, reused)
         self._emit(rows, judged, old, write)
@@ -139,7 +140,7 @@ class Recorder:
         """Before a write of `mm`: if its page tables changed behind our back, record that first."""
         space = next(s for s in spaces if s.mm == mm)
         key, pfn, pmd = read_slots(space)
-        mine = slice(*np.searchsorted(self.state.key, [mm << 40, (mm + 1) << 40]).tolist())
+        mine = slice(*np.searchsorted(self.state.key, [mm << MM_SHIFT, (mm + 1) << MM_SHIFT]).tolist())
         known = np.isin(key, self.state.key[mine], assume_unique=True)
         as_was = (
             np.array_equal(key[known], self.state.key[mine])
@@ -216,7 +217,7 @@ class Recorder:
         rows = rows[starts]
         if len(starts):
             step = base + np.searchsorted(ranks, rows.rank)
-            self.builder.events(rows.folio, rows.key >> 40, rows.page, run * rows.sign, rows.entire, step=step)
+            self.builder.events(rows.folio, rows.key >> MM_SHIFT, rows.page, run * rows.sign, rows.entire, step=step)
         self.builder.tick(max(len(ranks), 1))
 
     def _ask(self, questions: cow.Questions, old: Snapshot, mm: int, step: Index) -> None:
@@ -254,7 +255,7 @@ class Recorder:
 def _rank(rows: _Rows, judged: cow.Judged, old: Snapshot, mm: int) -> _Rows:
     """Give the changes of a write their faults' ranks, and add what came and went within it."""
     slot = rows.key - judged.first_key
-    here = (slot >= 0) & (slot < len(judged.added)) & (rows.key >> 40 == mm)
+    here = (slot >= 0) & (slot < len(judged.added)) & (rows.key >> MM_SHIFT == mm)
     rank = np.full(len(slot), cow.BACKGROUND)
     came = rows.sign[here] > 0
     rank[here] = np.where(came, judged.added[slot[here]], judged.removed[slot[here]])
