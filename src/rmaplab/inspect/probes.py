@@ -21,6 +21,7 @@ from rmaplab.inspect.snapshot import Exactness
 from rmaplab.machine.live import procfs
 
 _PMD: Final = 2 << 20
+_MADV_COLLAPSE: Final = 25
 _NO_HUGE: Final = "no huge page could be had to try it on"
 _TOP_BITS: Final = 1 << 31 | 1 << 63
 
@@ -142,17 +143,25 @@ def _huge_page() -> Iterator[int]:
         view = np.frombuffer(memory, np.uint8)
         address = -(-int(view.ctypes.data) // _PMD) * _PMD
         at = address - int(view.ctypes.data)
-        memory.madvise(mmap.MADV_HUGEPAGE)
-        memory[at] = 1
-        with procfs.Pagemap(os.getpid()) as pagemap:
-            pfns = pagemap.entries(address, _PMD) & procfs.PM_PFN
-        whole = bool(pfns[0]) and bool(np.all(np.diff(pfns.astype(np.int64)) == 1))
         del view
-        yield address if whole else 0
-    except OSError:
-        yield 0
+        memory.madvise(mmap.MADV_HUGEPAGE)
+        memory[at : at + _PMD : mmap.PAGESIZE] = bytes(_PMD // mmap.PAGESIZE)
+        yield address if _is_huge(address) or _collapse(address) else 0
     finally:
         memory.close()
+
+
+def _is_huge(address: int) -> bool:
+    with procfs.Pagemap(os.getpid()) as pagemap:
+        pfns = (pagemap.entries(address, _PMD) & procfs.PM_PFN).astype(np.int64)
+    return bool(pfns[0]) and pfns[0] % len(pfns) == 0 and bool(np.all(np.diff(pfns) == 1))
+
+
+def _collapse(address: int) -> bool:
+    """Ask for a huge page whatever the THP settings say (MADV_COLLAPSE, Linux 6.1)."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    refused = libc.madvise(ctypes.c_void_p(address), ctypes.c_size_t(_PMD), _MADV_COLLAPSE)
+    return not refused and _is_huge(address)
 
 
 def _marks_anon_exclusive() -> bool:
