@@ -2,8 +2,8 @@
 
 For `rmaplab refute --density` and docs/density.md, which has the proofs. The construction, a *lens*: IDs are integer
 points (x_1 .. x_d) of a box, on two sheets q = f(x) and q = H - f(x), where f(x) = sum of x_i * (x_i - 1) / 2 is the
-flattest strictly convex quadratic with integer values. The point goes into one word in mixed radix, every radix wide enough for the sums of
-P points. Not a scheme: `one-value` is the one of this family that `rmaplab.schemes` has.
+flattest strictly convex quadratic with integer values. The point goes into one word in mixed radix, every radix wide
+enough for the sums of P points. Not a scheme: `rmaplab.schemes` has a simpler one of this family, `one-value`.
 """
 
 from collections.abc import Iterable, Iterator
