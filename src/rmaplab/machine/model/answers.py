@@ -24,6 +24,7 @@ class _Table:
     def __init__(self, scheme: Scheme, order: int) -> None:
         self.scheme = scheme if order in scheme.orders else None
         self.order = order
+        self._accepted = scheme.accepted_ids(order) if self.scheme else 0
         self.state: NDArray[Any] = scheme.start(order, 0).data if self.scheme else np.zeros((0, 1), np.uint64)
         self.sums = np.zeros((0, 3), np.uint64)
         self.free: list[NDArray[np.uint32]] = []
@@ -60,7 +61,8 @@ class _Table:
     def update(self, rows: Index, mm: int, page: Index, nr: Index, *, entire: bool) -> None:
         if self.scheme is None:
             return
-        self.scheme.check_ids(self.order, mm)
+        if mm >= self._accepted:
+            self.scheme.check_ids(self.order, mm)
         for part in distinct_rounds(rows):
             which = rows[part]
             state = State(self.order, self.state[which])

@@ -104,16 +104,16 @@ def spread(first: Index, size: Index) -> Index:
     return np.asarray(np.arange(total) + np.repeat(first - (ends - size), size), np.int64)
 
 
-def runs_of(frames: NDArray[np.uint32], folio: NDArray[np.uint32], head: NDArray[np.uint32]) -> Runs:
+def runs_of(frames: NDArray[np.uint32], heads: NDArray[np.bool_]) -> Runs:
     """Split `frames` (as found in a page table, in address order) into runs of consecutive frames of one folio.
 
-    `folio` maps a frame to its folio, `head` a folio to its first frame. O(len(frames)).
+    `heads` tells which frames are a folio's first. O(len(frames)).
     """
     if not len(frames):
         nothing = np.zeros(0, np.int64)
         return Runs(nothing, nothing, nothing)
     jump = frames[1:] != frames[:-1] + np.uint32(1)
-    jump |= head[folio[frames[1:]]] == frames[1:]
+    jump |= heads[frames[1:]]
     at = np.concatenate(([0], np.flatnonzero(jump) + 1)).astype(np.int64)
     size = np.diff(at, append=len(frames))
     return Runs(at, frames[at].astype(np.int64), size)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from rmaplab.machine.model.columns import Index, Runs
 from rmaplab.machine.model.cow import map_copies
+from rmaplab.machine.model.memory import Frames
 from rmaplab.machine.model.pagetable import BLOCK, LEAF, PMD, SWAP, SWAP_EXCLUSIVE, Leaf, Region, W
 from rmaplab.machine.model.space import AddressSpace
 from rmaplab.machine.model.vma import Vma, VmaList
@@ -28,6 +29,8 @@ def fork(parent: AddressSpace, mm: int) -> AddressSpace:
     copied = [v for v in parent.vmas if v.private and v.anon_vma and not v.dontfork and not v.wipeonfork]
     for region in parent.table.regions:
         inside = [v for v in copied if region.start <= v.start < region.start + region.pages]
+        if not child.vmas.within(region.start, region.start + region.pages):
+            continue
         child.table.adopt(Region(region.start, region.pages, _fork_region(parent, child, region, inside, step)))
     return child
 
@@ -40,20 +43,29 @@ def _child_vma(parent: AddressSpace, vma: Vma) -> Vma:
 
 def _fork_region(
     parent: AddressSpace, child: AddressSpace, region: Region, vmas: list[Vma], step: int
-) -> list[Leaf | None]:
-    leaves: list[Leaf | None] = [None] * len(region.leaves)
-    for number, old in enumerate(region.leaves):
+) -> dict[int, Leaf]:
+    """The child's leaves of a region of which it gets `vmas`."""
+    leaves: dict[int, Leaf] = {}
+    frames, huge = [np.zeros(0, np.uint32)], [np.zeros(0, np.bool_)]
+    for number in sorted(region.leaves) if vmas else ():
         base = region.start + number * LEAF
         end = base + region.leaf_pages(number)
         ranges = [(max(v.start, base) - base, min(v.end, end) - base) for v in vmas if v.start < end and base < v.end]
-        if old is not None and ranges:
-            pinned = _protect_parent(parent, region, number, ranges, step)
-            leaf = region.leaves[number]
-            assert leaf is not None
-            left_out = np.concatenate((pinned, _file_pmds(parent, leaf)))
-            for lo, hi in ranges:
-                _dup(child, leaf, np.setdiff1d(leaf.present(lo, hi), left_out), step)
-            leaves[number] = _child_leaf(child, leaf, ranges, left_out, len(pinned), step)
+        if not ranges:
+            continue
+        pinned = _protect_parent(parent, region, number, ranges, step)
+        leaf = region.leaves[number]
+        left_out = np.concatenate((pinned, _file_pmds(parent, leaf)))
+        for lo, hi in ranges:
+            index = leaf.present(lo, hi)
+            index = np.setdiff1d(index, left_out) if len(left_out) else index
+            # Of a PMD mapping the first page stands for all.
+            whole = leaf.flags[index] & PMD != 0
+            counted = ~whole | (index % BLOCK == 0)
+            frames.append(leaf.frame[index[counted]])
+            huge.append(whole[counted])
+        leaves[number] = _child_leaf(child, leaf, ranges, left_out, len(pinned), step)
+    _dup(child, np.concatenate(frames), np.concatenate(huge), step)
     return leaves
 
 
@@ -61,12 +73,11 @@ def _protect_parent(parent: AddressSpace, region: Region, number: int, ranges: R
     """Take write access from the parent, but for exclusive pages of pinned folios: their indexes are returned, and a
     PMD mapping of such a folio is remapped by PTEs."""
     leaf = region.leaves[number]
-    assert leaf is not None
+    if not any(_exclusive(parent, leaf, lo, hi) for lo, hi in ranges):
+        return np.zeros(0, np.int64)
     inside = _mask(leaf, ranges)
     index = np.flatnonzero(inside & (leaf.frame != 0) & (leaf.flags & SWAP == 0))
     pinned = index[parent.memory.pinned_exclusive(leaf.frame[index])]
-    if not len(pinned) and not (leaf.flags[inside] & (W | SWAP_EXCLUSIVE)).any():
-        return pinned
     leaf = parent.table.own(region, number)
     for block in np.unique(pinned[leaf.flags[pinned] & PMD != 0] // BLOCK).tolist():
         parent.split_pmd(leaf, block * BLOCK, step, anon=True)
@@ -75,12 +86,18 @@ def _protect_parent(parent: AddressSpace, region: Region, number: int, ranges: R
     return pinned
 
 
-def _dup(child: AddressSpace, leaf: Leaf, index: Index, step: int) -> None:
-    """The child maps the pages at `index` too; none of them is exclusive any more."""
+def _exclusive(parent: AddressSpace, leaf: Leaf, lo: int, hi: int) -> bool:
+    """Does [lo, hi) hold anything that fork takes from the parent: write access, or exclusive pages?"""
+    if (leaf.flags[lo:hi] & (W | SWAP_EXCLUSIVE)).any():
+        return True
+    return bool(parent.memory.frame["exclusive"][leaf.frame[leaf.present(lo, hi)]].any())
+
+
+def _dup(child: AddressSpace, frames: Frames, huge: NDArray[np.bool_], step: int) -> None:
+    """The child maps these pages too, those that are `huge` by a PMD; none of them is exclusive any more."""
     memory = child.memory
-    frames, huge = leaf.frame[index], leaf.flags[index] & PMD != 0
     counted = child.counted(frames)
-    heads = frames[huge & counted & (index % BLOCK == 0)].astype(np.int64)
+    heads = frames[huge & counted].astype(np.int64)
     memory.map_entire(memory.frame["folio"][heads], child.mm, step)
     Runs(heads, heads, np.full(len(heads), BLOCK)).fill(memory.frame["exclusive"], False)
     runs = memory.runs(frames[~huge & counted])

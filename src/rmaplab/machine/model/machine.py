@@ -131,7 +131,6 @@ class ModelMachine:
             id(leaf): leaf.bytes
             for process in self.processes()
             for region in process.space.table.regions
-            for leaf in region.leaves
-            if leaf is not None
+            for leaf in region.leaves.values()
         }
         return self.memory.bytes + sum(leaves.values())

@@ -44,11 +44,11 @@ class Counters:
 
 
 class Memory:
-    """Columnar frames and folios. Bytes per frame in use: 14, per small folio 30, per large folio 60 and the scheme.
+    """Columnar frames and folios. Bytes per frame in use: 15, per small folio 30, per large folio 60 and the scheme.
 
-    `frame["folio"]` is a frame's folio slot, `frame["mapcount"]` its PTE mappings, `frame["exclusive"]`
-    PageAnonExclusive, `frame["version"]` and `frame["value"]` its contents. A folio slot is reused after the folio
-    is freed; `folio["ident"]`, its id in the trace, is not.
+    `frame["folio"]` is a frame's folio slot, `frame["head"]` whether it is the folio's first, `frame["mapcount"]` its
+    PTE mappings, `frame["exclusive"]` PageAnonExclusive, `frame["version"]` and `frame["value"]` its contents. A folio
+    slot is reused after the folio is freed; `folio["ident"]`, its id in the trace, is not.
     """
 
     def __init__(self, policy: KernelPolicy, recorder: Recorder) -> None:
@@ -60,6 +60,7 @@ class Memory:
         self.frame = Columns(
             {
                 "folio": np.uint32,
+                "head": np.bool_,
                 "mapcount": np.int32,
                 "exclusive": np.bool_,
                 "version": np.uint32,
@@ -104,27 +105,30 @@ class Memory:
         if order:
             self.folio["row"][slots] = self.answers.open(order, count)
         self.frame["folio"][self.pages_of(heads, order)] = np.repeat(slots, 1 << order)
+        self.frame["head"][heads] = True
         self.counters.pages += count << order
         self.counters.peak_pages = max(self.counters.peak_pages, self.counters.pages)
         return heads
 
     def release(self, slots: Frames) -> None:
         """Free those of these folios (which may repeat) that have no reference left."""
-        dead = np.unique(slots[self.folio["refs"][slots] == 0])
+        dead = slots[self.folio["refs"][slots] == 0]
+        if not len(dead):
+            return
+        dead = np.unique(dead)
         for order in np.unique(self.folio["order"][dead]).tolist():
             those = dead[self.folio["order"][dead] == order]
             heads = self.folio["head"][those].copy()
             if order:
                 self.answers.close(order, self.folio["row"][those].copy())
             frames = self.pages_of(heads, order)
-            for name in ("folio", "exclusive", "version", "value"):
+            for name in ("folio", "head", "exclusive", "version", "value"):
                 self.frame[name][frames] = 0
             self.counters.pages -= len(frames)
             self._free_frames.setdefault(order, []).append(heads)
         for name in ("head", "swapcache", "pins"):
             self.folio[name][dead] = 0
-        if len(dead):
-            self._free_slots.append(dead)
+        self._free_slots.append(dead)
 
     @staticmethod
     def pages_of(heads: Frames, order: int) -> Index:
@@ -174,7 +178,7 @@ class Memory:
 
     def runs(self, frames: Frames) -> Runs:
         """Runs of mapped frames as an rmap batch sees them."""
-        return runs_of(frames, self.frame["folio"], self.folio["head"])
+        return runs_of(frames, self.frame["head"])
 
     def slots(self, runs: Runs) -> Frames:
         """Folio slot of every run."""

@@ -72,11 +72,7 @@ class Region:
 
     start: int
     pages: int
-    leaves: list[Leaf | None] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        if not self.leaves:
-            self.leaves = [None] * -(-self.pages // LEAF)
+    leaves: dict[int, Leaf] = field(default_factory=dict)
 
     def leaf_pages(self, number: int) -> int:
         return min(LEAF, self.pages - number * LEAF)
@@ -126,8 +122,8 @@ class PageTable:
 
     def grow(self, region: Region, pages: int) -> None:
         """Let `region` have `pages` pages (more than before)."""
-        last = len(region.leaves) - 1
-        old = None if region.leaves[last] is None else self.own(region, last)
+        last = (region.pages - 1) // LEAF
+        old = self.own(region, last) if last in region.leaves else None
         region.pages = pages
         if old is not None:
             new = Leaf.empty(region.leaf_pages(last))
@@ -135,7 +131,6 @@ class PageTable:
             new.frame[:have], new.flags[:have], new.expect[:have] = old.frame, old.flags, old.expect
             new.tables[: len(old.tables)] = old.tables
             region.leaves[last] = new
-        region.leaves += [None] * (-(-pages // LEAF) - len(region.leaves))
 
     def windows(self, start: int, end: int, *, write: bool = False, create: bool = False) -> Iterator[Window]:
         """Leaves under [start, end), which lies in one region. `write`: they may be changed; `create`: missing ones
@@ -145,12 +140,10 @@ class PageTable:
         while page < end:
             number, lo = divmod(page - region.start, LEAF)
             hi = min(lo + end - page, region.leaf_pages(number))
-            if region.leaves[number] is None and create:
+            if create and number not in region.leaves:
                 region.leaves[number] = Leaf.empty(region.leaf_pages(number))
-            leaf = region.leaves[number]
-            if leaf is not None and write:
-                leaf = self.own(region, number)
-            if leaf is not None:
+            if number in region.leaves:
+                leaf = self.own(region, number) if write else region.leaves[number]
                 yield Window(leaf, lo, hi, page)
             page += hi - lo
 
@@ -158,8 +151,6 @@ class PageTable:
     def own(region: Region, number: int) -> Leaf:
         """Leaf `number`, which exists, for changing: a copy if others share it."""
         leaf = region.leaves[number]
-        if leaf is None:
-            raise LookupError(f"no leaf {number} in the region at page {region.start:#x}")
         if leaf.sharers > 1:
             leaf.sharers -= 1
             leaf = region.leaves[number] = leaf.copy()
@@ -168,7 +159,6 @@ class PageTable:
     def drop(self) -> None:
         """Give up every leaf."""
         for region in self.regions:
-            for leaf in region.leaves:
-                if leaf is not None:
-                    leaf.sharers -= 1
+            for leaf in region.leaves.values():
+                leaf.sharers -= 1
         self.regions, self._starts = [], []
