@@ -132,3 +132,15 @@ def test_each_scheme_is_judged_by_the_question_it_answers() -> None:
         expected = Verdict.EXCLUSIVE if scheme.predicate is Predicate.ANY_OWNER else Verdict.SHARED
         assert replay(trace, scheme).tolist() == truth(trace, scheme.predicate).tolist() == [expected]
         assert judge(trace, [scheme]).schemes[scheme.name].total == Tally(questions=1)
+
+
+def test_small_folios_left_to_their_mapcount_are_judged_by_any_owner() -> None:
+    builder = TraceBuilder()
+    builder.events(builder.folios(0, "anon"), 1, 0, 1)
+    builder.questions(0, 2, step=1)
+    trace = builder.build(Meta("test"))
+    found = judge(trace, SCHEMES.values())
+    for scheme in SCHEMES.values():
+        expected = Verdict.SHARED if scheme.name == "truth" else Verdict.EXCLUSIVE
+        assert replay(trace, scheme).tolist() == [expected]
+        assert found.schemes[scheme.name].total == Tally(questions=1)
