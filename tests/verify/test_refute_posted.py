@@ -5,12 +5,14 @@ from pathlib import Path
 
 import pytest
 
+from rmaplab.core import available
 from rmaplab.engine import replay, truth
 from rmaplab.schemes import SCHEMES
 from rmaplab.schemes.generations import POSTED
 from rmaplab.trace import Verdict
 from rmaplab.verify.refute.decide import decide
 from rmaplab.verify.refute.digits import enumerate_relations
+from rmaplab.verify.refute.elsewhere import on_the_core, on_the_model
 from rmaplab.verify.refute.posted import needs, posted_findings
 from rmaplab.verify.refute.problem import Budget, Config, Decision, Witness
 from rmaplab.verify.refute.replay import as_trace, replayed
@@ -129,3 +131,25 @@ def test_one_value_fewer_than_the_safe_table_is_refuted_where_its_digits_do_not_
     if config.values > 1:
         fewer = configure("generations-safe", order, config.values - 1, 24, 64)
         assert decide(fewer).decision is Decision.REFUTED
+
+
+@pytest.mark.parametrize("order", [7, 8, 9])
+def test_on_the_model_one_process_reads_what_another_wrote(order):
+    config = configure("generations", order, None, None, 64)
+    witness = decide(config).witness
+    assert witness is not None
+    assert on_the_model(config, witness) == "on the model: the page is reused, and MM 43 reads what MM 85 wrote"
+
+
+def test_on_the_model_the_write_copies_where_the_mappings_are_no_collision():
+    config = configure("generations", 9, None, None, 64)
+    assert on_the_model(config, Witness(85, {43: 14, 77: 28})) == "on the model: the write copies the page"
+
+
+@pytest.mark.skipif(not available(), reason="the C core is not built")
+def test_the_c_core_answers_exclusive_for_the_witness_and_shared_for_another():
+    config = configure("generations", 9, None, None, 64)
+    witness = decide(config).witness
+    assert witness is not None
+    assert on_the_core(config, witness) == "on the C core: exclusive"
+    assert on_the_core(config, Witness(85, {43: 14, 77: 28})) == "on the C core: shared"

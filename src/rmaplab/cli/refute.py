@@ -12,9 +12,11 @@ from rmaplab.report.console import emit_json, stdout, table
 from rmaplab.schemes import SCHEMES
 from rmaplab.verify.density import density_rows
 from rmaplab.verify.refute.decide import decide
+from rmaplab.verify.refute.elsewhere import on_the_core, on_the_model
 from rmaplab.verify.refute.posted import needs, posted_findings
 from rmaplab.verify.refute.problem import Decision, Finding
 from rmaplab.verify.refute.replay import replayed
+from rmaplab.verify.refute.rocq import script
 from rmaplab.verify.refute.users import decide_users, load
 from rmaplab.verify.refute.words import LINEAR, configure
 
@@ -32,6 +34,7 @@ def refute(
     show_needs: Annotated[bool, typer.Option("--needs", help="Values and ID bits each order needs.")] = False,
     density: Annotated[bool, typer.Option("--density", help="How many IDs one 64-bit value can hold.")] = False,
     seconds: Annotated[float, typer.Option(help="Give up on one configuration after this long.")] = 60.0,
+    rocq: Annotated[bool, typer.Option("--rocq", help="A Rocq theorem for each witness instead of tables.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON list instead of tables.")] = False,
 ) -> None:
     """Sound, with the reason; or refuted, with the smallest witness; or undecided, and how far the search came.
@@ -48,6 +51,8 @@ def refute(
         findings.append(_with_replay(finding))
     if as_json:
         emit_json([f.row() for f in findings])
+    elif rocq:
+        typer.echo(script(findings), nl=False)
     else:
         _show(findings)
     if any(f.decision is Decision.REFUTED for f in findings):
@@ -80,11 +85,11 @@ def _findings(
 
 
 def _with_replay(finding: Finding) -> Finding:
-    """The reason, with what the engine says of the witness. User functions have no scheme to replay."""
+    """With what engine, model and C core say of the witness. User functions have no scheme to replay."""
     if finding.witness is None or finding.config.scheme not in LINEAR:
         return finding
-    answer = replayed(finding.config, finding.witness)
-    return replace(finding, reason=f"{finding.reason}; {answer}") if answer else finding
+    answers = [where(finding.config, finding.witness) for where in (replayed, on_the_model, on_the_core)]
+    return replace(finding, replays=tuple(a for a in answers if a))
 
 
 def _show(findings: list[Finding]) -> None:
@@ -109,7 +114,7 @@ def _in_words(finding: Finding) -> str:
     sides = "; ".join(f"{left} = {right}" for left, right in w.sides)
     return (
         f"\n{c.scheme}, order {c.order}: MM {w.mm} asks. Pages mapped: {who}: {w.mapcount} in all, of {c.pages}.\n"
-        f"Both sides, per value, modulo 2^{c.word_bits}: {sides}"
+        f"Both sides, per value, modulo 2^{c.word_bits}: {sides}\n" + "\n".join(finding.replays)
     )
 
 

@@ -60,12 +60,13 @@ class Witness:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """A decision with its reason; `witness` iff refuted."""
+    """A decision with its reason; `witness` iff refuted; `replays`: what engine, model and C core said of it."""
 
     config: Config
     decision: Decision
     reason: str
     witness: Witness | None = None
+    replays: tuple[str, ...] = ()
 
     def row(self) -> dict[str, object]:
         """The row of `--json`."""
@@ -77,7 +78,7 @@ class Finding:
             "id_bits": self.config.id_bits,
             "word_bits": self.config.word_bits,
             "verdict": self.decision.value,
-            "reason": self.reason,
+            "reason": "; ".join((self.reason, *self.replays)),
             "witness": found and {"mm": found.mm, "mappings": {str(k): v for k, v in found.mappings.items()}},
         }
 
