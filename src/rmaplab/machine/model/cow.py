@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from rmaplab.machine.model.columns import Index, Runs
 from rmaplab.machine.model.memory import HUGE_ZERO, Frames, Memory
-from rmaplab.machine.model.pagetable import BLOCK, PMD, Leaf, W
+from rmaplab.machine.model.pagetable import BLOCK, PMD, Leaf, W, Window
 from rmaplab.machine.model.policy import LargeCow
 from rmaplab.machine.model.space import AddressSpace
 from rmaplab.machine.model.vma import Vma
@@ -35,12 +35,12 @@ class Tally:
     copied: int = 0
 
 
-def write_protected(space: AddressSpace, vma: Vma, leaf: Leaf, index: Index, step: Index) -> Tally:
+def write_protected(space: AddressSpace, vma: Vma, window: Window, index: Index, step: Index) -> Tally:
     """Write faults on the pages at `index` (ascending, present, not writable): afterwards all are writable.
 
     Each has two steps: the PMD's question stands in `step`, the PTE's in `step` + 1.
     """
-    tally = Tally()
+    tally, leaf, base = Tally(), window.leaf, window.base
     huge = leaf.flags[index] & PMD != 0
     if huge.any():
         tally.reused += _pmd_faults(space, vma, leaf, index[huge], step[huge])
@@ -58,6 +58,8 @@ def write_protected(space: AddressSpace, vma: Vma, leaf: Leaf, index: Index, ste
     ask = ~exclusive & ~foreign
     if foreign.any():
         space.prepare_anon_vma(vma)
+        if vma.file is not None:
+            leaf.expect[index[foreign]] = vma.file.expect[vma.offset_of(base) + index[foreign]]
         replace_pages(space, leaf, index[foreign], step[foreign] + 1)
     answered = _sweep(space, leaf, index[ask], step[ask] + 1)
     return Tally(tally.reused + answered.reused, tally.copied + answered.copied)

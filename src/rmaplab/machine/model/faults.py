@@ -37,7 +37,7 @@ def _write_faults(space: AddressSpace, vma: Vma, window: Window, step: Index) ->
     index = lo + np.flatnonzero(leaf.flags[lo:hi] & W == 0)
     if not len(index):
         return Tally()
-    tally = write_protected(space, vma, leaf, index, step[index - lo])
+    tally = write_protected(space, vma, window, index, step[index - lo])
     if vma.file is not None and vma.private:
         # The PMD of a private file mapping was unmapped by the fault, which then goes on page by page.
         missing_write(space, vma, window, step + 1)

@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from rmaplab.machine.model.columns import Index, Runs
+from rmaplab.machine.model.columns import Index, Runs, spread
 from rmaplab.machine.model.cow import map_anon
 from rmaplab.machine.model.files import ModelFile
 from rmaplab.machine.model.pagetable import BLOCK, PMD, Leaf, W, Window
@@ -54,7 +54,9 @@ def missing_file_write(space: AddressSpace, vma: Vma, file: ModelFile, window: W
 
 def _copy(space: AddressSpace, vma: Vma, file: ModelFile, window: Window, missing: Index, step: Index) -> None:
     space.prepare_anon_vma(vma)
-    old = file.frame[vma.offset_of(window.base) + missing]
+    pages = vma.offset_of(window.base) + missing
+    old = file.frame[pages]
+    window.leaf.expect[missing] = file.expect[pages]
     map_anon(space, window.leaf, missing, 0, step)
     new = window.leaf.frame[missing]
     for name in ("version", "value"):
@@ -81,18 +83,32 @@ def _has_large(space: AddressSpace, vma: Vma, file: ModelFile, window: Window, i
 
 
 def _fault_around(space: AddressSpace, vma: Vma, file: ModelFile, window: Window, at: int, step: int) -> None:
-    """Map what is cached in the aligned 64 KiB around index `at`; by a PMD if the first folio found allows it."""
-    first = at - at % FAULT_AROUND
-    lo, hi = max(first, vma.start - window.base), min(first + FAULT_AROUND, vma.end - window.base)
-    around = np.arange(lo, hi)
+    """Map what is cached in the 64 KiB around index `at`; by a PMD if the first folio found allows it. Of a
+    folio that fits into VMA and block all is mapped, also what lies beyond the 64 KiB."""
+    lo = max(at - at % FAULT_AROUND, vma.start - window.base)
+    around = np.arange(lo, min(lo + FAULT_AROUND, at - at % BLOCK + BLOCK, vma.end - window.base))
     pages = vma.offset_of(window.base) + around
     around, pages = around[pages < file.pages], pages[pages < file.pages]
     cached = file.frame[pages]
     hit = np.flatnonzero(cached)
     if len(hit) and _map_pmd(space, vma, window, at, int(cached[hit[0]]), int(around[hit[0]]), step):
         return
-    able = (cached != 0) & (window.leaf.frame[around] == 0)
-    _map_pages(space, vma, window.leaf, around[able], cached[able], step)
+    around = _with_whole_folios(space, vma, window, around[hit], cached[hit])
+    around = around[window.leaf.frame[around] == 0]
+    _map_pages(space, vma, window.leaf, around, file.frame[vma.offset_of(window.base) + around], step)
+
+
+def _with_whole_folios(space: AddressSpace, vma: Vma, window: Window, index: Index, frames: NDArray[np.uint32]) -> Index:
+    """`index`, ascending, and all other pages of the large folios there that fit into VMA and block."""
+    memory = space.memory
+    slots = memory.frame["folio"][frames]
+    order = memory.folio["order"][slots].astype(np.int64)
+    first = index - (frames - memory.folio["head"][slots]).astype(np.int64)
+    last = first + (1 << order)
+    fits = (order > 0) & (first + window.base >= vma.start) & (last + window.base <= vma.end)
+    fits &= (first // BLOCK == (last - 1) // BLOCK) & (first >= 0)
+    starts, which = np.unique(first[fits], return_index=True)
+    return np.union1d(index, spread(starts, 1 << order[fits][which]))
 
 
 def _map_fault(space: AddressSpace, vma: Vma, file: ModelFile, window: Window, at: int, step: int) -> None:
