@@ -143,9 +143,9 @@ class LiveMachine:
         return questions
 
     @contextmanager
-    def knobs_for(self, area: Area | None) -> Iterator[None]:
+    def knobs_for(self, area: Area) -> Iterator[None]:
         """While this lasts, faults in `area` get folios of its order. Only one machine on the system can be here."""
-        if area is None or not area.order or area.backing == "file":
+        if not area.order or area.backing == "file":
             yield
             return
         self._warden.set_knobs(knobs.THP, knobs.words(area.backing, area.order))

@@ -49,7 +49,6 @@ _ADVICE: Final[dict[str, int]] = {
     "populate_write": 23,
     "collapse": 25,
 }
-_FAULTING: Final = ("populate_read", "populate_write")
 _MAP_FIXED_NOREPLACE: Final = 0x10_0000
 _MREMAP_MAYMOVE, _MREMAP_FIXED, _MREMAP_DONTUNMAP = 1, 2, 4
 
@@ -192,15 +191,16 @@ class LiveProcess:
             return
         if advice in ("hugepage", "nohugepage"):
             self._areas.replace(area, advised=advice == "hugepage")
-        with self._machine.knobs_for(area if advice in _FAULTING else None):
-            self._ask(Op.MADVISE, address, length, _ADVICE[advice], thp=area.wants_thp or advice == "collapse")
+        if advice == "populate_read":
+            self._ask_faulting(Op.MADVISE, area, address, length, _ADVICE[advice])
+        else:
+            self._ask(Op.MADVISE, address, length, _ADVICE[advice], thp=advice == "collapse")
         self._machine.look(None)
 
     def read(self, address: int, length: int) -> NDArray[np.uint8]:
         area = self._area("read", address, length)
         check_mapped("read", self.pid, address, length, "readable")
-        with self._machine.knobs_for(area):
-            answer = self._ask(Op.READ, address, length, thp=area.wants_thp)
+        answer = self._ask_faulting(Op.READ, area, address, length)
         self._look()
         return np.frombuffer(answer.payload, np.uint8)
 
@@ -214,8 +214,7 @@ class LiveProcess:
     def _write_by(self, op: Op, area: Area, address: int, length: int, argument: int) -> Written:
         recorder = self._machine.recorder
         recorder.settle(self._machine.spaces(), self._mm)
-        with self._machine.knobs_for(area):
-            answer = self._ask(op, address, length, argument, thp=area.wants_thp)
+        answer = self._ask_faulting(op, area, address, length, argument)
         questions = self._look(write=Write(self._mm, address, length))
         recorder.count("write_seconds", answer.seconds)
         reused, copied = (questions.count(o) if questions else 0 for o in (cow.REUSED, cow.COPIED))
@@ -263,8 +262,7 @@ class LiveProcess:
         area = self._area("pin", address, length)
         check_mapped("pin", self.pid, address, length, "readable")
         pin = LivePin(length // PAGE_SIZE, self._machine.new_key(), self._mm)
-        with self._machine.knobs_for(area):
-            self._ask(Op.PIN, address, length, pin.key, thp=area.wants_thp)
+        self._ask_faulting(Op.PIN, area, address, length, pin.key)
         self._look()
         self._machine.recorder.pin(pin.key, self._mm, address, length)
         self._pins[pin.key] = pin
@@ -291,6 +289,17 @@ class LiveProcess:
                 raise BadOperation(op.name.lower(), tuple(args), f"refused by the kernel: {name}")
             raise MachineError(f"{self._worker.name}: {op.name.lower()}{tuple(args)}: {name}")
         return answer
+
+    def _ask_faulting(self, op: Op, area: Area, address: int, length: int, *args: int) -> Answer:
+        """`_ask` for an operation that may fault in pages: they get folios of the area's order.
+
+        Where every page is there already no folio is allocated: knobs stay alone and khugepaged locked out.
+        """
+        rows = self._machine.recorder.state.rows(self._mm, address, length)
+        if rows.stop - rows.start == length // PAGE_SIZE:
+            return self._ask(op, address, length, *args)
+        with self._machine.knobs_for(area):
+            return self._ask(op, address, length, *args, thp=area.wants_thp)
 
     def _look(self, write: Write | None = None, move: Move | None = None) -> cow.Questions | None:
         return self._machine.look(frozenset((self._mm,)), write, move)
