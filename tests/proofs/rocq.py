@@ -1,0 +1,64 @@
+"""Rocq for tests: compile theories, evaluate terms, and a compiled copy of the theories to work in."""
+
+import ast
+import importlib.util
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+PROOFS = Path(__file__).parents[2] / "proofs"
+THEORIES = PROOFS / "theories"
+
+needs_coqc = pytest.mark.skipif(shutil.which("coqc") is None, reason="coqc: not found (Debian package coq)")
+
+ORDER = [
+    "Definitions",
+    "Witnesses",
+    "Statements",
+    "Bookkeeping",
+    "Linear",
+    "Generations",
+    "Values",
+    "Trackers",
+    "Collisions",
+]
+"""The theories, each after all it imports."""
+
+
+def load_audit() -> ModuleType:
+    """proofs/audit.py, which is a script beside the proofs and no part of a package."""
+    spec = importlib.util.spec_from_file_location("audit", PROOFS / "audit.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def compile_theory(folder: Path, name: str) -> subprocess.CompletedProcess[str]:
+    """coqc NAME.v in `folder`; returncode and stderr tell."""
+    command = ["coqc", "-Q", ".", "Rmaplab", f"{name}.v"]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+
+
+def build(folder: Path, names: list[str]) -> Path:
+    """A copy of the theories in `folder`, with the theories `names` compiled."""
+    for source in THEORIES.glob("*.v"):
+        shutil.copy(source, folder)
+    for name in names:
+        done = compile_theory(folder, name)
+        assert done.returncode == 0, done.stderr
+    return folder
+
+
+def evaluate(folder: Path, script: str) -> list[object]:
+    """The values that the `Eval vm_compute` commands of `script` print: lists of integers, nested as they are."""
+    (folder / "Script.v").write_text("From Coq Require Import ZArith List.\n" + script)
+    done = compile_theory(folder, "Script")
+    assert done.returncode == 0, done.stderr
+    printed = re.findall(r"^\s+= (.*?)^\s+: list", done.stdout, re.MULTILINE | re.DOTALL)
+    return [ast.literal_eval(value.replace(";", ",")) for value in printed]
