@@ -170,9 +170,9 @@ class TraceBuilder:
 
     def _add(self, table: str, schema: pl.Schema, columns: Mapping[str, Any]) -> None:
         sizes = {np.size(v) for v in columns.values() if v is not None and np.ndim(v)}
-        if len(sizes) > 1:
+        if len(sizes - {1}) > 1:
             raise ValueError(f"{table}: columns of different lengths {sorted(sizes)} in one call")
-        rows = sizes.pop() if sizes else 1
+        rows = max(sizes - {1}, default=1)
         series = [_column(name, dtype, columns[name], rows) for name, dtype in schema.items()]
         self._chunks[table].append(pl.DataFrame(series))
 
@@ -180,6 +180,8 @@ class TraceBuilder:
 def _column(name: str, dtype: pl.DataType, value: Any, rows: int) -> pl.Series:
     if value is None:
         return pl.Series(name, [None], dtype=dtype).new_from_index(0, rows)
-    if isinstance(value, str) or np.ndim(value) == 0:
+    if np.ndim(value) and np.size(value) == 1:
+        value = next(iter(value))
+    if np.ndim(value) == 0:
         return pl.Series(name, [value], strict=True).cast(dtype, strict=True).new_from_index(0, rows)
     return pl.Series(name, value, strict=True).cast(dtype, strict=True)
