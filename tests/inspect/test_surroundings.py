@@ -1,0 +1,342 @@
+"""Whatever the machine does meanwhile, or refuses: an answer or one clear line, and never a traceback."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+from inspecting import look_at
+
+from rmaplab.inspect import processes as processes_module
+from rmaplab.inspect import snapshot as snapshot_module
+from rmaplab.inspect.bpf import BpfError
+from rmaplab.inspect.freeze import Interrupted, frozen
+from rmaplab.inspect.probes import KernelView, probe
+from rmaplab.inspect.processes import Notes, Process, group, process
+from rmaplab.inspect.recheck import recheck
+from rmaplab.inspect.snapshot import of_pids, take
+from rmaplab.inspect.views import rows
+from rmaplab.machine.live import LiveMachine, procfs
+
+pytestmark = [pytest.mark.live, pytest.mark.xdist_group("live")]
+
+RUN = "from rmaplab.cli.app import main; main()"
+
+
+def rmaplab(*words: str, before: str = "", **options: object) -> subprocess.CompletedProcess[str]:
+    """Run the command; `before` is Python to run first in its process."""
+    program = textwrap.dedent(before) + "\n" + RUN
+    return subprocess.run(
+        [sys.executable, "-c", program, *words], capture_output=True, text=True, timeout=120, check=False, **options
+    )  # type: ignore[call-overload, no-any-return]
+
+
+@contextmanager
+def python(program: str) -> Iterator[subprocess.Popen[str]]:
+    """A Python child that runs `program` and has printed a line; killed at the end."""
+    with subprocess.Popen(
+        [sys.executable, "-S", "-c", textwrap.dedent(program)], stdout=subprocess.PIPE, text=True, start_new_session=True
+    ) as child:
+        assert child.stdout is not None
+        assert child.stdout.readline()
+        try:
+            yield child
+        finally:
+            os.killpg(child.pid, signal.SIGKILL)
+
+
+@pytest.mark.usefixtures("view")
+def test_processes_that_come_go_and_exec_while_read_leave_a_note_at_most() -> None:
+    churn = """
+        import os, time
+        print("up", flush=True)
+        while True:
+            pid = os.fork()
+            if not pid:
+                os.fork()
+                held = bytearray(1 << 20)
+                os.execv("/bin/true", ["true"])
+            os.waitpid(pid, 0)
+    """
+    with python(churn), python(churn):
+        for _ in range(3):
+            found = take()
+            assert len(found.mms) > 2
+
+
+@pytest.mark.usefixtures("view")
+def test_mapping_that_changes_while_read_is_counted_by_the_second_pass() -> None:
+    target = """
+        import mmap
+        print("up", flush=True)
+        while True:
+            with mmap.mmap(-1, 8 << 20, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS) as held:
+                held[::4096] = bytes(2048)
+    """
+    with python(target) as child:
+        done = rmaplab("inspect", str(child.pid), "--json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["second_pass"]["checked"] > 0
+
+
+@pytest.mark.usefixtures("view")
+def test_two_thousand_idle_processes_are_read() -> None:
+    crowd = """
+        import os, signal
+        pids = [os.fork() or signal.pause() for _ in range(2000)]
+        print("up", flush=True)
+        signal.pause()
+    """
+    with python(crowd) as child:
+        found = take(lambda mms: of_pids(mms, [child.pid]))
+        family = sum(1 for mm in found.mms if os.getpgid(mm.leader.pid) == child.pid)
+        assert family == 2001
+        assert int(found.sharing.owners.max()) >= 2001
+
+
+def test_sparse_mapping_of_64_tib_costs_what_is_in_it(view: KernelView) -> None:
+    sparse = """
+        import ctypes, signal
+        libc = ctypes.CDLL(None)
+        libc.mmap.restype = ctypes.c_void_p
+        at = libc.mmap(None, ctypes.c_size_t(64 << 40), 3, 0x4022, -1, ctypes.c_long(0))
+        for i in range(16):
+            ctypes.memset(at + (i << 42), 1, 1)
+        print(f"{at:x}" if at != ctypes.c_void_p(-1).value else "refused", flush=True)
+        signal.pause()
+    """
+    with subprocess.Popen([sys.executable, "-c", textwrap.dedent(sparse)], stdout=subprocess.PIPE, text=True) as child:
+        assert child.stdout is not None
+        where = child.stdout.readline().strip()
+        try:
+            if not where or where == "refused":
+                pytest.skip("64 TiB of address space are refused here")
+            row = next(r for r in rows(look_at(view, child).scope, "vma") if r["start"] == where)  # type: ignore[arg-type]
+            assert 16 * 4096 <= row["resident"] <= 16 * (2 << 20)
+        finally:
+            child.kill()
+
+
+@pytest.mark.usefixtures("view")
+def test_reused_pid_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    real: Callable[[int], Process | None] = process
+    me = os.getpid()
+
+    def other(pid: int) -> Process | None:
+        found = real(pid)
+        return Process(found.pid, found.start + 1, *_rest(found)) if found and pid == me else found
+
+    monkeypatch.setattr(snapshot_module, "process", other)
+    found = take()
+    assert me not in found.mm_of_pid
+    assert any("reused" in line for line in found.notes.lines())
+
+
+def _rest(one: Process) -> tuple[str, int, tuple[str, ...]]:
+    return one.name, one.stack, one.identity
+
+
+@pytest.mark.usefixtures("view")
+def test_unreadable_process_makes_the_truth_an_estimate_and_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    real = procfs.regions
+    me = os.getpid()
+
+    def refused(pid: int) -> list[procfs.Region]:
+        if pid == me:
+            raise procfs.Missing(f"/proc/{pid}/maps: Permission denied")
+        return real(pid)
+
+    monkeypatch.setattr(procfs, "regions", refused)
+    found = take()
+    assert found.exactness == "estimate"
+    assert any(str(me) in line for line in found.notes.lines())
+
+
+@pytest.mark.usefixtures("view")
+def test_refused_kcmp_is_noted_and_mms_are_still_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(a: int, b: int) -> int:
+        raise PermissionError(1, "Operation not permitted")
+
+    with python("import os, signal; os.fork(); os.getppid() and print('up', flush=True); signal.pause()") as child:
+        monkeypatch.setattr(processes_module, "_kcmp", refused)
+        notes = Notes()
+        family = [p for p in processes_module.processes() if os.getpgid(p.pid) == child.pid]
+        found = group(family, notes)
+    assert [len(mm.pids) for mm in found] == [1, 1]
+    assert any("kcmp" in line for line in notes.lines())
+
+
+def test_without_bpf_the_truth_stands_and_the_rest_is_unknown(
+    machine: LiveMachine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused() -> None:
+        raise BpfError("bpf(2), loading: Operation not permitted")
+
+    monkeypatch.setattr("rmaplab.inspect.probes.FolioReader", refused)
+    view = probe()
+    assert view.reader is None
+    assert {s.exactness for s in view.sources if "BPF" in s.name or "MM ids" in s.name} == {"unknown"}
+    one = machine.spawn()
+    at = one.mmap(1 << 20)
+    one.write(at, 1 << 20)
+    found = look_at(view, one, write=True)
+    assert found.prices[one.pid].exactness == "estimate"
+    assert rows(found.scope, "process")[0]["uss"] >= 1 << 20
+
+
+NOBODY = "import os; os.setgroups([]); os.setgid(65534); os.setuid(65534)"
+
+
+def test_without_root_only_the_kernels_view_is_shown() -> None:
+    if os.geteuid():
+        pytest.skip("needs root to give it up")
+    with python(NOBODY + "\nimport signal\nprint('up', flush=True)\nsignal.pause()") as child:
+        done = rmaplab("inspect", str(child.pid), "--json", before=NOBODY)
+    assert done.returncode == 3
+    assert "Traceback" not in done.stderr
+    assert "root" in done.stderr
+    answer = json.loads(done.stdout)
+    assert answer["exactness"] == "unknown"
+    assert [row["pid"] for row in answer["rows"]] == [child.pid]
+
+
+def test_hidden_processes_are_noted() -> None:
+    if os.geteuid():
+        pytest.skip("needs root to mount /proc with hidepid")
+    hide = "import os, ctypes; libc = ctypes.CDLL(None); libc.unshare(0x20000); "
+    hide += "libc.mount(b'none', b'/', None, 0x44000, None); libc.mount(b'proc', b'/proc', b'proc', 0, b'hidepid=2'); "
+    program = (
+        hide
+        + NOBODY.removeprefix("import os; ")
+        + (
+            "; from rmaplab.inspect.processes import hidden_processes, processes; print(hidden_processes(), len(processes()))"
+        )
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.stdout.split() == ["True", "1"], done.stderr
+
+
+@pytest.mark.usefixtures("view")
+@pytest.mark.parametrize(
+    ("words", "code", "line"),
+    [
+        (["99999999"], 2, "PID 99999999: must be a running process"),
+        (["--cgroup", "/no/such"], 2, "cgroup /no/such: must be"),
+        (["--all", "--cgroup", "/"], 2, "must be only one of them"),
+        (["--freeze"], 2, "--freeze: must come with PIDs"),
+        (["1", "--sort", "nonsense", "--by", "order", "--all"], 2, "must be only one"),
+        (["--by", "order", "--sort", "nonsense"], 2, "--sort nonsense: must be one of order"),
+        (["--html", "/no/such/place.html"], 2, "/no/such/place.html: cannot be written"),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_code_2(words: list[str], code: int, line: str) -> None:
+    done = rmaplab("inspect", *words)
+    assert done.returncode == code
+    assert line in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def state(pid: int) -> str:
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+
+
+def test_freeze_stops_and_thaws_also_after_a_signal() -> None:
+    with python("import time\nprint('up', flush=True)\nwhile True: time.sleep(0.01)") as child:
+        with frozen([child.pid]):
+            assert state(child.pid) == "T"
+        assert state(child.pid) != "T"
+        for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
+            with pytest.raises(Interrupted) as caught, frozen([child.pid]):
+                os.kill(os.getpid(), number)
+            assert caught.value.code == 128 + number
+            assert state(child.pid) != "T"
+
+
+def test_process_that_was_stopped_before_stays_stopped() -> None:
+    with python("import time\nprint('up', flush=True)\nwhile True: time.sleep(0.01)") as child:
+        os.kill(child.pid, signal.SIGSTOP)
+        os.waitid(os.P_PID, child.pid, os.WSTOPPED | os.WNOWAIT)
+        with frozen([child.pid]):
+            pass
+        assert state(child.pid) == "T"
+
+
+@pytest.mark.parametrize("base", ["/sys/fs/cgroup/unified", "/sys/fs/cgroup", "/sys/fs/cgroup/freezer"])
+def test_cgroup_is_frozen_by_its_freezer(base: str) -> None:
+    group_ = Path(base, f"rmaplab-test-{os.getpid()}")
+    try:
+        group_.mkdir()
+    except OSError as error:
+        pytest.skip(f"{base}: {error.strerror}")
+    try:
+        knob = next((group_ / n for n in ("cgroup.freeze", "freezer.state") if (group_ / n).exists()), None)
+        if knob is None:
+            pytest.skip(f"{base}: no freezer")
+        with python("import time\nprint('up', flush=True)\nwhile True: time.sleep(0.01)") as child:
+            (group_ / "cgroup.procs").write_text(str(child.pid))
+            before = knob.read_text()
+            with pytest.raises(Interrupted), frozen([child.pid], group_):
+                assert knob.read_text().strip() in ("1", "FROZEN")
+                os.kill(os.getpid(), signal.SIGTERM)
+            assert knob.read_text() == before
+    finally:
+        limit = time.monotonic() + 10
+        while (group_ / "cgroup.procs").read_text() and time.monotonic() < limit:
+            time.sleep(0.02)
+        group_.rmdir()
+
+
+@pytest.mark.usefixtures("view")
+def test_interrupted_command_leaves_no_traceback() -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", RUN, "inspect", "--watch", "0.2", "--top", "2"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as child:
+        assert child.stdout is not None
+        assert child.stdout.readline()
+        child.send_signal(signal.SIGINT)
+        _, error = child.communicate(timeout=60)
+    assert child.returncode == 130
+    assert "Traceback" not in error
+
+
+def test_nothing_sensitive_is_saved_unless_asked(machine: LiveMachine, tmp_path: Path) -> None:
+    one = machine.spawn()
+    at = one.mmap(1 << 20)
+    one.write(at, 1 << 20)
+    with procfs.Pagemap(one.pid) as pagemap:
+        pfn = int(pagemap.entries(at, 4096)[0] & procfs.PM_PFN)
+    files = ["--html", str(tmp_path / "page.html"), "--parquet", str(tmp_path / "trace")]
+    done = rmaplab("inspect", str(one.pid), "--json", "--by", "vma", *files)
+    assert done.returncode == 0, done.stderr
+    text = done.stdout + (tmp_path / "page.html").read_text()
+    assert f"{at:x}" not in text
+    assert '"pfn"' not in text
+    assert '"start"' not in text
+    modes = {p.stat().st_mode & 0o777 for p in [tmp_path / "page.html", *(tmp_path / "trace").iterdir()]}
+    assert modes == {0o600}
+    asked = rmaplab("inspect", str(one.pid), "--json", "--by", "folio", "--addresses", "--parquet", str(tmp_path / "t2"))
+    assert pfn in [row["pfn"] for row in json.loads(asked.stdout)["rows"]]
+
+
+def test_second_pass_sees_what_was_unmapped_meanwhile(machine: LiveMachine) -> None:
+    one = machine.spawn()
+    at = one.mmap(4 << 20)
+    one.write(at, 4 << 20)
+    found = take(lambda mms: of_pids(mms, [one.pid]))
+    still = recheck(found)
+    one.munmap(at, 4 << 20)
+    moved = recheck(found)
+    mine = np.isin(found.sharing.owner, found.targets)
+    inside = mine & (found.sharing.extents.vpn >= at >> 12) & (found.sharing.extents.vpn < (at + (4 << 20)) >> 12)
+    assert moved.changed - still.changed >= min(int(inside.sum()), 1)
