@@ -1,42 +1,19 @@
 """The scheme `mm-id`, the folio's mapcount and its other references explain every COW answer of the running kernel."""
 
+from typing import Literal
+
 import numpy as np
-import polars as pl
 import pytest
+from cow_rule import asked, expected
 from programs import play
 
-from rmaplab.engine import replay
 from rmaplab.machine.live import LiveMachine
-from rmaplab.schemes import select
-from rmaplab.trace import Trace, Verdict
+from rmaplab.scenarios import SCENARIOS, Parameters
 from rmaplab.trace.validate import validate
 
 pytestmark = [pytest.mark.live, pytest.mark.xdist_group("live")]
 
 SEEDS_A_TEST = 25
-
-
-def asked(trace: Trace) -> pl.DataFrame:
-    """The COW questions with what the kernel's rule needs to know: order, mapcount then, and the mm-id verdict."""
-    (mm_id,) = select(["mm-id"])
-    counts = trace.events.with_columns(mapcount=pl.col("nr").cum_sum().over("folio")).select("step", "folio", "mapcount")
-    return (
-        trace.questions.with_columns(verdict=pl.Series(replay(trace, mm_id)))
-        .join(trace.folios.select("folio", "order"), on="folio")
-        .sort("step", maintain_order=True)
-        .join_asof(counts, on="step", by="folio", allow_exact_matches=False, check_sortedness=False)
-        .filter(pl.col("what") == "cow")
-    )
-
-
-def expected(questions: pl.DataFrame) -> np.ndarray:
-    """do_wp_page() and do_huge_pmd_wp_page() of 6.15 and later: True where the page is reused."""
-    mapcount, extra = questions["mapcount"].to_numpy(), questions["extra_refs"].to_numpy()
-    no_others = extra == 0
-    pte_of_large = (mapcount > 1) & (questions["verdict"].to_numpy() == Verdict.EXCLUSIVE) & no_others
-    sole_reference = (mapcount == 1) & no_others
-    large = (questions["order"].to_numpy() > 0) & (questions["pages"].to_numpy() == 1)
-    return np.where(large, pte_of_large, sole_reference)
 
 
 @pytest.mark.parametrize("first", range(0, 200, SEEDS_A_TEST))
@@ -52,3 +29,13 @@ def test_mm_id_with_mapcount_and_references_explains_every_reuse_and_copy(thp: L
     seeds = sorted({first + int(np.searchsorted(ends, step, side="right")) for step in wrong["step"]})
     assert wrong.is_empty(), f"seeds {seeds}:\n{wrong}"
     assert {"reused", "copied"} <= set(questions["outcome"]), "the programs asked too little"
+
+
+@pytest.mark.parametrize(("order", "mapping"), [(0, "pte"), (4, "pte"), (9, "pte"), (9, "pmd")])
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_mm_id_explains_every_scenario(thp: LiveMachine, name: str, order: int, mapping: Literal["pte", "pmd"]) -> None:
+    size = 4 << 20 if order == 9 else 256 << 10
+    trace = SCENARIOS[name].play(thp, Parameters(size=size, order=order, mapping=mapping))
+    questions = asked(trace)
+    wrong = questions.filter((questions["outcome"] == "reused").to_numpy() != expected(questions))
+    assert wrong.is_empty(), wrong
