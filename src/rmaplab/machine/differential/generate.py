@@ -26,6 +26,7 @@ _WEIGHTS: Final = {
     "mremap": 6,
     "dontneed": 6,
     "advice": 3,
+    "cold": 3,
     "pin": 3,
     "unpin": 3,
     "spawn": 1,
@@ -170,6 +171,14 @@ class Generator:
 
     def _mprotect(self) -> None:
         self._on_range(Step("mprotect", writable=self._random.random() < 0.6))
+
+    def _cold(self) -> None:
+        found = self._some()
+        if found and not found[1].file:
+            process, area = found
+            page, pages = self._range(area)
+            advice = self._random.choice(("cold", "free"))
+            self._add(Step("madvise", process.number, area.number, page, pages, advice=advice))
 
     def _advice(self) -> None:
         advice = self._random.choice(

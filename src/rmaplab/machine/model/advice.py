@@ -10,6 +10,7 @@ from typing import Final
 from rmaplab.machine.model import faults
 from rmaplab.machine.model.pagetable import BLOCK
 from rmaplab.machine.model.space import AddressSpace
+from rmaplab.machine.model.split import cold, free
 from rmaplab.machine.model.vma import Vma
 from rmaplab.machine.protocol import BadOperation
 
@@ -57,6 +58,8 @@ def _cut_out(space: AddressSpace, vma: Vma, lo: int, hi: int, step: int) -> Vma:
 ADVICE: Final[Mapping[str, Callable[[AddressSpace, int, int], None]]] = {
     "dontneed": dontneed,
     "populate_read": populate_read,
+    "free": free,
+    "cold": cold,
     "hugepage": _flag("thp", True),
     "nohugepage": _flag("thp", False),
     "dontfork": _flag("dontfork", True),

@@ -6,7 +6,7 @@ zero folio: both are mapped without rmap, and nobody counts them. Knows nothing 
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,9 @@ from rmaplab.machine.model.policy import KernelPolicy, Phase
 from rmaplab.machine.model.recorder import Recorder
 from rmaplab.machine.protocol import PMD_ORDER
 from rmaplab.trace import KINDS, Verdict
+
+if TYPE_CHECKING:
+    from rmaplab.machine.model.space import AddressSpace
 
 ZERO: Final = 1
 HUGE_ZERO: Final = 1 << PMD_ORDER
@@ -84,6 +87,7 @@ class Memory:
         self._free_frames: dict[int, list[Frames]] = {}
         self._free_slots: list[Frames] = []
         self._anon_vmas = 0
+        self.spaces: dict[int, AddressSpace] = {}
         self.frame.extend(_FIRST_FRAME)
         self.folio.extend(3)
         self.frame["folio"][ZERO] = _SMALL
@@ -96,19 +100,24 @@ class Memory:
     def allocate(self, order: int, count: int, kind: str) -> Frames:
         """`count` new folios of zeroed memory without references; returns their head frames."""
         heads = self._take_frames(order, count)
-        slots = self._take_slots(count)
-        code = KINDS.index(kind)
-        self.folio["head"][slots] = heads
-        self.folio["order"][slots] = order
-        self.folio["kind"][slots] = code
-        self.folio["ident"][slots] = self.recorder.folios(order, code, count) + np.arange(count)
-        if order:
-            self.folio["row"][slots] = self.answers.open(order, count)
+        slots = self._open(heads, order, KINDS.index(kind))
         self.frame["folio"][self.pages_of(heads, order)] = np.repeat(slots, 1 << order)
-        self.frame["head"][heads] = True
         self.counters.pages += count << order
         self.counters.peak_pages = max(self.counters.peak_pages, self.counters.pages)
         return heads
+
+    def _open(self, heads: Frames, order: int, kind: int) -> Frames:
+        """Slots for folios that begin at `heads`."""
+        count = len(heads)
+        slots = self._take_slots(count)
+        self.folio["head"][slots] = heads
+        self.folio["order"][slots] = order
+        self.folio["kind"][slots] = kind
+        self.folio["ident"][slots] = self.recorder.folios(order, kind, count) + np.arange(count)
+        if order:
+            self.folio["row"][slots] = self.answers.open(order, count)
+        self.frame["head"][heads] = True
+        return slots
 
     def release(self, slots: Frames) -> None:
         """Free those of these folios (which may repeat) that have no reference left."""
@@ -129,6 +138,23 @@ class Memory:
         for name in ("head", "swapcache", "pins"):
             self.folio[name][dead] = 0
         self._free_slots.append(dead)
+
+    def break_up(self, slot: int, kept: Frames) -> None:
+        """Make small folios of the frames `kept` of a large folio that has one reference and no mapping left (it
+        goes); its other frames are freed."""
+        order, head = int(self.folio["order"][slot]), int(self.folio["head"][slot])
+        frames = np.arange(head, head + (1 << order), dtype=np.uint32)
+        gone = np.setdiff1d(frames, kept)
+        self.answers.close(order, self.folio["row"][slot : slot + 1].copy())
+        for name in ("folio", "head", "exclusive", "version", "value"):
+            self.frame[name][gone] = 0
+        self._free_frames.setdefault(0, []).append(gone)
+        for name in ("head", "swapcache", "pins", "refs"):
+            self.folio[name][slot] = 0
+        self._free_slots.append(np.array([slot], np.uint32))
+        self.counters.pages -= len(gone)
+        slots = self._open(kept, 0, int(self.folio["kind"][slot]))
+        self.frame["folio"][kept] = slots
 
     @staticmethod
     def pages_of(heads: Frames, order: int) -> Index:

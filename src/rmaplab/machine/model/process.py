@@ -199,6 +199,7 @@ class ModelProcess:
         for vma in self.space.vmas:
             self.space.zap(vma.start, vma.end, step)
         self.space.table.drop()
+        del self._machine.memory.spaces[self.mm]
         for pin in self._pins:
             self._machine.memory.drop(pin.slots)
         self._pins.clear()

@@ -33,6 +33,9 @@ class AddressSpace:
     vmas: VmaList = field(default_factory=VmaList)
     table: PageTable = field(default_factory=PageTable)
 
+    def __post_init__(self) -> None:
+        self.memory.spaces[self.mm] = self
+
     def spans(self, start: int, end: int, *, write: bool = False, create: bool = False) -> Iterator[tuple[Vma, Window]]:
         """VMAs under [start, end) and the leaves under each, in address order."""
         for vma in self.vmas.within(start, end):
