@@ -18,8 +18,11 @@
 typedef void (*loop_fn)(struct rmap_folio *f, const struct rmap_mm *mm, s32 nr, long count);
 typedef void (*stream_fn)(struct rmap_folio *f, const struct rmap_mm *parent, const struct rmap_mm *child, int batched);
 
-/* What a loop finds out must not be optimised away. */
-static volatile int sink;
+/* What a loop finds out must not be optimised away, and threads must not share where it goes. */
+static __always_inline void keep(int result)
+{
+	__asm__ volatile("" ::"r"(result));
+}
 
 #define LOOPS(n, p, w)                                                                                         \
 	static noinline void p##_update(struct rmap_folio *f, const struct rmap_mm *mm, s32 nr, long count)    \
@@ -38,7 +41,7 @@ static volatile int sink;
                                                                                                                \
 		(void)nr;                                                                                      \
 		for (i = 0; i < count; i++)                                                                    \
-			sink = rmap_##p##_verdict(f, mm);                                                      \
+			keep(rmap_##p##_verdict(f, mm));                                                     \
 	}                                                                                                      \
 	static noinline void p##_cow(struct rmap_folio *f, const struct rmap_mm *mm, s32 nr, long count)       \
 	{                                                                                                      \
@@ -46,7 +49,7 @@ static volatile int sink;
                                                                                                                \
 		(void)nr;                                                                                      \
 		for (i = 0; i < count; i++)                                                                    \
-			sink = rmap_##p##_cow_reuse(f, mm);                                                    \
+			keep(rmap_##p##_cow_reuse(f, mm));                                                   \
 	}                                                                                                      \
 	static noinline void p##_remap_stream(struct rmap_folio *f, const struct rmap_mm *a,                   \
 					      const struct rmap_mm *b, int batched)                            \
@@ -127,7 +130,7 @@ static noinline void small_update_loop(struct rmap_folio *f, const struct rmap_m
 	(void)mm, (void)nr;
 	for (i = 0; i < count; i += 2) {
 		rmap_small_map(f);
-		sink = rmap_small_unmap(f);
+		keep(rmap_small_unmap(f));
 	}
 }
 
@@ -137,7 +140,7 @@ static noinline void small_verdict_loop(struct rmap_folio *f, const struct rmap_
 
 	(void)mm, (void)nr;
 	for (i = 0; i < count; i++)
-		sink = rmap_small_verdict(f);
+		keep(rmap_small_verdict(f));
 }
 
 static struct rmap_seq_table small_table;
@@ -159,7 +162,7 @@ static noinline void hashed_cow_loop(struct rmap_folio *f, const struct rmap_mm 
 
 	(void)mm, (void)nr;
 	for (i = 0; i < count; i++)
-		sink = rmap_hashed_cow_reuse(&small_table, f);
+		keep(rmap_hashed_cow_reuse(&small_table, f));
 }
 
 /* @scheme -1: the small folio's plain path; its COW decision and batches go through the hashed table. */
@@ -185,14 +188,14 @@ struct lane {
 	int cpu;
 	int *waiting;
 	int *stop;
-	u64 start, end;
+	u64 start, end, busy;
 };
 
-static u64 now(void)
+static u64 now(clockid_t clock)
 {
 	struct timespec t;
 
-	clock_gettime(CLOCK_MONOTONIC, &t);
+	clock_gettime(clock, &t);
 	return (u64)t.tv_sec * 1000000000u + (u64)t.tv_nsec;
 }
 
@@ -200,28 +203,32 @@ static u64 now(void)
 static void *run_lane(void *arg)
 {
 	struct lane *l = arg;
-	cpu_set_t cpus;
+	cpu_set_t cpus, before;
 
 	CPU_ZERO(&cpus);
 	CPU_SET(l->cpu, &cpus);
-	if (l->cpu >= 0)
-		pthread_setaffinity_np(pthread_self(), sizeof(cpus), &cpus);
+	pthread_getaffinity_np(pthread_self(), sizeof(before), &before);
+	pthread_setaffinity_np(pthread_self(), sizeof(cpus), &cpus);
 	l->fn(l->folio, l->mm, l->nr, l->count / 8 + 2);
 	__atomic_fetch_sub(l->waiting, 1, __ATOMIC_ACQ_REL);
 	while (__atomic_load_n(l->waiting, __ATOMIC_ACQUIRE))
 		rmap_cpu_relax();
-	l->start = now();
+	l->busy = now(CLOCK_THREAD_CPUTIME_ID);
+	l->start = now(CLOCK_MONOTONIC);
 	if (l->stop)
 		while (!__atomic_load_n(l->stop, __ATOMIC_RELAXED))
 			l->fn(l->folio, l->mm, l->nr, 64);
 	else
 		l->fn(l->folio, l->mm, l->nr, l->count);
-	l->end = now();
+	l->end = now(CLOCK_MONOTONIC);
+	l->busy = now(CLOCK_THREAD_CPUTIME_ID) - l->busy;
+	pthread_setaffinity_np(pthread_self(), sizeof(before), &before);
 	return NULL;
 }
 
 /*
- * Time one short run. ns[i]: nanoseconds per operation of thread i; ns[2 + i]: of its warm-up's order only.
+ * Time one short run. ns[i]: nanoseconds per operation of thread i; ns[2]: the least share of its time that a
+ * thread had its CPU, or that both ran together. Threads of which one was waiting for its CPU did not contend.
  * RMAP_LOOP_ASK_WHILE_UPDATED: thread 0 asks, thread 1 updates the same folio. Return: 0, or -1 without threads.
  */
 int rmap_time(const struct rmap_timed *spec, void *folio0, void *folio1, const void *mm0, const void *mm1, double *ns)
@@ -243,12 +250,30 @@ int rmap_time(const struct rmap_timed *spec, void *folio0, void *folio1, const v
 	__atomic_store_n(&stop, 1, __ATOMIC_RELAXED);
 	if (spec->threads == 2)
 		pthread_join(thread, NULL);
-	for (i = 0; i < spec->threads; i++)
-		ns[i] = (double)(lane[i].end - lane[i].start) / (double)spec->count;
+	ns[2] = 1;
+	for (i = 0; i < spec->threads; i++) {
+		const double wall = (double)(lane[i].end - lane[i].start);
+
+		ns[i] = wall / (double)spec->count;
+		if ((double)lane[i].busy < ns[2] * wall)
+			ns[2] = (double)lane[i].busy / wall;
+	}
+	if (spec->threads == 2) {
+		const u64 together = lane[0].end < lane[1].end ? lane[0].end : lane[1].end;
+		const u64 both = lane[0].start > lane[1].start ? lane[0].start : lane[1].start;
+		const double all = (double)(lane[0].end - lane[0].start);
+		const double shared = together > both ? (double)(together - both) : 0;
+
+		if (shared < ns[2] * all)
+			ns[2] = shared / all;
+	}
 	return 0;
 }
 
-/* Nanoseconds per page for one of the series' operations on @count folios, set up by the caller. */
+/*
+ * Nanoseconds per page for one of the series' operations on @count folios, set up by the caller. CPU time: a
+ * stream takes some 10 ms, and would often be interrupted.
+ */
 double rmap_stream(int scheme, int stream, int batched, void *folios, long count, const void *parent, const void *child)
 {
 	const stream_fn fn[] = {
@@ -257,10 +282,10 @@ double rmap_stream(int scheme, int stream, int batched, void *folios, long count
 		[RMAP_STREAM_COW_REUSE] = timed[scheme].write, [RMAP_STREAM_DONTNEED] = timed[scheme].munmap,
 	};
 	struct rmap_folio *f = folios;
-	const u64 start = now();
+	const u64 start = now(CLOCK_THREAD_CPUTIME_ID);
 	long i;
 
 	for (i = 0; i < count; i++)
 		fn[stream](&f[i], parent, child, batched);
-	return (double)(now() - start) / (double)(count << f->order);
+	return (double)(now(CLOCK_THREAD_CPUTIME_ID) - start) / (double)(count << f->order);
 }

@@ -7,7 +7,6 @@
  */
 #include <stddef.h>
 #include <stdint.h>
-#include <string.h>
 
 #include "list.h"
 #include "api.h"
@@ -34,7 +33,6 @@ int main(void)
 	rmap_lib_init();
 	rmap_mms_init(mms, ids, MMS);
 	for (spec.scheme = 0; spec.scheme < rmap_scheme_count(); spec.scheme++) {
-		memset(page_mapcounts, 0, sizeof(page_mapcounts));
 		rmap_folios_init(folios, FOLIOS, ORDER, page_mapcounts);
 		if (rmap_stress_run(&spec, folios, mms, records, sizeof(records) / sizeof(*records), &now) < 0)
 			return 1;

@@ -108,6 +108,7 @@ void rmap_folios_init(void *folios, long count, uint32_t order, int32_t *page_ma
 	long i;
 
 	memset(folios, 0, (size_t)count * sizeof(*f));
+	memset(page_mapcounts, 0, ((size_t)count << order) * sizeof(*page_mapcounts));
 	for (i = 0; i < count; i++) {
 		f[i].order = order;
 		f[i].small_mapcount = -1;

@@ -71,28 +71,33 @@ static const struct {
 };
 
 /* Before large folios were tracked: the same fast path, and a mapcount per page behind it. */
-static noinline int untracked_large(struct rmap_folio *f, u32 page, s32 nr)
+static noinline int untracked_large_map(struct rmap_folio *f, const struct rmap_mm *mm, u32 page)
 {
-	rmap_add(&f->page_mapcount[page], nr);
+	(void)mm;
+	rmap_add(&f->page_mapcount[page], 1);
 	return 0;
+}
+
+static noinline int untracked_large_unmap(struct rmap_folio *f, const struct rmap_mm *mm, u32 page)
+{
+	(void)mm;
+	return rmap_add_negative(&f->page_mapcount[page], -1);
 }
 
 static noinline int untracked_page_map(struct rmap_folio *f, const struct rmap_mm *mm, u32 page)
 {
-	(void)mm;
 	if (likely(!rmap_folio_test_large(f))) {
 		rmap_small_map(f);
 		return 0;
 	}
-	return untracked_large(f, page, 1);
+	return untracked_large_map(f, mm, page);
 }
 
 static noinline int untracked_page_unmap(struct rmap_folio *f, const struct rmap_mm *mm, u32 page)
 {
-	(void)mm;
 	if (likely(!rmap_folio_test_large(f)))
 		return rmap_small_unmap(f);
-	return untracked_large(f, page, -1);
+	return untracked_large_unmap(f, mm, page);
 }
 
 static noinline void atomic_add_once(struct rmap_folio *f, const struct rmap_mm *mm, s32 nr)

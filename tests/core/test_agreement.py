@@ -1,5 +1,6 @@
 """The C core computes what `rmaplab.schemes` defines: every state word, every verdict, on both sequence counts."""
 
+import os
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,9 +37,7 @@ class Defined:
         self.scheme, self.ids, self.state = scheme, ids, scheme.start(order, 1)
 
     def add(self, run: Run, sign: int) -> None:
-        self.state: State = self.scheme.update(
-            self.state, self.ids[run.mm], [run.page], [sign * run.nr], [run.entire]
-        )
+        self.state: State = self.scheme.update(self.state, self.ids[run.mm], [run.page], [sign * run.nr], [run.entire])
 
     def words(self) -> list[int]:
         row: Any = self.state.data[0]
@@ -173,9 +172,7 @@ def test_small_folios_are_answered_by_their_mapcount(name: str) -> None:
         (32, "+exclusive-add", 1 << 8),
     ],
 )
-def test_every_write_section_is_one_step_of_the_sequence_and_leaves_no_writer(
-    bits: Any, writer: str, step: int
-) -> None:
+def test_every_write_section_is_one_step_of_the_sequence_and_leaves_no_writer(bits: Any, writer: str, step: int) -> None:
     folios = Folios(variants()[f"moments{writer}"], 9, 1, [7], load(bits))
     for _ in range(100):
         folios.apply(Op.MAP, 0, 0)
@@ -190,7 +187,7 @@ def test_sequence_wraps_without_a_trace() -> None:
     folios.apply(Op.MAP, 0, 0)
     before = core.lib.rmap_sequence(folios.folio(0))
     spec = core.ffi.new("struct rmap_timed *", {"scheme": folios.variant.number, "threads": 1, "nr": 1})
-    spec.count, spec.cpus = 1 << 25, [-1, -1]
+    spec.count, spec.cpus = 1 << 25, [min(os.sched_getaffinity(0))] * 2
     core.lib.rmap_time(spec, folios.folio(0), folios.folio(0), folios.mm(0), folios.mm(0), core.ffi.new("double[4]"))
     warm_up = (1 << 25) // 8 + 2
     assert core.lib.rmap_sequence(folios.folio(0)) == before + warm_up * (1 << 7)

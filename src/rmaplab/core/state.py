@@ -85,9 +85,7 @@ class Folios:
     an ID it does not take.
     """
 
-    def __init__(
-        self, variant: Variant, order: int, count: int, ids: Sequence[int], core: Module | None = None
-    ) -> None:
+    def __init__(self, variant: Variant, order: int, count: int, ids: Sequence[int], core: Module | None = None) -> None:
         if variant.scheme is not None and order:
             variant.scheme.check_order(order)
             variant.scheme.check_ids(order, np.asarray(ids))
@@ -98,8 +96,13 @@ class Folios:
         pages, self._page_memory = self.shared(4 * count << order)
         mms, self._mm_memory = self.shared(len(ids) * lib.rmap_mm_size())
         self.folios, self.mms = folios, mms
-        lib.rmap_folios_init(folios, count, order, self.core.ffi.cast("int32_t *", pages))
+        self._pages = self.core.ffi.cast("int32_t *", pages)
         lib.rmap_mms_init(mms, list(ids), len(ids))
+        self.reset()
+
+    def reset(self) -> None:
+        """Nobody maps anything."""
+        self.core.lib.rmap_folios_init(self.folios, self.count, self.order, self._pages)
 
     def shared(self, size: int) -> tuple[Any, mmap.mmap]:
         """Page-aligned memory that forked children share: the pointer, and the object that keeps it alive."""

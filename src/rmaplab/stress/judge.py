@@ -54,7 +54,7 @@ class _Bounds:
 def impossible_answers(history: History) -> list[Finding]:
     """Every impossible answer of `history`; empty if all were possible, or if the scheme promises nothing."""
     scheme = history.race.variant.scheme
-    if scheme is None or scheme.exact is Exactness.HEURISTIC and scheme.predicate is Predicate.ANY_OWNER:
+    if scheme is None or (scheme.exact is Exactness.HEURISTIC and scheme.predicate is Predicate.ANY_OWNER):
         return []
     findings: list[Finding] = []
     for folio in range(history.race.folios):
@@ -95,10 +95,8 @@ def _check(records: NDArray[Any], bounds: _Bounds, predicate: Predicate, exact: 
     asked = records[np.isin(records["op"], (VERDICT, COW))]
     for mm in np.unique(asked["mm"]):
         mine = asked[asked["mm"] == mm]
-        if predicate is Predicate.BY_CALLER:
-            others = sure - mappings[:, mm]
-        else:
-            others = np.maximum(sharers - 1, 0)
+        by_caller = predicate is Predicate.BY_CALLER
+        others = sure - mappings[:, mm] if by_caller else np.maximum(sharers - 1, 0)
         cow = mine[(mine["op"] == COW) & (mine["answer"] == 1)]
         yield from cow[_extreme(bounds, others + references, cow, np.minimum) > 0]
         verdicts = mine[mine["op"] == VERDICT]

@@ -73,9 +73,7 @@ def ids_for(race: Race) -> list[int]:
     last = 2**24 - 1 if race.variant.scheme is None else race.variant.scheme.accepted_ids(race.order) - 1
     last = min(last, 2**31 - 1)
     if last < race.mms:
-        raise RmaplabError(
-            f"{race.variant.name}: order {race.order}: holds {last} rmap IDs, this race needs {race.mms}"
-        )
+        raise RmaplabError(f"{race.variant.name}: order {race.order}: holds {last} rmap IDs, this race needs {race.mms}")
     low = race.mms // 2
     return [*range(1, low + 1), *range(last - (race.mms - low) + 1, last + 1)]
 

@@ -1,0 +1,7 @@
+"""What the schemes cost on real atomics: the C core's operations, timed and counted against each other.
+
+`operations` times single operations, `streams` the rmap-ID series' eight benchmarks as streams of rmap updates,
+`small` compares the small folio's path instruction by instruction, `aims` holds the results against what they should
+be, `show` makes tables, JSON and a plot. For `rmaplab bench`. Not for the kernel's own cost: no page table, no PTE
+and no page fault is touched here.
+"""

@@ -1,0 +1,75 @@
+"""`rmaplab bench`: what the schemes cost on real atomics."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+from rich.console import Console
+from rich.progress import Progress
+
+from rmaplab.bench.aims import aims
+from rmaplab.bench.host import host_facts
+from rmaplab.bench.operations import ORDERS, configurations, measure
+from rmaplab.bench.show import aims_table, plot, price_table, streams_table
+from rmaplab.bench.streams import measure_streams
+from rmaplab.core import variants
+from rmaplab.errors import RmaplabError
+from rmaplab.report.console import emit_json, stdout
+
+
+def bench(
+    what: Annotated[
+        Literal["operations", "streams"], typer.Argument(help="Single operations, or the rmap-ID series' streams.")
+    ] = "operations",
+    scheme: Annotated[list[str] | None, typer.Option(help="Only this scheme (may be repeated).")] = None,
+    order: Annotated[list[int] | None, typer.Option(help="Only this order (may be repeated).")] = None,
+    rounds: Annotated[int, typer.Option(min=1, help="Interleaved rounds.")] = 15,
+    as_json: Annotated[bool, typer.Option("--json", help="Host and results as JSON.")] = False,
+    plot_to: Annotated[Path | None, typer.Option("--plot", help="Write a plot (.svg, .png, .html).")] = None,
+) -> None:
+    """Measure the C core's schemes against each other.
+
+    A time means something only as a ratio within one run: give whole columns, not single cells.
+    """
+    chosen = _known_schemes(scheme or [])
+    for one in order or []:
+        if one not in ORDERS:
+            raise RmaplabError(f"order: {one}: must be one of {', '.join(map(str, ORDERS))}")
+    if what == "streams":
+        _streams(chosen, rounds, as_json)
+    else:
+        _operations(chosen, order or list(ORDERS), rounds, as_json, plot_to)
+
+
+def _known_schemes(names: list[str]) -> list[str]:
+    for name in names:
+        if name not in variants():
+            raise RmaplabError(f"scheme: {name}: must be one of {', '.join(variants())}")
+    return names or list(variants())
+
+
+def _operations(schemes: list[str], orders: list[int], rounds: int, as_json: bool, plot_to: Path | None) -> None:
+    configs = configurations(schemes, orders)
+    with Progress(console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task("measuring", total=len(configs) * (rounds + 1))
+        rows = measure(configs, rounds, lambda: progress.advance(task))
+    judged = aims(rows)
+    if as_json:
+        results = [row.as_json() for row in rows]
+        emit_json({"host": host_facts(), "results": results, "aims": [aim.as_json() for aim in judged]})
+    else:
+        for one in orders:
+            stdout().print(price_table(rows, one))
+        stdout().print(aims_table(judged))
+    if plot_to is not None:
+        plot(rows).save(str(plot_to))
+
+
+def _streams(schemes: list[str], rounds: int, as_json: bool) -> None:
+    with Progress(console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task("measuring", total=None)
+        rows = measure_streams(schemes, rounds, lambda: progress.advance(task))
+    if as_json:
+        emit_json({"host": host_facts(), "results": [row.as_json() for row in rows]})
+    else:
+        stdout().print(streams_table(rows))
