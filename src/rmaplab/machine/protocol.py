@@ -192,8 +192,12 @@ class Process(Protocol):
 
     def exit(self) -> None: ...
 
-    def pin(self, address: int, length: int) -> Pin:
-        """Take one extra reference on the folio of every page in the range (they are faulted in, for reading)."""
+    def pin(self, address: int, length: int, *, longterm: bool = False) -> Pin:
+        """Take one extra reference on the folio of every page in the range (they are faulted in, for reading).
+
+        `longterm`: as DMA does (FOLL_PIN | FOLL_LONGTERM for writing): they are faulted in for writing, and fork gives
+        a child copies of them.
+        """
 
     def unpin(self, pin: Pin) -> None: ...
 

@@ -260,7 +260,9 @@ class Generator:
             page, pages = self._range(area)
             number = self._number()
             process.pins.append(number)
-            self._add(Step("pin", process.number, area.number, page, min(pages, 64), makes=number))
+            longterm = not area.file and self._random.random() < 0.5
+            size = min(pages, 64)
+            self._add(Step("pin", process.number, area.number, page, size, makes=number, longterm=longterm))
 
     def _unpin(self) -> None:
         able = [p for p in self._alive if p.pins]

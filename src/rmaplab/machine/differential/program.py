@@ -50,6 +50,7 @@ class Step:
     dontunmap: bool = False
     kind: str = ""
     pin: int = -1
+    longterm: bool = False
 
 
 Program = tuple[Step, ...]
@@ -156,7 +157,9 @@ class Run:
         self._process(step).exit()
 
     def _pin(self, step: Step) -> None:
-        self.pins[step.makes] = self._process(step).pin(self._address(step), step.pages * PAGE_SIZE)
+        self.pins[step.makes] = self._process(step).pin(
+            self._address(step), step.pages * PAGE_SIZE, longterm=step.longterm
+        )
 
     def _unpin(self, step: Step) -> None:
         if step.pin not in self.pins:

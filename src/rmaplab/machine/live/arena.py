@@ -4,7 +4,8 @@ For `LiveMachine` and its processes. The arena is one for the whole machine, so 
 in every process; what is mapped inside an area the kernel knows best (`procfs.regions`), so nobody keeps books here.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Final, Literal
 
@@ -58,6 +59,16 @@ class Arena:
         if end > room and room + PMD_SIZE < self._next:
             raise BadOperation(call, f"new length {length}", "no room to grow in place; use move=True")
         self._claim(max(end, area.end))
+
+    @contextmanager
+    def unless_refused(self) -> Iterator[None]:
+        """Addresses given out in here are taken back if the operation they are for is refused."""
+        before = self._next
+        try:
+            yield
+        except BadOperation:
+            self._next = before
+            raise
 
     def _claim(self, end: int) -> None:
         self._next = max(self._next, (-(-end // PMD_SIZE) + 1) * PMD_SIZE)

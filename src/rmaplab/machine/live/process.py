@@ -153,9 +153,10 @@ class LiveProcess:
         check_mapped("mremap", self.pid, address, old_length or PAGE_SIZE)
         if not (move or dontunmap or not old_length):
             return self._resize(area, address, old_length, new_length)
-        target = self._machine.arena.take("mremap", new_length)
         flags = _MREMAP_MAYMOVE | _MREMAP_FIXED | (_MREMAP_DONTUNMAP if dontunmap else 0)
-        self._ask(Op.MREMAP, address, old_length, new_length, flags, target)
+        with self._machine.arena.unless_refused():
+            target = self._machine.arena.take("mremap", new_length)
+            self._ask(Op.MREMAP, address, old_length, new_length, flags, target)
         self._areas.add(Area(target, new_length, area.order, area.backing, area.shared, area.advised))
         if (address, old_length) == (area.start, area.length) and not dontunmap:
             self._areas.drop(area)
@@ -167,8 +168,11 @@ class LiveProcess:
         if new_length > old_length:
             if address + old_length != area.end:
                 raise BadOperation("mremap", f"new_length {new_length}", "only the end of a mapping can grow in place")
-            self._machine.arena.grow("mremap", area, address + new_length - area.start)
-        self._ask(Op.MREMAP, address, old_length, new_length, 0, 0)
+            with self._machine.arena.unless_refused():
+                self._machine.arena.grow("mremap", area, address + new_length - area.start)
+                self._ask(Op.MREMAP, address, old_length, new_length, 0, 0)
+        else:
+            self._ask(Op.MREMAP, address, old_length, new_length, 0, 0)
         if address + old_length == area.end:
             self._areas.replace(area, length=address + new_length - area.start)
         self._look()
@@ -258,12 +262,15 @@ class LiveProcess:
         self._machine.recorder.count("exits")
         self._gone()
 
-    def pin(self, address: int, length: int) -> Pin:
+    def pin(self, address: int, length: int, *, longterm: bool = False) -> Pin:
         area = self._area("pin", address, length)
-        check_mapped("pin", self.pid, address, length, "readable")
+        check_mapped("pin", self.pid, address, length, "writable" if longterm else "readable")
         pin = LivePin(length // PAGE_SIZE, self._machine.new_key(), self._mm)
-        self._ask_faulting(Op.PIN, area, address, length, pin.key)
-        self._look()
+        if longterm:
+            self._write_by(Op.PIN_LONGTERM, area, address, length, pin.key)
+        else:
+            self._ask_faulting(Op.PIN, area, address, length, pin.key)
+            self._look()
         self._machine.recorder.pin(pin.key, self._mm, address, length)
         self._pins[pin.key] = pin
         return pin

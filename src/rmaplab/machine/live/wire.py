@@ -34,6 +34,7 @@ class Op(IntEnum):
     PIN = 11
     UNPIN = 12
     DIE = 13
+    PIN_LONGTERM = 14
 
 
 def receive(channel: socket.socket, size: int) -> bytes:

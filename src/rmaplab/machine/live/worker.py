@@ -28,6 +28,10 @@ from wire import ANSWER, HELLO, REQUEST, Op, receive_with_fd  # type: ignore[imp
 PAGE = 4096
 PR_SET_THP_DISABLE = 41
 MADV_COLD = 20
+IO_URING_SETUP, IO_URING_REGISTER = 425, 427
+REGISTER_BUFFERS, UNREGISTER_BUFFERS = 0, 1
+IO_URING_PARAMS = 120
+"""Bytes of struct io_uring_params."""
 F_SETPIPE_SZ = 1031
 PINS_A_PIPE = 256
 """1 MiB, the default of /proc/sys/fs/pipe-max-size, which only CAP_SYS_RESOURCE exceeds."""
@@ -69,6 +73,7 @@ class Worker:
         self.channel = channel
         self.scratch = _check(_libc.mmap(None, PAGE, 3, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS, -1, 0))
         self.pins: dict[int, list[int]] = {}
+        self.rings: dict[int, int] = {}
 
     def mmap(self, address: int, length: int, prot: int, flags: int, advice: int, offset: int, fd: int) -> Result:
         """`advice` (0 none) follows the mapping at once, before anything can fault."""
@@ -116,19 +121,38 @@ class Worker:
             return pid, seconds, b""
         self.channel.close()
         self.channel = socket.socket(fileno=fd)
-        for pipes in self.pins.values():
-            _close(pipes)
+        for fds in (*self.pins.values(), [*self.rings.values()]):
+            _close(fds)
         self.pins.clear()
+        self.rings.clear()
         self.answer(0, HELLO, 0.0, b"")
         return -1, 0.0, b""
 
     def exec(self, *_: int) -> Result:
+        self._unregister()
         fd = self.channel.fileno()
         os.set_inheritable(fd, True)
         os.execv(sys.executable, [sys.executable, "-I", "-S", os.path.abspath(__file__), str(fd)])
 
     def exit(self, *_: int) -> Result:
+        self._unregister()
         os._exit(0)
+
+    def _unregister(self) -> None:
+        """Closing a ring gives its pins back some time later; unregistering does it now."""
+        for ring in self.rings.values():
+            _check(_syscall(IO_URING_REGISTER, ring, UNREGISTER_BUFFERS, None, 0))
+
+    def pin_longterm(self, address: int, length: int, key: int, *_: int) -> Result:
+        """A registered io_uring buffer: pin_user_pages() with FOLL_WRITE and FOLL_LONGTERM."""
+        ring = _check(_syscall(IO_URING_SETUP, 1, ctypes.create_string_buffer(IO_URING_PARAMS)))
+        try:
+            _check(_syscall(IO_URING_REGISTER, ring, REGISTER_BUFFERS, ctypes.byref(_Iovec(address, length)), 1))
+        except OSError:
+            os.close(ring)
+            raise
+        self.rings[key] = ring
+        return length // PAGE, 0.0, b""
 
     def pin(self, address: int, length: int, key: int, *_: int) -> Result:
         """vmsplice into pipes nobody reads: each page holds one more folio reference while they are open."""
@@ -143,7 +167,12 @@ class Worker:
         return length // PAGE, 0.0, b""
 
     def unpin(self, key: int, *_: int) -> Result:
-        _close(self.pins.pop(key))
+        if key in self.rings:
+            ring = self.rings.pop(key)
+            _check(_syscall(IO_URING_REGISTER, ring, UNREGISTER_BUFFERS, None, 0))
+            os.close(ring)
+        else:
+            _close(self.pins.pop(key))
         return 0, 0.0, b""
 
     def die(self, *_: int) -> Result:
@@ -186,8 +215,8 @@ class Worker:
             self.answer(error, value, seconds, payload)
 
 
-def _close(pipes: list[int]) -> None:
-    for fd in pipes:
+def _close(fds: list[int]) -> None:
+    for fd in fds:
         os.close(fd)
 
 

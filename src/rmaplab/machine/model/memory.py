@@ -279,13 +279,17 @@ class Memory:
         if self.observer is not None:
             self.observer(self, f"{'map' if sign > 0 else 'unmap'} {phase}", slots)
 
-    def hold(self, slots: Frames, nr: int = 1) -> None:
-        """Take `nr` references without a mapping on each (slots may repeat)."""
+    def hold(self, slots: Frames, nr: int = 1, *, longterm: bool = False) -> None:
+        """Take `nr` references without a mapping on each (slots may repeat); `longterm`: they are FOLL_PINs."""
         np.add.at(self.folio["refs"], slots, np.int32(nr))
+        if longterm:
+            np.add.at(self.folio["pins"], slots, np.int32(nr))
 
-    def drop(self, slots: Frames, nr: int = 1) -> None:
+    def drop(self, slots: Frames, nr: int = 1, *, longterm: bool = False) -> None:
         """Give them back."""
         np.subtract.at(self.folio["refs"], slots, np.int32(nr))
+        if longterm:
+            np.subtract.at(self.folio["pins"], slots, np.int32(nr))
         self.release(slots[slots > _HUGE])
 
     def pinned_exclusive(self, frames: Frames) -> NDArray[np.bool_]:

@@ -29,9 +29,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ModelPin:
-    """References on the folios in `slots` (one element a page)."""
+    """References on the folios in `slots` (one element a page); `longterm`: FOLL_PINs."""
 
     pages: int
+    longterm: bool
     slots: Frames = field(repr=False)
 
 
@@ -201,15 +202,15 @@ class ModelProcess:
         self.space.table.drop()
         del self._machine.memory.spaces[self.mm]
         for pin in self._pins:
-            self._machine.memory.drop(pin.slots)
+            self._machine.memory.drop(pin.slots, longterm=pin.longterm)
         self._pins.clear()
 
-    def pin(self, address: int, length: int) -> Pin:
-        start, end = self._range("pin", address, length, "mapped")
-        faults.read(self.space, start, end)
+    def pin(self, address: int, length: int, *, longterm: bool = False) -> Pin:
+        start, end = self._range("pin", address, length, "writable" if longterm else "mapped")
+        (faults.populate_write if longterm else faults.read)(self.space, start, end)
         slots = self.space.folios(start, end)
-        self._machine.memory.hold(slots)
-        pin = ModelPin(end - start, slots)
+        self._machine.memory.hold(slots, longterm=longterm)
+        pin = ModelPin(end - start, longterm, slots)
         self._pins.append(pin)
         return pin
 
@@ -218,7 +219,7 @@ class ModelProcess:
         if not isinstance(pin, ModelPin) or pin not in self._pins:
             raise BadOperation("unpin", pin, f"not a pin that the process with MM {self.mm} holds")
         self._pins.remove(pin)
-        self._machine.memory.drop(pin.slots)
+        self._machine.memory.drop(pin.slots, longterm=pin.longterm)
 
     def _range(self, call: str, address: int, length: int, need: Literal["any", "mapped", "writable"]) -> tuple[int, int]:
         """The virtual pages of the range, or BadOperation: it must lie in one area, and be `need` throughout."""
