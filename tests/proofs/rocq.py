@@ -39,9 +39,9 @@ def load_audit() -> ModuleType:
     return module
 
 
-def compile_theory(folder: Path, name: str) -> subprocess.CompletedProcess[str]:
-    """coqc NAME.v in `folder`; returncode and stderr tell."""
-    command = ["coqc", "-Q", ".", "Rmaplab", f"{name}.v"]
+def compile_theory(folder: Path, name: str, *options: str) -> subprocess.CompletedProcess[str]:
+    """coqc OPTIONS NAME.v in `folder`; returncode and stderr tell. -vos skips the proofs, -vok then checks them."""
+    command = ["coqc", *options, "-Q", ".", "Rmaplab", f"{name}.v"]
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
 
 
