@@ -120,14 +120,19 @@ def _show(answer: Look, found: list[Row], wish: _Wish, as_json: bool) -> None:
 
 
 def _watch(wish: _Wish, view: KernelView, seconds: float) -> None:
-    """Redraw in place until interrupted."""
+    """Redraw in place until interrupted; where there is no terminal, write one table after the other."""
     before: dict[object, Row] | None = None
     top = wish.top or DEFAULT_TOP
-    with Live(console=stdout(), auto_refresh=False, screen=False) as live:
+    console = stdout()
+    with Live(console=console, auto_refresh=False) if console.is_terminal else nullcontext() as live:
         while True:
             answer, found = _answer(wish, view)
-            hidden = max(0, len(found) - top)
-            live.update(page(answer, found[:top], hidden, wish.by, before), refresh=True)
+            shown = page(answer, found[:top], max(0, len(found) - top), wish.by, before)
+            if live:
+                live.update(shown, refresh=True)
+            else:
+                console.print(shown)
+                console.file.flush()
             before = {row_key(row, wish.by): row for row in found}
             time.sleep(seconds)
 

@@ -23,6 +23,7 @@ _SYSCALL: Final = {"x86_64": 321, "aarch64": 280, "riscv64": 280, "s390x": 351, 
 _MAP_CREATE, _PROG_LOAD, _TEST_RUN = 0, 5, 10
 _ARRAY_MAP, _SYSCALL_PROGRAM = 2, 31
 _MMAPABLE, _SLEEPABLE = 1 << 10, 1 << 4
+_LIBC: Final = ctypes.CDLL(None, use_errno=True)
 _LOOKUP, _CURRENT_TASK, _PROBE_READ_KERNEL = 1, 35, 113
 
 _PER_RUN: Final = 1024
@@ -38,8 +39,7 @@ def _bpf(command: int, attr: bytes, what: str) -> tuple[int, bytes]:
     if number is None:
         raise BpfError(f"bpf(2): system call number unknown on {platform.machine()}")
     buffer = ctypes.create_string_buffer(attr.ljust(128, b"\0"), 128)
-    libc = ctypes.CDLL(None, use_errno=True)
-    result = libc.syscall(ctypes.c_long(number), ctypes.c_int(command), buffer, ctypes.c_uint(128))
+    result = _LIBC.syscall(ctypes.c_long(number), ctypes.c_int(command), buffer, ctypes.c_uint(128))
     if result < 0:
         raise BpfError(f"bpf(2), {what}: {os.strerror(ctypes.get_errno())}")
     return int(result), buffer.raw

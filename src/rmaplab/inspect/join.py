@@ -75,7 +75,7 @@ def join(extents: Extents, owner: Index) -> Join:
 
 def _overlapping(start: Index, end: Index, extent: Narrow, owner: Index) -> Join:
     """The join of extents that may overlap, ascending by `start`; O(rows log rows)."""
-    edges = np.unique(np.concatenate((start, end)))
+    edges = different(np.concatenate((start, end)))
     low = np.searchsorted(edges, start)
     spans = np.searchsorted(edges, end) - low
     row_interval = spread(low, spans)
@@ -91,7 +91,13 @@ def _overlapping(start: Index, end: Index, extent: Narrow, owner: Index) -> Join
 def distinct(place: Index, owner: Index, places: int) -> Narrow:
     """How many different owners each place has: uint32, shape (places,)."""
     width = int(owner.max(initial=0)) + 1
-    return np.bincount(np.unique(place * width + owner) // width, minlength=places).astype(np.uint32)
+    return np.bincount(different(place * width + owner) // width, minlength=places).astype(np.uint32)
+
+
+def different(values: Index) -> Index:
+    """The different values, ascending: int64. Several times faster here than np.unique, which hashes."""
+    ordered = np.sort(values)
+    return ordered[np.append(True, ordered[1:] != ordered[:-1])] if len(ordered) else ordered
 
 
 def _merge(a: Join, b: Join) -> Join:

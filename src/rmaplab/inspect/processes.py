@@ -19,6 +19,7 @@ from rmaplab.machine.live import procfs
 
 _KCMP: Final = {"x86_64": 312, "aarch64": 272, "riscv64": 272, "s390x": 343, "ppc64le": 354}
 _KCMP_VM: Final = 1
+_LIBC: Final = ctypes.CDLL(None, use_errno=True)
 _STACK_PAGES: Final = 64
 
 _START, _VSIZE, _STACK, _IDENTITY = 19, 20, 25, (*range(23, 26), *range(42, 49))
@@ -173,8 +174,7 @@ def _kcmp(a: int, b: int) -> int:
     number = _KCMP.get(platform.machine())
     if number is None:
         raise OSError(errno.ENOSYS, "system call number unknown here")
-    libc = ctypes.CDLL(None, use_errno=True)
-    result = libc.syscall(
+    result = _LIBC.syscall(
         ctypes.c_long(number), ctypes.c_int(a), ctypes.c_int(b), ctypes.c_int(_KCMP_VM), ctypes.c_ulong(0),
         ctypes.c_ulong(0),
     )  # fmt: skip
