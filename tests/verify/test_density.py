@@ -8,6 +8,7 @@ import pytest
 from rmaplab.verify.density import Lens, best_lens, density_rows, most_ids
 from rmaplab.verify.refute.problem import Budget
 from rmaplab.verify.refute.table import Collision, from_subids, smallest_collision
+from rmaplab.verify.round_lens import FOUND, RoundLens, find
 
 PATIENCE = Budget.seconds(1e6)
 SMALL = [
@@ -61,9 +62,37 @@ def test_every_id_has_its_own_value_below_the_words_end():
         assert max(values) < 1 << word_bits
 
 
-def test_one_value_of_64_bits_holds_25_bits_at_order_6_and_20_at_order_9():
-    bits = {row["order"]: row["lens_bits"] for row in density_rows([6, 7, 9])}
-    assert bits == {6: 25, 7: 23, 9: 20}
+def test_one_value_of_64_bits_holds_26_bits_at_order_6_and_20_at_order_9():
+    rows = {row["order"]: row for row in density_rows([6, 7, 8, 9])}
+    assert {order: row["lens_bits"] for order, row in rows.items()} == {6: 25, 7: 23, 8: 21, 9: 20}
+    assert {order: row["round_bits"] for order, row in rows.items()} == {6: 26, 7: 23, 8: 22, 9: 20}
+
+
+@pytest.mark.parametrize("order", FOUND)
+def test_round_lenses_are_sound_and_wider_or_shifted_ones_are_not_found_so(order):
+    lens = FOUND[order]
+    assert lens.sound()
+    assert not replace(lens, rim=lens.rim + lens.rim // 8 + 1).sound()
+    assert not replace(lens, multipliers=(*lens.multipliers[:-1], lens.multipliers[-1] + 2)).sound()
+    assert best_lens(order).ids < lens.ids < most_ids(order)
+
+
+@pytest.mark.parametrize(("order", "dimension", "word_bits"), [(1, 2, 12), (2, 2, 14), (2, 1, 12), (2, 3, 15)])
+def test_no_multiset_collides_in_a_round_lens_that_its_check_calls_sound(order, dimension, word_bits):
+    lens = find(order, dimension, word_bits, tries=500)
+    assert lens.sound()
+    assert _search_points(lens) is None
+    points = list(lens.points())
+    assert len(points) == lens.ids
+    narrower = replace(lens, word_bits=word_bits - 3)
+    assert not narrower.sound()
+    assert _search_points(narrower) is not None
+
+
+def _search_points(lens: RoundLens) -> Collision | None:
+    points = list(lens.points())
+    table = from_subids(range(1, len(points) + 1), lambda mm: (lens.value(*points[mm - 1]),), lens.word_bits)
+    return smallest_collision(table, 1 << lens.order, PATIENCE)
 
 
 @pytest.mark.parametrize("order", range(2, 14))

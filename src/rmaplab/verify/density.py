@@ -12,6 +12,7 @@ from math import gamma, log2, pi, prod
 from typing import Final
 
 from rmaplab.schemes.one_value import OneValue
+from rmaplab.verify.round_lens import FOUND
 
 WORD_BITS: Final = 64
 _MOST_DIMENSIONS: Final = 12
@@ -121,18 +122,23 @@ def lens_limit_bits(order: int, word_bits: int = WORD_BITS) -> float:
 
 
 def density_rows(orders: Iterable[int]) -> list[dict[str, object]]:
-    """Per order: what `one-value` holds, the best lens, and both bounds; ID bits of N IDs are log2(N), rounded down."""
+    """Per order: ID bits of `one-value`, of the best box lens and of the round lens, and both bounds.
+
+    ID bits of N IDs are log2(N), rounded down; the round lens is checked on the way (`sound`).
+    """
     rows: list[dict[str, object]] = []
     for order in orders:
-        lens = best_lens(order)
+        lens, dense = best_lens(order), FOUND.get(order)
         rows.append(
             {
                 "order": order,
                 "one_value_bits": OneValue(id_bits=WORD_BITS // 2).capacity(order),
                 "lens_bits": lens.ids.bit_length() - 1,
-                "lens_log2": round(log2(lens.ids), 2),
                 "lens_ids": lens.ids,
                 "lens_sides": " x ".join(map(str, lens.sides)) + " x 2",
+                "round_bits": dense.ids.bit_length() - 1 if dense and dense.sound() else None,
+                "round_ids": dense.ids if dense else None,
+                "round_dimension": dense.dimension if dense else None,
                 "lens_limit_log2": round(lens_limit_bits(order), 2),
                 "upper_bound_bits": WORD_BITS - order,
             }
