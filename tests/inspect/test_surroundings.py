@@ -200,7 +200,7 @@ NOBODY = "os.setgroups([]); os.setgid(65534); os.setuid(65534)\n"
 def test_without_root_only_the_kernels_view_is_shown() -> None:
     if os.geteuid():
         pytest.skip("needs root to give it up")
-    with python("import os, signal\n" + NOBODY + "print('up', flush=True)\nsignal.pause()") as child:
+    with python("import os\n" + NOBODY + "print('up', flush=True)\nos.execv('/bin/sleep', ['sleep', '60'])") as child:
         done = rmaplab("inspect", str(child.pid), "--json", before=IMPORTS + NOBODY)
     assert done.returncode == 3
     assert "Traceback" not in done.stderr

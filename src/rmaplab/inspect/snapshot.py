@@ -82,10 +82,12 @@ class Snapshot:
 
 def require_frames() -> None:
     """Raise NotAvailable unless page frame numbers can be read: without them nothing can be joined."""
-    if not procfs.pfns_visible():
-        raise NotAvailable(
-            "page frame numbers are hidden (they take root, CAP_SYS_ADMIN): no truth, only the kernel's own counters"
-        )
+    try:
+        visible, why = procfs.pfns_visible(), "page frame numbers are hidden"
+    except procfs.ProcfsError as error:
+        visible, why = False, str(error)
+    if not visible:
+        raise NotAvailable(f"{why}: no truth, only the kernel's own counters (it takes root, CAP_SYS_ADMIN)")
     try:
         procfs.kpageflags(np.zeros(1, np.uint64))
     except procfs.Missing as error:

@@ -1,0 +1,152 @@
+"""The page: loads from a file without network, draws every folio, filters and explains; and cannot be injected into."""
+
+import json
+import shutil
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from rmaplab.inspect.disagree import LargeFolios
+from rmaplab.inspect.folio_state import FolioState
+from rmaplab.inspect.folios import ANON, FILE, Folios
+from rmaplab.inspect.join import join
+from rmaplab.inspect.look import Look
+from rmaplab.inspect.processes import Mm, Notes, Process
+from rmaplab.inspect.recheck import Moved
+from rmaplab.inspect.scan import Extents
+from rmaplab.inspect.sharing import share
+from rmaplab.inspect.snapshot import Snapshot, Vmas
+from rmaplab.inspect.views import Scope
+from rmaplab.report.inspect_html import page_data, render
+
+FLAGS = (
+    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"),
+    *("--disable-background-networking", "--disable-component-update", "--window-size=1300,900"),
+    "--enable-logging=stderr",
+)
+EVIL = "</script><img src=x onerror=alert(1)>"
+LARGE = 64
+
+PROBE = """
+<script>
+const report = {};
+const canvas = document.getElementById("map");
+report.cells = +document.body.dataset.cells;
+report.drawn = (() => {
+  const pixels = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data;
+  let cells = 0;
+  for (let n = 0; n < shown.length; n++) {
+    const x = n % columns * cell + 1, y = Math.floor(n / columns) * cell + 1;
+    cells += pixels[(y * canvas.width + x) * 4 + 3] === 255;
+  }
+  return cells;
+})();
+const pick = (id, value) => {
+  document.getElementById(id).value = value;
+  document.getElementById(id).dispatchEvent(new Event("change"));
+  return +document.body.dataset.cells;
+};
+report.shared = pick("sharing", "shared");
+report.false = pick("sharing", "false");
+pick("sharing", "");
+report.large = pick("order", "4");
+const box = canvas.getBoundingClientRect();
+canvas.dispatchEvent(new MouseEvent("mousemove", { clientX: box.left + 3, clientY: box.top + 3 }));
+report.tip = document.getElementById("tip").hidden ? "" : document.getElementById("tip").textContent;
+pick("order", "");
+report.images = document.images.length;
+const out = document.createElement("pre");
+out.id = "report";
+out.textContent = "REPORT" + JSON.stringify(report) + "END";
+document.body.append(out);
+</script>
+"""
+
+
+def made_up(small: int) -> Look:
+    """Three MMs: `small` small folios, one in four shared, and LARGE of order 4 that the kernel misjudges."""
+    names = ["one", EVIL, "three"]
+    mms = tuple(Mm((Process(2**22 + i, 1, name, 0, (str(i),)),)) for i, name in enumerate(names))
+    order = np.concatenate((np.full(LARGE, 4), np.zeros(small))).astype(np.uint8)
+    head = np.concatenate((np.arange(LARGE) * 16, LARGE * 16 + np.arange(small))).astype(np.uint32)
+    folios = Folios(head, order, np.where(order > 0, ANON, FILE).astype(np.uint8))
+    first = np.arange(LARGE + small) % 3
+    rows = np.concatenate((np.arange(LARGE + small), np.arange(LARGE, LARGE + small, 4)))
+    vma = np.concatenate((first, (first[LARGE::4] + 1) % 3)).astype(np.uint32)
+    extents = Extents(
+        vma, rows.astype(np.uint64), head[rows], (1 << order[rows]).astype(np.uint32), np.zeros(len(rows), np.uint8)
+    )
+    owner = vma.astype(np.int64)
+    edge, flag = np.zeros(3, np.uint64), np.zeros(3, np.bool_)
+    vmas = Vmas(np.arange(3), edge, edge, flag, flag, ["", "", ""])
+    none = np.zeros(3, np.int64)
+    sharing = share(extents, owner, join(extents, owner), folios)
+    snapshot = Snapshot(mms, np.arange(3), vmas, sharing, none, none, Notes(), 0.0, 0.1)
+    count = np.full(LARGE, 16)
+    slots = np.full((LARGE, 2), -1)
+    yes, no = np.ones(LARGE, np.bool_), np.zeros(LARGE, np.bool_)
+    state = FolioState(count, count, 0 * count, slots, slots, yes.astype(np.int8), yes)
+    large = LargeFolios(np.arange(LARGE), state, yes, no, no)
+    return Look(Scope(snapshot, large), [], [], Moved(1, 1, 0, 0), "exact", EVIL)
+
+
+@pytest.fixture(scope="module")
+def chromium() -> str:
+    found = shutil.which("chromium")
+    if found is None:
+        pytest.skip("chromium is not installed")
+    return found
+
+
+def load(chromium: str, page: str, folder: Path) -> tuple[dict[str, object], str]:
+    """Load a page with PROBE at its end; returns what PROBE saw, and the console's lines."""
+    path = folder / "page.html"
+    path.write_text(page.replace("</body>", PROBE + "</body>"))
+    done = subprocess.run(
+        [chromium, *FLAGS, f"--user-data-dir={folder / 'profile'}", "--dump-dom", path.as_uri()],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    text = done.stdout
+    assert "REPORT{" in text, done.stderr[-2000:]
+    report = text[text.rindex("REPORT{") + 6 : text.rindex("END")]
+    console = "\n".join(line for line in done.stderr.splitlines() if "CONSOLE" in line)
+    return json.loads(report.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")), console
+
+
+@pytest.mark.parametrize("small", [1000, 100_000])
+def test_page_draws_filters_and_explains_every_folio(chromium: str, tmp_path: Path, small: int) -> None:
+    report, console = load(chromium, render(made_up(small)), tmp_path)
+    assert console == ""
+    assert report["cells"] == report["drawn"] == small + LARGE
+    assert report["shared"] == small // 4
+    assert report["false"] == report["large"] == LARGE
+    assert "anon folio of order 4" in str(report["tip"])
+    assert "mapped exclusively by" in str(report["tip"])
+    assert "the next write copies" in str(report["tip"])
+    assert report["images"] == 0
+
+
+def test_console_errors_are_seen(chromium: str, tmp_path: Path) -> None:
+    _, console = load(
+        chromium, render(made_up(10)).replace("legend();", "legend(); setTimeout(() => nowhere());"), tmp_path
+    )
+    assert "nowhere" in console
+
+
+def test_names_cannot_leave_their_place() -> None:
+    page = render(made_up(10))
+    assert EVIL not in page
+    assert page.count("</script>") == 2
+    assert "http" not in page.replace("http-equiv", "")
+
+
+def test_page_holds_no_frame_numbers_unless_asked() -> None:
+    look = made_up(10)
+    assert "pfn" not in page_data(look)
+    asked = Scope(look.snapshot, look.scope.large, addresses=True)
+    assert len(page_data(Look(asked, [], [], look.moved, "exact", ""))["pfn"]) == 10 + LARGE

@@ -1,0 +1,98 @@
+"""A recording's events are the differences between its snapshots; the trace is valid and can be judged."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+from inspecting import need_order
+
+from rmaplab.inspect.probes import KernelView
+from rmaplab.inspect.recorder import Recorder
+from rmaplab.inspect.sharing import reached_folios
+from rmaplab.inspect.snapshot import of_pids, take
+from rmaplab.machine.live import LiveMachine
+from rmaplab.machine.live.process import LiveProcess
+from rmaplab.trace import read, validate
+
+pytestmark = [pytest.mark.live, pytest.mark.xdist_group("live")]
+
+SIZE = 2 << 20
+RUN = [sys.executable, "-c", "from rmaplab.cli.app import main; main()"]
+
+
+def add(recorder: Recorder, *processes: LiveProcess) -> None:
+    """Take a snapshot and follow what the processes map."""
+    snapshot = take()
+    mms = of_pids(snapshot.mms, [p.pid for p in processes])
+    recorder.add(snapshot, reached_folios(snapshot.sharing, np.isin(snapshot.sharing.owner, mms)))
+
+
+@pytest.mark.parametrize("order", [4, 9])
+def test_events_are_the_differences_between_snapshots(machine: LiveMachine, view: KernelView, order: int) -> None:
+    need_order(order)
+    parent = machine.spawn()
+    at = parent.mmap(SIZE, order=order)
+    parent.write(at, SIZE)
+    recorder = Recorder(view.reader, view.flag_bit)
+    add(recorder, parent)
+    child = parent.fork()
+    add(recorder, parent, child)
+    child.munmap(at, SIZE // 2)
+    add(recorder, parent, child)
+    child.exit()
+    add(recorder, parent)
+    trace = recorder.trace("test")
+    validate(trace)
+    assert trace.meta.exactness == "estimate"
+    large = trace.folios.filter(pl.col("order") == order)
+    assert len(large) == SIZE >> 12 >> order
+    events = trace.events.filter(pl.col("folio").is_in(large["folio"].implode()))
+    pages = (SIZE >> 12) // len(large)
+    mapped = pl.when("entire").then(pages * pl.col("nr")).otherwise("nr").sum().alias("pages")
+    steps = events.group_by("step", "mm").agg(mapped).sort("step", "mm")
+    first, second = events["mm"].unique(maintain_order=True).to_list()
+    half, whole = SIZE >> 13, SIZE >> 12
+    assert steps.rows() == [(0, first, whole), (2, second, whole), (4, second, -half), (6, second, -(whole - half))]
+
+
+def test_questions_hold_the_kernels_answer_and_the_truth(machine: LiveMachine, view: KernelView) -> None:
+    need_order(4)
+    if view.flag_bit < 0:
+        pytest.skip("the kernel's maybe-shared flag is not understood here")
+    parent = machine.spawn()
+    at = parent.mmap(SIZE, order=4)
+    parent.write(at, SIZE)
+    one, two = parent.fork(), parent.fork()
+    recorder = Recorder(view.reader, view.flag_bit)
+    add(recorder, two)
+    parent.exit()
+    one.exit()
+    add(recorder, two)
+    trace = recorder.trace()
+    large = trace.folios.filter(pl.col("order") == 4)["folio"].implode()
+    asked = trace.questions.filter(pl.col("folio").is_in(large)).group_by("step", "kernel", "truth").len().sort("step")
+    assert [row[:3] for row in asked.rows()] == [(1, "shared", "shared"), (3, "shared", "exclusive")]
+
+
+@pytest.mark.usefixtures("view")
+def test_recording_around_a_command_can_be_judged(tmp_path: Path) -> None:
+    path = tmp_path / "trace"
+    program = "import os,time; held=bytearray(1<<20); os.fork(); time.sleep(1)"
+    around = f'{sys.executable} -S -c "{program}"'
+    done = subprocess.run(
+        [*RUN, "record", str(path), "--around", around, "--every", "0.2"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    trace = read(path)
+    assert trace.folios["pfn"].null_count() == len(trace.folios)
+    assert trace.meta.stats["snapshots"] >= 3
+    assert trace.events["mm"].n_unique() >= 2
+    judged = subprocess.run(
+        [*RUN, "run", "--on", "trace", str(path), "--json"], capture_output=True, text=True, check=False
+    )
+    assert judged.returncode in (0, 1), judged.stderr
+    assert json.loads(judged.stdout)
