@@ -177,7 +177,7 @@ class Generator:
         if found and not found[1].file:
             process, area = found
             page, pages = self._range(area)
-            advice = self._random.choice(("cold", "free"))
+            advice = self._random.choice(("cold", "free", "collapse"))
             self._add(Step("madvise", process.number, area.number, page, pages, advice=advice))
 
     def _advice(self) -> None:

@@ -195,11 +195,14 @@ class LiveProcess:
             return
         if advice in ("hugepage", "nohugepage"):
             self._areas.replace(area, advised=advice == "hugepage")
-        if advice == "populate_read":
-            self._ask_faulting(Op.MADVISE, area, address, length, _ADVICE[advice])
-        else:
-            self._ask(Op.MADVISE, address, length, _ADVICE[advice], thp=advice == "collapse")
-        self._machine.look(None)
+        try:
+            if advice == "populate_read":
+                self._ask_faulting(Op.MADVISE, area, address, length, _ADVICE[advice])
+            else:
+                self._ask(Op.MADVISE, address, length, _ADVICE[advice], thp=advice == "collapse")
+        finally:
+            # A refused collapse may have collapsed some blocks before.
+            self._machine.look(None)
 
     def read(self, address: int, length: int) -> NDArray[np.uint8]:
         area = self._area("read", address, length)
@@ -292,7 +295,7 @@ class LiveProcess:
             raise
         if answer.error:
             name = f"{errno.errorcode.get(answer.error, '')}, {os.strerror(answer.error)}"
-            if answer.error in (errno.EINVAL, errno.EACCES, errno.EPERM, errno.EFAULT):
+            if answer.error in (errno.EINVAL, errno.EACCES, errno.EPERM, errno.EFAULT, errno.EAGAIN):
                 raise BadOperation(op.name.lower(), tuple(args), f"refused by the kernel: {name}")
             raise MachineError(f"{self._worker.name}: {op.name.lower()}{tuple(args)}: {name}")
         return answer

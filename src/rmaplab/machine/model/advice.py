@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from rmaplab.machine.model import faults
+from rmaplab.machine.model.collapse import collapse
 from rmaplab.machine.model.pagetable import BLOCK
 from rmaplab.machine.model.space import AddressSpace
 from rmaplab.machine.model.split import cold, free
@@ -30,6 +31,9 @@ def populate_read(space: AddressSpace, start: int, end: int) -> None:
     faults.read(space, start, end)
 
 
+_OPPOSITE: Final[Mapping[str, str]] = {"thp": "nothp", "nothp": "thp"}
+
+
 def _flag(name: str, value: bool, *, anonymous: bool = False) -> Callable[[AddressSpace, int, int], None]:
     """An advice that sets attribute `name` of the VMAs; `anonymous`: private anonymous ones only."""
 
@@ -42,6 +46,8 @@ def _flag(name: str, value: bool, *, anonymous: bool = False) -> Callable[[Addre
                 continue
             part = _cut_out(space, vma, max(vma.start, start), min(vma.end, end), step)
             setattr(part, name, value)
+            if name in _OPPOSITE:
+                setattr(part, _OPPOSITE[name], False)
         space.vmas.merge(start, end)
 
     return apply
@@ -60,8 +66,9 @@ ADVICE: Final[Mapping[str, Callable[[AddressSpace, int, int], None]]] = {
     "populate_read": populate_read,
     "free": free,
     "cold": cold,
+    "collapse": collapse,
     "hugepage": _flag("thp", True),
-    "nohugepage": _flag("thp", False),
+    "nohugepage": _flag("nothp", True),
     "dontfork": _flag("dontfork", True),
     "dofork": _flag("dontfork", False),
     "wipeonfork": _flag("wipeonfork", True, anonymous=True),

@@ -207,12 +207,22 @@ class ModelProcess:
 
     def pin(self, address: int, length: int, *, longterm: bool = False) -> Pin:
         start, end = self._range("pin", address, length, "writable" if longterm else "mapped")
-        (faults.populate_write if longterm else faults.read)(self.space, start, end)
-        slots = self.space.folios(start, end)
-        self._machine.memory.hold(slots, longterm=longterm)
+        if longterm:
+            slots = np.concatenate([self._pin_page(page) for page in range(start, end)])
+        else:
+            faults.read(self.space, start, end)
+            slots = self.space.folios(start, end)
+            self._machine.memory.hold(slots)
         pin = ModelPin(end - start, longterm, slots)
         self._pins.append(pin)
         return pin
+
+    def _pin_page(self, page: int) -> Frames:
+        """GUP goes page by page: the pin on one page is an extra reference to the COW fault on the next."""
+        faults.populate_write(self.space, page, page + 1)
+        slots = self.space.folios(page, page + 1)
+        self._machine.memory.hold(slots, longterm=True)
+        return slots
 
     def unpin(self, pin: Pin) -> None:
         self._check_alive("unpin")

@@ -30,6 +30,7 @@ class Vma:
     file: "ModelFile | None" = None
     pgoff: int = 0
     thp: bool = False
+    nothp: bool = False
     dontfork: bool = False
     wipeonfork: bool = False
     mergeable: bool = False
@@ -59,7 +60,7 @@ class Vma:
 
     def attributes(self) -> tuple[object, ...]:
         """What must be equal for two neighbours to merge (anon_vma and offsets aside)."""
-        flags = (self.thp, self.dontfork, self.wipeonfork, self.mergeable)
+        flags = (self.thp, self.nothp, self.dontfork, self.wipeonfork, self.mergeable)
         return (self.order, self.writable, self.shared, id(self.file), *flags)
 
 

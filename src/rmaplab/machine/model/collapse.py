@@ -1,0 +1,65 @@
+"""MADV_COLLAPSE on anonymous memory: what stands in a 2 MiB block is copied into a new THP.
+
+For `advice`. Every block succeeds or fails by itself; the call is refused if one failed, and what was collapsed stays.
+"""
+
+import numpy as np
+
+from rmaplab.machine.model.cow import map_thp
+from rmaplab.machine.model.pagetable import BLOCK, PMD, Leaf
+from rmaplab.machine.model.space import AddressSpace
+from rmaplab.machine.model.vma import Vma
+from rmaplab.machine.protocol import BadOperation
+
+
+def collapse(space: AddressSpace, start: int, end: int) -> None:
+    """Collapse the whole blocks of [start, end), VMA by VMA up to the first that fails."""
+    step = space.memory.recorder.tick()
+    for vma in space.vmas.within(start, end):
+        if not vma.anonymous:
+            raise BadOperation("madvise", "collapse", "file mappings are not modelled here")
+        if not _allowed(vma):
+            raise BadOperation("madvise", "collapse", "no room for a THP in the VMA, nothing in it, or advised against")
+        first, last = -(-max(vma.start, start) // BLOCK), min(vma.end, end) // BLOCK
+        if last < first:
+            raise BadOperation("madvise", "collapse", "no 2 MiB boundary in the range")
+        done = [_block(space, vma, block * BLOCK, step) for block in range(first, last)]
+        if not all(done):
+            raise BadOperation("madvise", "collapse", f"{done.count(False)} of {len(done)} blocks cannot be collapsed")
+
+
+def _allowed(vma: Vma) -> bool:
+    room = vma.end // BLOCK * BLOCK - BLOCK >= vma.start
+    return room and vma.anon_vma != 0 and not vma.nothp
+
+
+def _block(space: AddressSpace, vma: Vma, page: int, step: int) -> bool:
+    windows = list(space.table.windows(page, page + BLOCK, write=True))
+    if not windows:
+        return False
+    leaf, lo = windows[0].leaf, windows[0].lo
+    if leaf.flags[lo] & PMD:
+        return True
+    if not leaf.tables[lo // BLOCK]:
+        return False
+    return _copy(space, vma, leaf, lo, step)
+
+
+def _copy(space: AddressSpace, vma: Vma, leaf: Leaf, lo: int, step: int) -> bool:
+    """Replace the PTEs of a block by a PMD mapping of a copy, unless somebody holds a page of it."""
+    memory = space.memory
+    index = leaf.present(lo, lo + BLOCK)
+    old = leaf.frame[index]
+    mapped = space.counted(old)
+    slots = memory.frame["folio"][old[mapped]]
+    if (memory.folio["refs"][slots] != memory.folio["mapcount"][slots]).any():
+        return False
+    contents = {name: memory.frame[name][old].copy() for name in ("version", "value")}
+    memory.unmap_pages(memory.runs(old[mapped]), space.mm, step)
+    map_thp(space, leaf, np.array([lo // BLOCK]), np.array([step]))
+    for name, values in contents.items():
+        memory.frame[name][leaf.frame[index]] = values
+    leaf.tables[lo // BLOCK] = False
+    if not vma.writable:
+        leaf.flags[lo : lo + BLOCK] = PMD
+    return True
