@@ -4,10 +4,13 @@
     For: audit.py, which compiles this file, reads the answers, and fails unless each
     is "Closed under the global context". *)
 
-From Rmaplab Require Import Statements Bookkeeping Linear Generations Values Trackers Collisions.
+From Rmaplab Require Import Statements Bookkeeping Linear Generations Values MmId Counters Collisions.
 
 Check (truth_counts_proved : truth_counts).
 Print Assumptions truth_counts_proved.
+
+Check (truth_refuses_proved : truth_refuses).
+Print Assumptions truth_refuses_proved.
 
 Check (bookkeeping_proved : bookkeeping).
 Print Assumptions bookkeeping_proved.
@@ -44,6 +47,9 @@ Print Assumptions posted_refuted_proved.
 
 Check (posted_seventy_is_least_proved : posted_seventy_is_least).
 Print Assumptions posted_seventy_is_least_proved.
+
+Check (posted_seven_digits_sound_proved : posted_seven_digits_sound).
+Print Assumptions posted_seven_digits_sound_proved.
 
 Check (four_values_sound_proved : four_values_sound).
 Print Assumptions four_values_sound_proved.

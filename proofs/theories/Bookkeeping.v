@@ -111,6 +111,15 @@ Proof.
   pose proof (bd y (or_introl eq_refl)). specialize (IH (fun z hz => bd z (or_intror hz))). lia.
 Qed.
 
+(** Every comparison in sight, decided. *)
+Ltac cases :=
+  repeat match goal with
+  | |- context [?p =? ?q] => destruct (Z.eqb_spec p q)
+  | H : context [?p =? ?q] |- _ => destruct (Z.eqb_spec p q)
+  | |- context [?p <=? ?q] => destruct (Z.leb_spec p q)
+  | H : context [?p <=? ?q] |- _ => destruct (Z.leb_spec p q)
+  end.
+
 (** ** The truth *)
 
 Lemma remove_one_sum f m ids rest : remove_one m ids = Some rest -> sum f ids = f m + sum f rest.
@@ -186,6 +195,35 @@ Proof.
   - injection em as <-. lia.
   - destruct (step start e) as [mid|] eqn:e1; [|easy].
     rewrite (IH _ _ em), (step_count m _ _ _ e1). lia.
+Qed.
+
+Lemma remove_one_none m ids : remove_one m ids = None <-> count m ids = 0.
+Proof.
+  induction ids as [|y ids IH]; [easy|]. cbn [remove_one]. rewrite count_cons.
+  pose proof (count_bounds m ids). destruct (Z.eqb_spec y m) as [->|ne].
+  - split; [easy|lia].
+  - destruct (remove_one m ids) as [r|]; cbn; [|split; [|easy]; intros _; rewrite (proj1 IH eq_refl); lia].
+    split; [easy|]. intros eq. enough (Some r = None) by easy. apply IH. lia.
+Qed.
+
+Lemma remove_one_count m ids rest : remove_one m ids = Some rest -> count m ids = count m rest + 1.
+Proof. intros er. rewrite !count_sum, (remove_one_sum _ _ _ _ er), Z.eqb_refl. lia. Qed.
+
+Lemma remove_many_none m k : forall ids, remove_many k m ids = None <-> count m ids < Z.of_nat k.
+Proof.
+  induction k as [|k IH]; intros ids; cbn [remove_many]; pose proof (count_bounds m ids).
+  - split; [easy|lia].
+  - destruct (remove_one m ids) as [rest|] eqn:er.
+    + rewrite IH, (remove_one_count _ _ _ er). lia.
+    + apply remove_one_none in er. split; [lia|easy].
+Qed.
+
+Theorem truth_refuses_proved : truth_refuses.
+Proof.
+  intros ids e. unfold step. pose proof (count_bounds (mm e) ids).
+  destruct (Z.ltb_spec 0 (nr e)); [split; [easy|lia]|].
+  destruct (Z.ltb_spec (nr e) 0); [|split; [lia|easy]].
+  rewrite remove_many_none. lia.
 Qed.
 
 (** ** The state of a linear scheme *)

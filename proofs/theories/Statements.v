@@ -30,6 +30,10 @@ Definition truth_counts : Prop := forall es ids m,
   mappings es = Some ids ->
   count m ids = fold_right (fun e rest => (if mm e =? m then nr e else 0) + rest) 0 es.
 
+(** And it refuses just the unmapping of what is not mapped (and the empty event). *)
+Definition truth_refuses : Prop := forall ids e,
+  step ids e = None <-> nr e = 0 \/ count (mm e) ids < - nr e.
+
 (** The state of a linear scheme is the sum over the current mappings, modulo the
     word size, whatever wrapped in between. *)
 Definition bookkeeping : Prop := forall modulus addends es ids,
@@ -119,6 +123,9 @@ Definition posted_refuted : Prop := forall o, 7 <= o <= 9 ->
     posted_verdict o (posted_run o es) x = EXCLUSIVE /\ ~ exclusive_to x ids.
 
 Definition posted_seventy_is_least : Prop := sound (powers (2^9 + 1) 8) 69 (2^64).
+
+(** One digit less is sound there: the capacity of that row. *)
+Definition posted_seven_digits_sound : Prop := sound (powers (2^9 + 1) 7) (2^9) (2^64).
 
 (** The first version of the series: 4 values of 6 bits for all orders up to 10. *)
 Definition four_values_sound : Prop := forall o, 1 <= o <= 10 ->

@@ -276,6 +276,9 @@ Qed.
 Theorem posted_seventy_is_least_proved : posted_seventy_is_least.
 Proof. apply decide_correct_proved; [split; inequality|inequality|]. vm_cast_no_check (eq_refl true). Qed.
 
+Theorem posted_seven_digits_sound_proved : posted_seven_digits_sound.
+Proof. apply generations_sound_proved; [split; inequality|inequality]. Qed.
+
 Theorem four_values_sound_proved : four_values_sound.
 Proof.
   intros o ho. apply generations_scheme_proved; [inequality| |inequality].

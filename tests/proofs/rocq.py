@@ -23,7 +23,8 @@ ORDER = [
     "Linear",
     "Generations",
     "Values",
-    "Trackers",
+    "MmId",
+    "Counters",
     "Collisions",
 ]
 """The theories, each after all it imports."""

@@ -54,14 +54,14 @@ MUTATIONS = {
         "Linear",
     ),
     "mm-id flags the first mapper, not the second": Mutation(
-        "Definitions", "(slot1 s) (maybe_shared s || negb (n =? k))", "(slot1 s) (maybe_shared s || (n =? k))", "Trackers"
+        "Definitions", "(slot1 s) (maybe_shared s || negb (n =? k))", "(slot1 s) (maybe_shared s || (n =? k))", "MmId"
     ),
-    "mm-id keeps an emptied slot": Mutation("Definitions", "held sl - k <=? 0", "held sl - k <? 0", "Trackers"),
+    "mm-id keeps an emptied slot": Mutation("Definitions", "held sl - k <=? 0", "held sl - k <? 0", "MmId"),
     "owner-counter counts its first mapper among the others": Mutation(
-        "Definitions", "if who =? mm e then others", "if first s =? mm e then others", "Trackers"
+        "Definitions", "if who =? mm e then others", "if first s =? mm e then others", "Counters"
     ),
     "estimated-sharers calls one mapping shared": Mutation(
-        "Definitions", "fp_first s + fp_entire s <=? 1", "fp_first s + fp_entire s <=? 0", "Trackers"
+        "Definitions", "fp_first s + fp_entire s <=? 1", "fp_first s + fp_entire s <=? 0", "Counters"
     ),
     "a witness has a mapping too many": Mutation("Witnesses", "(8, 2)", "(8, 3)", "Collisions"),
 }
