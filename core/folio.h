@@ -97,11 +97,10 @@ static __always_inline void rmap_get(struct rmap_folio *folio, s32 nr)
  * @folio: the folio
  * @nr: how many
  *
- * After the mappings they belong to are gone. RELEASE: a reader that finds the
- * smaller refcount must also find the write section that took the mapping
- * away (or its end); else refcount < mapcount shows, and a stranger's reference
- * can hide behind a mapping that no longer exists. Pairs with the acquire fence in
- * rmap_read_retry(), the frozen word of `packed` and the locks of the others.
+ * After the mappings they belong to are gone, so that refcount < mapcount never shows. For
+ * that it needs no order of its own: the fence on entry of the write section (or the full
+ * compare-exchange of `packed`, or the lock) stands between, and core/check/ finds no execution
+ * that misses it. RELEASE is for whoever drops the last reference and frees the folio.
  */
 static __always_inline void rmap_put(struct rmap_folio *folio, s32 nr)
 {

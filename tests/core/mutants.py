@@ -77,3 +77,12 @@ def run_sanitized(copy: Path, sanitizer: str) -> subprocess.CompletedProcess[str
     flags = ["-std=gnu11", "-O1", "-g", f"-fsanitize={sanitizer}", "-DRMAP_DEBUG", "-pthread"]
     subprocess.run([str(COMPILER), *flags, *sources, "-o", str(program)], check=True)
     return subprocess.run([str(program)], capture_output=True, text=True, check=False)
+
+
+def explore(copy: Path) -> subprocess.CompletedProcess[str]:
+    """Run every execution of core/check/scenarios.h that C11 allows: exit code 1 and the execution where one breaks."""
+    check, program = copy / "check", copy / "weak"
+    platform = '-DRMAP_PLATFORM="check/weak_platform.h"'
+    flags = ["-std=gnu11", "-O2", platform, f"-I{copy}"]
+    subprocess.run([str(COMPILER), *flags, str(check / "weak.c"), "-o", str(program)], check=True)
+    return subprocess.run([str(program)], capture_output=True, text=True, check=False)
