@@ -62,6 +62,8 @@ def inspect(
         raise RmaplabError("inspect: PIDs, --cgroup and --all: must be only one of them")
     if freeze and not pid and cgroup is None:
         raise RmaplabError("--freeze: must come with PIDs or --cgroup")
+    if watch is not None and (freeze or html or parquet):
+        raise RmaplabError("--watch: must come without --freeze, --html and --parquet")
     pids = pid or None if cgroup is None else cgroup_pids(cgroup)
     wish = _Wish(pids, cgroup, by, sort, top, what_if == "write", addresses)
     try:

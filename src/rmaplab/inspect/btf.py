@@ -6,6 +6,7 @@ library: no functions, no variables, no split BTF. Format: Documentation/bpf/btf
 
 import struct
 from array import array
+from bisect import bisect_left
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -45,6 +46,7 @@ class Btf:
         if header + max(types + size, strings + strings_size) > len(blob):
             raise BtfError(f"{name}: truncated")
         self._name = name
+        self._fields: dict[tuple[str, str], Field] = {}
         self._words = array("I", blob[header + types : header + types + size]).tolist()
         self._strings = blob[header + strings : header + strings + strings_size]
 
@@ -58,16 +60,19 @@ class Btf:
 
     def field(self, type_name: str, path: str) -> Field:
         """Offset and size of `path` ("i_pages.xa_head") in the struct `type_name`; anonymous members are seen through."""
+        if known := self._fields.get((type_name, path)):
+            return known
         where, offset = self._named(type_name), 0
         kind_id = -1
         for step in path.split("."):
-            found = self._member(where, step)
-            if found is None:
+            member = self._member(where, step)
+            if member is None:
                 raise BtfError(f"{self._name}: struct {type_name} has no field {path}")
-            kind_id, shift = found
+            kind_id, shift = member
             offset += shift
             where = self._struct_at(kind_id)
-        return Field(offset, self._size(kind_id))
+        found = self._fields[type_name, path] = Field(offset, self._size(kind_id))
+        return found
 
     def size(self, type_name: str) -> int:
         """sizeof(struct `type_name`)."""
@@ -87,10 +92,21 @@ class Btf:
 
     def _named(self, name: str) -> int:
         wanted = self._strings.find(b"\0" + name.encode() + b"\0") + 1
-        for where in self._at[1:] if wanted else ():
-            if self._words[where] == wanted and self._words[where + 1] >> 24 & 31 in (_STRUCT, _UNION):
+        where = 0
+        while wanted:
+            try:
+                where = self._words.index(wanted, where)
+            except ValueError:
+                break
+            if self._words[where + 1] >> 24 & 31 in (_STRUCT, _UNION) and self._is_type(where):
                 return where
+            where += 1
         raise BtfError(f"{self._name}: no struct {name}")
+
+    def _is_type(self, where: int) -> bool:
+        """Whether a type begins at this word, and not a member that looks like one."""
+        place = bisect_left(self._at, where, 1)
+        return place < len(self._at) and self._at[place] == where
 
     def _struct_at(self, type_id: int) -> int:
         where = self._at[type_id]
