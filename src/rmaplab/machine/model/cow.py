@@ -44,7 +44,7 @@ def write_protected(space: AddressSpace, vma: Vma, window: Window, index: Index,
     huge = leaf.flags[index] & PMD != 0
     if huge.any():
         tally.reused += _pmd_faults(space, vma, leaf, index[huge], step[huge])
-        still = leaf.flags[index] & W == 0
+        still = (leaf.flags[index] & W == 0) & (leaf.frame[index] != 0)
         index, step = index[still], step[still]
     frames = leaf.frame[index]
     kinds = space.memory.folio["kind"][space.memory.frame["folio"][frames]]
