@@ -54,8 +54,8 @@ class RoundLens:
         return sum(a * b for a, b in zip(self.multipliers, (*x, q), strict=True)) % (1 << self.word_bits)
 
     def sound(self) -> bool:
-        """Exhaustive: no nonzero lattice vector (u, h) has 4P|h| + |u|^2 <= P^2 (4H + 2), H = 2 * rim + 1."""
-        pages, most = 1 << self.order, (1 << 2 * self.order) * (4 * (2 * self.rim + 1) + 2)
+        """Exhaustive: no nonzero lattice vector (u, h) has 4P|h| + |u|^2 <= P^2 (4H + d), H = 2 * rim + 1."""
+        pages, most = 1 << self.order, (1 << 2 * self.order) * (4 * (2 * self.rim + 1) + self.dimension)
         basis = _kernel(self.multipliers, self.word_bits)
         box = [isqrt(most)] * self.dimension + [most // (4 * pages)]
         basis = _reduced(basis, [max(box) // b for b in box])
@@ -78,10 +78,10 @@ _FOUND: Final = (
         8634,
         (-1410700703813729, 702864510769114, 1072195947927137, 468747302296683, -227583106426315, -626967198364427),
     ),
-    (3, 24503, (-54630977756473, 61647480608236, 77164911556738, -81857483940806, 86713423203265)),
+    (3, 24502, (-54630977756473, 61647480608236, 77164911556738, -81857483940806, 86713423203265)),
     (4, 7728, (30085087394505, -59483003157357, -48926584928583, 37307980639616, 140437890156857)),
     (5, 64077, (4057533120396, 544974680738, -11800454732127, -8765061915673)),
-    (6, 21062, (-6949295291450, -1644436660147, -3671991941026, -13315421833294)),
+    (6, 21061, (-6949295291450, -1644436660147, -3671991941026, -13315421833294)),
     (7, 6898, (14121698587089, 10069751051687, -10684962989981, -20534896701254)),
     (8, 344136, (-421137695209, -986379988741, -156012149291)),
     (9, 121247, (-293124514026, 119824152232, -223970823349)),
@@ -185,7 +185,7 @@ def find(order: int, dimension: int, word_bits: int, tries: int, seed: int = 1) 
         shortest = int(lengths.min() * (1 - 1e-9))
         if shortest > longest:
             longest, multipliers = shortest, _cross(rows)
-    height = ((longest - 1) // pages**2 - 2) // 4
+    height = ((longest - 1) // pages**2 - dimension) // 4
     return RoundLens(order, multipliers, (height - 1) // 2, word_bits)
 
 
