@@ -51,7 +51,6 @@ class Campaign:
         """Run the program of `seed`."""
         program = Generator(seed, self._orders, self.steps).program()
         self.programs += 1
-        self.done += len(program)
         self.operations.update(step.advice or step.do for step in program)
         try:
             outcome = settle(program, self.kernel)
@@ -59,6 +58,7 @@ class Campaign:
             self.mismatches += 1
             print(f"seed {seed}: the model contradicts itself: {broken}\n{script(program, str(broken))}", file=self.out)
             return
+        self.done += outcome.steps
         self.compared += outcome.compared
         if outcome.why:
             self.aside[outcome.why] += outcome.set_aside

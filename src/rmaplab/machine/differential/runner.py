@@ -35,7 +35,8 @@ class Mismatch:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """Steps of the program, those compared, those set aside and why; a mismatch ends the program."""
+    """Steps of the program, those compared, those set aside and why; a mismatch ends the program. A step that names
+    what a refused one would have made is no step."""
 
     steps: int
     compared: int = 0
@@ -70,6 +71,7 @@ def _run(program: Sequence[Step], live: LiveMachine, model: ModelMachine) -> Out
         try:
             answers = ours.do(step), theirs.do(step)
         except Unnamed:
+            outcome = replace(outcome, steps=outcome.steps - 1)
             continue
         check(model)
         world = live.observe(), model.observe()

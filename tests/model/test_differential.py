@@ -1,0 +1,165 @@
+"""The running kernel against the model, and the machinery that compares, shrinks and reports."""
+
+import contextlib
+import io
+from dataclasses import replace
+
+import polars as pl
+import pytest
+
+from rmaplab.machine.differential import runner
+from rmaplab.machine.differential.campaign import Campaign
+from rmaplab.machine.differential.compare import compare
+from rmaplab.machine.differential.generate import Generator
+from rmaplab.machine.differential.program import Program, Run, Step, Unnamed
+from rmaplab.machine.differential.script import script
+from rmaplab.machine.differential.shrink import shrink
+from rmaplab.machine.live import probe
+from rmaplab.machine.model import ModelMachine
+from rmaplab.machine.model.invariants import check
+
+ORDERS = (2, 4, 9)
+live = pytest.mark.live
+can_look = pytest.mark.skipif(
+    bool(probe().missing()), reason=f"no live machine: {', '.join(item.name for item in probe().missing())}"
+)
+
+SHARED_THP: Program = (
+    Step("spawn", makes=1),
+    Step("mmap", process=1, pages=512, makes=2, order=9),
+    Step("write", process=1, area=2, pages=512, value=7),
+    Step("fork", process=1, makes=3),
+    Step("mprotect", process=1, area=2, pages=1),
+    Step("exit", process=3),
+    Step("write", process=1, area=2, page=1, pages=511, value=9),
+)
+
+
+@live
+@can_look
+@pytest.mark.slow
+@pytest.mark.xdist_group("differential")
+def test_two_hundred_random_programs_show_the_same_world_on_kernel_and_model() -> None:
+    out = io.StringIO()
+    campaign = Campaign("linux-6.18", 30, out)
+    for seed in range(200):
+        campaign.add(seed)
+    assert campaign.mismatches == 0, out.getvalue()
+    assert campaign.exit_code == 0, campaign.report()
+
+
+@live
+@can_look
+@pytest.mark.xdist_group("differential")
+def test_a_model_of_another_kernel_is_found_out_and_the_program_shrunk() -> None:
+    out = io.StringIO()
+    outcome = runner.settle(SHARED_THP, "linux-6.12")
+    assert outcome.mismatch is not None
+    assert outcome.mismatch.step == len(SHARED_THP) - 1
+    small = shrink(SHARED_THP, lambda p: runner.run(p, "linux-6.12").mismatch is not None, attempts=40)
+    assert len(small) < len(SHARED_THP) or small != SHARED_THP
+    print(script(small, "linux-6.12 copies where the kernel reuses"), file=out)
+    assert "Step('write'" in out.getvalue()
+
+
+@live
+@can_look
+@pytest.mark.xdist_group("differential")
+def test_the_same_program_agrees_under_the_running_kernels_own_policy() -> None:
+    outcome = runner.run(SHARED_THP, "linux-6.18")
+    assert outcome.mismatch is None
+    assert outcome.compared == len(SHARED_THP)
+
+
+@pytest.mark.parametrize("seed", range(1000, 1060))
+def test_random_programs_keep_every_invariant_and_leak_nothing(seed: int) -> None:
+    kernel = ("linux-6.18", "linux-6.12", "linux-6.6", "precise:moments", "precise:packed")[seed % 5]
+    program = Generator(seed, ORDERS, 30).program()
+    with ModelMachine(kernel) as machine:
+        run = Run(machine)
+        for step in program:
+            with contextlib.suppress(Unnamed):
+                run.do(step)
+            check(machine)
+
+
+def test_the_same_seed_makes_the_same_program() -> None:
+    assert Generator(5, ORDERS, 30).program() == Generator(5, ORDERS, 30).program()
+    assert Generator(5, ORDERS, 30).program() != Generator(6, ORDERS, 30).program()
+
+
+def world() -> pl.DataFrame:
+    with ModelMachine() as machine:
+        run = Run(machine)
+        for step in SHARED_THP[:4]:
+            run.do(step)
+        return machine.observe()
+
+
+def test_renamed_frames_are_the_same_world() -> None:
+    table = world()
+    renamed = table.with_columns(pl.col("frame") + 4096, pl.col("head") + 4096)
+    assert compare(table, renamed) is None
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [("mapcount", 1), ("order", 0), ("anon_exclusive", True), ("pmd_mapped", False), ("mmap_exclusive", True)],
+)
+def test_a_wrong_value_in_one_row_is_found(column: str, value: object) -> None:
+    table = world()
+    row = pl.int_range(pl.len()) == 700
+    wrong = table.with_columns(pl.when(row).then(pl.lit(value)).otherwise(pl.col(column)).alias(column))
+    found = compare(table, wrong.cast(table.schema))  # type: ignore[arg-type]
+    assert found is not None
+    assert found.what == column
+
+
+def test_two_pages_that_share_a_frame_on_one_side_only_are_found() -> None:
+    table = world()
+    row = pl.int_range(pl.len()) == 3
+    apart = table.with_columns(pl.when(row).then(pl.lit(999_999)).otherwise(pl.col("frame")).alias("frame"))
+    for one, two in ((table, apart), (apart, table)):
+        found = compare(one.cast(table.schema), two.cast(table.schema))  # type: ignore[arg-type]
+        assert found is not None
+        assert found.what == "page"
+
+
+def test_a_missing_mapping_is_found() -> None:
+    found = compare(world(), world().slice(1))
+    assert found is not None
+    assert found.what == "mapped"
+
+
+def test_shrinking_keeps_only_what_the_failure_needs() -> None:
+    def fails(program: Program) -> bool:
+        return any(s.do == "fork" for s in program) and any(s.do == "write" for s in program)
+
+    small = shrink(SHARED_THP, fails)
+    assert sorted(s.do for s in small) == ["fork", "write"]
+    assert all(s.pages <= 1 for s in small)
+
+
+def test_a_printed_script_is_python_that_names_the_program() -> None:
+    text = script(SHARED_THP, "why")
+    compile(text, "script", "exec")
+    names: dict[str, object] = {"Step": Step}
+    exec(text[text.index("PROGRAM") : text.index("with LiveMachine")], names)
+    assert names["PROGRAM"] == SHARED_THP
+
+
+def test_too_much_set_aside_is_a_failure() -> None:
+    campaign = Campaign("linux-6.18", 30, io.StringIO()) if not probe().missing() else None
+    if campaign is None:
+        pytest.skip("no live machine")
+    campaign.done, campaign.compared = 100, 94
+    campaign.aside["background"] = 5
+    assert campaign.exit_code == 0
+    campaign.aside["background"] = 6
+    assert campaign.exit_code == 1
+    assert campaign.report().splitlines()[-1] == "programs 0, steps 100, compared 94, set aside 6, mismatches 0"
+
+
+def test_a_step_is_not_run_when_what_it_names_was_never_made() -> None:
+    with ModelMachine() as machine, pytest.raises(KeyError):
+        Run(machine).do(replace(SHARED_THP[1], process=77))
