@@ -20,8 +20,8 @@ from rmaplab.schemes.truth import Truth
 pytestmark = needs_coqc
 
 STEPS = 8
-SEQUENCES = 5
-MACHINE_SEQUENCES = 60
+SEQUENCES = 2
+MACHINE_SEQUENCES = 50
 MACHINE_ORDERS = (1, 2, 3, 9)
 
 PRELUDE = """

@@ -172,8 +172,8 @@ def test_claim_that_was_not_audited_is_a_finding(monkeypatch: pytest.MonkeyPatch
 
 def test_proof_of_another_claim_does_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
     said = all_closed()
-    said[1] = said[1].replace("     : bookkeeping", "     : True")
-    assert audited(monkeypatch, said) == ["bookkeeping: not audited"]
+    said[0] = said[0].replace("     : truth_counts", "     : True")
+    assert audited(monkeypatch, said) == ["truth_counts: not audited"]
 
 
 def test_axiom_is_a_finding(monkeypatch: pytest.MonkeyPatch) -> None:
