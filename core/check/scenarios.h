@@ -73,6 +73,7 @@ static __always_inline void ask_references(const enum rmap_writer how)
 	fooled = references > PIN && references % PIN == mapcount;
 }
 
+/* The put is relaxed on purpose, weaker than rmap_put(): it shows that the COW decision needs no more. */
 #define THREADS_OF(suffix, how)                                                     \
 	static void write_##suffix(void) { add_both(1, how); }                      \
 	static void read_##suffix(void) { read_both(how); }                         \
@@ -85,7 +86,7 @@ static __always_inline void ask_references(const enum rmap_writer how)
 	static void unmap_##suffix(void)                                            \
 	{                                                                           \
 		add_both((u64)-1, how);                                             \
-		rmap_add_release(&refcount, -1);                                    \
+		rmap_add(&refcount, -1);                                            \
 	}
 
 THREADS_OF(shared, RMAP_SHARED)

@@ -268,9 +268,9 @@ static int explore(const struct scenario *scenario)
 int main(void)
 {
 	size_t i;
-	int broken = 0;
 
 	for (i = 0; i < sizeof(scenarios) / sizeof(*scenarios); i++)
-		broken |= explore(&scenarios[i]);
-	return broken;
+		if (explore(&scenarios[i]))
+			return 1;
+	return 0;
 }

@@ -16,6 +16,7 @@ TORN = "a reader saw one word of an update without the other"
 LOST = "an update was lost"
 FOOLED = "a stranger's reference passed for a mapping's"
 HEADER = "atomic_seqcount.h"
+SCENARIOS = 12
 
 MISSING = {
     "acquire of rmap_read_begin": (
@@ -62,7 +63,7 @@ WRONG = {
 def test_header_keeps_its_promises_in_every_execution(tmp_path: Path) -> None:
     done = explore(Path(shutil.copytree(CORE, tmp_path / "core")))
     assert done.returncode == 0, done.stdout
-    assert "broken" not in done.stdout
+    assert done.stdout.count("all promises kept") == SCENARIOS
 
 
 @pytest.mark.parametrize("name", [*MISSING, *WRONG])
@@ -73,15 +74,3 @@ def test_changed_header_breaks_a_promise_and_the_execution_is_shown(name: str, t
     assert done.returncode == 1, done.stdout
     assert promise in done.stdout
     assert "loads" in done.stdout or "adds" in done.stdout
-
-
-def test_refcount_needs_no_release_of_its_own_for_the_cow_decision(tmp_path: Path) -> None:
-    """The fence on entry already stands between the write section's entry and the later put (folio.h says so)."""
-    fault = Fault(
-        "relaxed put",
-        'X("moments", moments_shared, moments)',
-        "check/scenarios.h",
-        "rmap_add_release(&refcount, -1);",
-        "rmap_add(&refcount, -1);         ",
-    )
-    assert explore(plant(fault, tmp_path)).returncode == 0
