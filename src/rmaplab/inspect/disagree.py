@@ -39,7 +39,7 @@ def large_folios(snapshot: Snapshot, view: KernelView) -> LargeFolios:
     state = view.reader.read(sharing.folios.head[row].astype(np.uint64), np.ones(len(row), np.bool_), view.flag_bit)
     mappings = sharing.mappings()
     found = np.bincount(mappings.folio, mappings.mapcount, len(sharing.folios))[row]
-    owners = sharing.owners[row]
+    owners = sharing.owners_of(row)
     unseen = state.known & (state.mapcount > found)
     asked = state.known & (state.maybe_shared >= 0) & ~unseen & (state.mapcount == found)
     return LargeFolios(
@@ -64,12 +64,13 @@ class Disagreement:
 def disagreements(snapshot: Snapshot, large: LargeFolios) -> list[Disagreement]:
     """All of them, those with nothing to report left out."""
     sharing, size = snapshot.sharing, snapshot.page_size
-    mapped, pages = sharing.mapped, sharing.folios.pages
-    anon_part = (sharing.folios.kind == ANON) & (mapped < pages)
-    part_bytes = int((pages - mapped)[anon_part].sum())
+    odd = sharing.folios[sharing.odd_folios]
+    unmapped = np.where(odd.kind == ANON, odd.pages - sharing.odd_mapped, 0)
+    partial, part_bytes = int((unmapped > 0).sum()), int(unmapped.sum())
+    mapped = sharing.mapped_of(large.row)
 
     def of(what: str, which: NDArray[np.bool_], finding: bool = False) -> Disagreement:
-        return Disagreement(what, int(which.sum()), int(mapped[large.row[which]].sum()) * size, finding)
+        return Disagreement(what, int(which.sum()), int(mapped[which].sum()) * size, finding)
 
     twice = _exclusive_but_unmarked(snapshot)
     found = [
@@ -77,7 +78,7 @@ def disagreements(snapshot: Snapshot, large: LargeFolios) -> list[Disagreement]:
         of("folios several MMs map, taken for exclusive", large.false_exclusive, True),
         of("folios the kernel counts more mappings of than were found", large.unseen),
         Disagreement("pages one MM maps, without pagemap's mmap-exclusive bit", twice, twice * size),
-        Disagreement("anonymous folios mapped in part: memory held, not mapped", int(anon_part.sum()), part_bytes * size),
+        Disagreement("anonymous folios mapped in part: memory held, not mapped", partial, part_bytes * size),
     ]
     return [d for d in found if d.count]
 

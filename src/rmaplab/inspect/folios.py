@@ -76,15 +76,17 @@ def folios(joined: Join) -> Folios:
     low, high = _spans(joined)
     heads, flags = _pmd_sized(low, high)
     narrow = np.uint32 if not len(high) or int(high[-1]) < 1 << 32 else np.uint64
-    found = [Folios(heads.astype(narrow), np.full(len(heads), _PMD_ORDER, np.uint8), kinds(flags))]
+    large = Folios(heads.astype(narrow), np.full(len(heads), _PMD_ORDER, np.uint8), kinds(flags))
+    none = np.zeros(0, np.uint8)
+    found, last = [Folios(none.astype(narrow), none, none)], -1
     for pfns in _others(low, high, heads):
         seen = procfs.folios(pfns.astype(np.uint64))
-        new = np.append(True, seen.head[1:] != seen.head[:-1])
+        new = np.append(int(seen.head[0]) != last, seen.head[1:] != seen.head[:-1])
+        last = int(seen.head[-1])
         found.append(Folios(seen.head[new].astype(narrow), seen.order[new], kinds(seen.flags[new])))
-    head = np.concatenate([f.head for f in found])
-    at = np.argsort(head, kind="stable")
-    at = at[np.append(head[at[:1]] == head[at[:1]], head[at[1:]] != head[at[:-1]])]
-    return Folios(head[at], *(np.concatenate([getattr(f, name) for f in found])[at] for name in ("order", "kind")))
+    columns = [np.concatenate([getattr(f, name) for f in found]) for name in ("head", "order", "kind")]
+    at = np.searchsorted(columns[0], large.head)
+    return Folios(*(np.insert(c, at, new) for c, new in zip(columns, (large.head, large.order, large.kind), strict=True)))
 
 
 def _spans(joined: Join) -> tuple[Index, Index]:

@@ -120,7 +120,7 @@ def _copied(
     """Per asked page whether either rule copies it. `folios`: rows of the folio table, `page_folio` indexes them."""
     table = snapshot.sharing.folios[folios]
     large = table.order > 0
-    alone = snapshot.sharing.owners[folios] == 1
+    alone = snapshot.sharing.owners_of(folios) == 1
     if view.reader is None:
         return ~alone[page_folio], ~alone[page_folio]
     state = view.reader.read(table.head.astype(np.uint64), large, view.flag_bit)

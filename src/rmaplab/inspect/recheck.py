@@ -1,6 +1,6 @@
 """How much moved while we looked: a second, cheap pass over what the answer stands on.
 
-For every result. Reads one pagemap entry of each of a few thousand extents of the targets again; an entry that changed
+For every result. Reads one pagemap entry of each of about a thousand extents of the targets again; an entry that changed
 is a mapping that moved between the two looks.
 """
 
@@ -13,7 +13,7 @@ from rmaplab.inspect.processes import process
 from rmaplab.inspect.snapshot import Snapshot
 from rmaplab.machine.live import procfs
 
-_SAMPLE: Final = 4096
+_SAMPLE: Final = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ class Moved:
 
 
 def recheck(snapshot: Snapshot) -> Moved:
-    """The second pass over the snapshot's targets. O(sample) system calls: about 10 ms."""
+    """The second pass over the snapshot's targets. O(sample) system calls: a few ms."""
     extents, size = snapshot.sharing.extents, np.uint64(snapshot.page_size)
     mine = np.flatnonzero(np.isin(snapshot.sharing.owner, snapshot.targets))
     chosen = mine[np.linspace(0, len(mine) - 1, min(len(mine), _SAMPLE)).astype(np.int64)] if len(mine) else mine

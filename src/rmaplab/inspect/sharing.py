@@ -7,7 +7,7 @@ partly copied) get one row per (folio, interval, extent).
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -78,12 +78,27 @@ class Sharing:
         out[self.odd_folios] = self.odd_owners
         return out
 
+    def owners_of(self, rows: Index) -> Narrow:
+        """The same of the folios `rows` only."""
+        return self._patched(self.joined.owners[self.interval[rows]], rows, self.odd_owners)
+
     @property
     def mapped(self) -> Index:
         """Pages of each folio mapped at least once: int64."""
         out = self.folios.pages
         out[self.odd_folios] = self.odd_mapped
         return out
+
+    def mapped_of(self, rows: Index) -> Index:
+        """The same of the folios `rows` only."""
+        return self._patched(self.folios[rows].pages, rows, self.odd_mapped)
+
+    def _patched(self, values: NDArray[Any], rows: Index, odd: Narrow) -> NDArray[Any]:
+        """`values` of the folios `rows`, those of odd folios replaced by `odd`."""
+        if len(self.odd_folios):
+            at = np.minimum(np.searchsorted(self.odd_folios, rows), len(self.odd_folios) - 1)
+            values = np.where(self.odd_folios[at] == rows, odd[at], values)
+        return values
 
     @property
     def uniform(self) -> NDArray[np.bool_]:

@@ -14,7 +14,7 @@ from rmaplab.errors import RmaplabError
 from rmaplab.inspect import kernel
 from rmaplab.inspect.disagree import LargeFolios
 from rmaplab.inspect.folios import COUNTED, KINDS
-from rmaplab.inspect.join import Index, regroup
+from rmaplab.inspect.join import Index, regroup, spread
 from rmaplab.inspect.processes import command_line
 from rmaplab.inspect.sharing import share
 from rmaplab.inspect.snapshot import Snapshot
@@ -234,18 +234,22 @@ _VIEWS: Final[dict[By, Callable[[Scope], list[Row]]]] = {
 def sharers(snapshot: Snapshot) -> Index:
     """With how many other MMs each target shares at least one folio: int64, in the order of the targets.
 
-    Sets of MMs that occur more than once are looked at once. O(distinct sets * their sizes).
+    Sets of MMs that occur more than once are looked at once. O(rows log rows + distinct sets * their sizes).
     """
-    targets = snapshot.targets
-    mappings = snapshot.sharing.mappings()
-    names = np.random.default_rng(0).integers(1 << 63, size=(len(snapshot.mms), 2), dtype=np.uint64)
-    first = np.flatnonzero(np.diff(mappings.folio, prepend=-1))
-    if not len(first):
-        return np.zeros(len(targets), np.int64)
-    _, kept = np.unique(np.add.reduceat(names[mappings.owner], first), axis=0, return_index=True)
-    end = np.append(first[1:], len(mappings.owner))
+    sharing, joined = snapshot.sharing, snapshot.sharing.joined
+    several = np.flatnonzero(joined.owners > 1)
+    depth = joined.depth[several]
+    place = np.concatenate((np.repeat(several, depth), len(joined) + sharing.odd.folio))
+    extent = np.concatenate((joined.extent[spread(joined.ptr[several], depth)], sharing.odd.extent))
+    order = np.argsort(place, kind="stable")
+    place, owner = place[order], sharing.owner[extent[order]]
+    first = np.flatnonzero(np.diff(place, prepend=-1))
     met = np.zeros((len(snapshot.mms), len(snapshot.mms)), np.bool_)
-    for at in kept.tolist():
-        members = mappings.owner[first[at] : end[at]]
-        met[np.ix_(members, members)] = True
-    return np.asarray(met.sum(axis=1) - met.diagonal())[targets]
+    if len(first):
+        names = np.random.default_rng(0).integers(1 << 63, size=len(snapshot.mms), dtype=np.uint64)
+        _, kept = np.unique(np.add.reduceat(names[owner], first), return_index=True)
+        end = np.append(first[1:], len(owner))
+        for at in kept.tolist():
+            members = owner[first[at] : end[at]]
+            met[np.ix_(members, members)] = True
+    return np.asarray(met.sum(axis=1) - met.diagonal())[snapshot.targets]
