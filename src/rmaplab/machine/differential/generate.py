@@ -55,6 +55,8 @@ class Generator:
         self._random = random.Random(seed)
         self._orders = self._random.choice(([0], [PMD_ORDER], [0, *orders], [PMD_ORDER, *orders]))
         self._want = steps
+        # Lazily freed pages are reclaimed by a pageout, which the model does not follow: never both.
+        self._cold_advice = ("cold", "collapse", self._random.choice(("free", "pageout")))
         self._made = 0
         self._files: list[tuple[int, int]] = []
         self._shares = self._random.choice((0.0, 0.0, 0.4, 0.8))
@@ -177,7 +179,7 @@ class Generator:
         if found and not found[1].file:
             process, area = found
             page, pages = self._range(area)
-            advice = self._random.choice(("cold", "free", "collapse"))
+            advice = self._random.choice(self._cold_advice)
             self._add(Step("madvise", process.number, area.number, page, pages, advice=advice))
 
     def _advice(self) -> None:

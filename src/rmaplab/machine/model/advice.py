@@ -11,7 +11,7 @@ from rmaplab.machine.model import faults
 from rmaplab.machine.model.collapse import collapse
 from rmaplab.machine.model.pagetable import BLOCK
 from rmaplab.machine.model.space import AddressSpace
-from rmaplab.machine.model.split import cold, free
+from rmaplab.machine.model.split import cold, free, pageout
 from rmaplab.machine.model.vma import Vma
 from rmaplab.machine.protocol import BadOperation
 
@@ -66,6 +66,7 @@ ADVICE: Final[Mapping[str, Callable[[AddressSpace, int, int], None]]] = {
     "populate_read": populate_read,
     "free": free,
     "cold": cold,
+    "pageout": pageout,
     "collapse": collapse,
     "hugepage": _flag("thp", True),
     "nohugepage": _flag("nothp", True),

@@ -1,7 +1,8 @@
-"""Folio split, and the advice that asks for it: MADV_COLD and MADV_FREE on a part of a large anonymous folio.
+"""Folio split, and the advice that asks for it: MADV_COLD, MADV_FREE and MADV_PAGEOUT on large anonymous folios.
 
-For `advice`. Both leave folios alone that somebody else may map: this is where kernels ask "exclusive or shared?" outside
-of COW. What the advice means for reclaim has no effect while nothing is reclaimed, and is not modelled.
+For `advice`. All leave folios alone that somebody else may map: this is where kernels ask "exclusive or shared?" outside
+of COW. Nothing is reclaimed: there is no swap (a kernel without swap splits what it cannot page out), and pages that were
+freed lazily stay.
 """
 
 import numpy as np
@@ -24,27 +25,37 @@ def free(space: AddressSpace, start: int, end: int) -> None:
 
 def cold(space: AddressSpace, start: int, end: int) -> None:
     """Split the large folios of which the range covers a part, if nobody else maps them or holds them."""
+    _cold(space, start, end, whole=False)
+
+
+def pageout(space: AddressSpace, start: int, end: int) -> None:
+    """As `cold`, and split what the range covers as a whole too: there is no swap to write it to."""
+    _cold(space, start, end, whole=True)
+
+
+def _cold(space: AddressSpace, start: int, end: int, *, whole: bool) -> None:
     step = space.memory.recorder.tick()
     for vma, window in list(space.spans(start, end, write=True)):
         if not vma.anonymous:
             raise BadOperation("madvise", "cold", "file mappings are not modelled here")
         for lo in range(window.lo - window.lo % BLOCK, window.hi, BLOCK):
-            _cold_block(space, window, max(lo, window.lo), min(lo + BLOCK, window.hi), step)
+            _cold_block(space, window, max(lo, window.lo), min(lo + BLOCK, window.hi), step, whole=whole)
 
 
-def _cold_block(space: AddressSpace, window: Window, lo: int, hi: int, step: int) -> None:
+def _cold_block(space: AddressSpace, window: Window, lo: int, hi: int, step: int, *, whole: bool) -> None:
     memory, leaf = space.memory, window.leaf
     if leaf.flags[lo] & PMD:
         frame = int(leaf.frame[lo])
-        if hi - lo < BLOCK and space.counted(leaf.frame[lo : lo + 1])[0]:
+        if (whole or hi - lo < BLOCK) and space.counted(leaf.frame[lo : lo + 1])[0]:
             _try_split(space, frame, BLOCK, step)
         return
     index = leaf.present(lo, hi)
     frames = leaf.frame[index]
     runs = memory.runs(frames[space.counted(frames)])
     for first, size in zip(runs.first.tolist(), runs.size.tolist(), strict=True):
-        order = int(memory.folio["order"][memory.frame["folio"][first]])
-        if order and size < 1 << order:
+        slot = memory.frame["folio"][first]
+        order, mapcount = int(memory.folio["order"][slot]), int(memory.folio["mapcount"][slot])
+        if order and (size < 1 << order or (whole and mapcount == size)):
             _try_split(space, first, size, step)
 
 
