@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from mutants import COMPILER, CORE, Fault, compile_core, import_core, keep_only, plant, run_sanitized
 
-from rmaplab.core import NAMES, Module, available, variants, why_missing
+from rmaplab.core import NAMES, Module, available, load, variants, why_missing
 from rmaplab.stress import Race, impossible_answers, run, wrong_counters
 
 pytestmark = pytest.mark.skipif(not available(), reason=str(why_missing()))
@@ -121,6 +121,11 @@ def test_no_impossible_answer_and_exact_counters(name: str, processes: int) -> N
 @pytest.mark.parametrize("name", ["packed", "moments+exclusive-add", "generations-safe+exclusive"])
 def test_many_workers_on_one_folio_keep_it_exact(name: str) -> None:
     assert findings(name, workers=6, readers=2, folios=1, ops=1500, order=9, rounds=2) == []
+
+
+@pytest.mark.parametrize("name", ["generations", "moments+exclusive", "moments+exclusive-add", "packed-fallback"])
+def test_32_bit_sequence_counts_keep_it_exact(name: str) -> None:
+    assert findings(name, load(32), workers=4, ops=4000) == []
 
 
 @needs_compiler

@@ -1,6 +1,4 @@
-"""Extension module with 32-bit sequence counts: made by build_core.py, declarations in core/lib/api.h and driver.h."""
+"""Extension module with 32-bit sequence counts; the same functions."""
 
-from typing import Any
-
-lib: Any
-ffi: Any
+from rmaplab.core._core64 import ffi as ffi
+from rmaplab.core._core64 import lib as lib
