@@ -23,9 +23,7 @@ def main(arguments: list[str] | None = None) -> int:
         parser.error(f"-n {options.n} --steps {options.steps}: both must be positive")
     try:
         campaign = Campaign(options.kernel, options.steps)
-        for seed in range(options.seed, options.seed + options.n):
-            campaign.add(seed)
-            campaign.progress(options.n)
+        campaign.run(options.seed, options.n)
     except NotAvailable as missing:
         print(missing, file=sys.stderr)
         return 3

@@ -47,6 +47,15 @@ class Campaign:
         capabilities.require()
         self._orders = capabilities.anon_orders
 
+    def run(self, seed: int, programs: int) -> None:
+        """Run the programs of `programs` seeds from `seed` on; an interrupt ends it early, with what was done."""
+        try:
+            for number in range(seed, seed + programs):
+                self.add(number)
+                self._progress(programs)
+        except KeyboardInterrupt:
+            print(f"interrupted after {self.programs} programs", file=self.out)
+
     def add(self, seed: int) -> None:
         """Run the program of `seed`."""
         program = Generator(seed, self._orders, self.steps).program()
@@ -78,7 +87,7 @@ class Campaign:
         found = run(small, self.kernel).mismatch or mismatch
         print(f"seed {seed}: {found.difference}\n{script(small, str(found.difference))}", file=self.out, flush=True)
 
-    def progress(self, programs: int) -> None:
+    def _progress(self, programs: int) -> None:
         """A line on stderr now and then."""
         if time.monotonic() - self._said > _EVERY:
             self._said = time.monotonic()
@@ -92,6 +101,18 @@ class Campaign:
     def exit_code(self) -> int:
         """1 if anything disagreed or too much was set aside."""
         return int(self.mismatches > 0 or self.set_aside > ALLOWED_ASIDE * self.done)
+
+    def numbers(self) -> dict[str, object]:
+        """Everything `report` says, for machines."""
+        return {
+            "kernel": self.kernel,
+            "programs": self.programs,
+            "steps": self.done,
+            "compared": self.compared,
+            "set_aside": dict(self.aside),
+            "mismatches": self.mismatches,
+            "operations": dict(self.operations),
+        }
 
     def report(self) -> str:
         """What was done, how often; set aside, why; and the sum as the last line."""

@@ -1,0 +1,30 @@
+"""`rmaplab differential`: hold the model against the running kernel with random programs."""
+
+from typing import Annotated
+
+import typer
+
+from rmaplab.cli.exits import FINDING
+from rmaplab.machine.differential.campaign import Campaign
+from rmaplab.report.console import emit_json
+
+
+def differential(
+    n: Annotated[int, typer.Option("-n", min=1, help="Programs.")] = 2000,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the first; the others follow it.")] = 1,
+    steps: Annotated[int, typer.Option(min=1, help="Operations a program.")] = 30,
+    kernel: Annotated[str, typer.Option(help="The kernel the model is.")] = "linux-6.18",
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
+) -> None:
+    """Hold the model against the running kernel with random programs.
+
+    Exit code 1 after a mismatch (a script that shows it goes to stderr), or if too much had to be set aside.
+    """
+    campaign = Campaign(kernel, steps)
+    campaign.run(seed, n)
+    if as_json:
+        emit_json(campaign.numbers())
+    else:
+        typer.echo(campaign.report())
+    if campaign.exit_code:
+        raise typer.Exit(FINDING)
