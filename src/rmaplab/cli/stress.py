@@ -70,7 +70,7 @@ def _rows(outcomes: list[Outcome]) -> list[dict[str, object]]:
 
 
 def _print(outcomes: list[Outcome], findings: list[str]) -> None:
-    columns = ("scheme", "races", "operations", "answers judged", "findings")
+    columns = ("scheme", "races", "operations", "answers checked", "findings")
     stdout().print(table("races", columns, [list(row.values()) for row in _rows(outcomes)]))
     for line in findings[:_SHOWN]:
         stdout().print(line, soft_wrap=True)

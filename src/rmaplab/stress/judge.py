@@ -54,7 +54,7 @@ class _Bounds:
 def impossible_answers(history: History) -> list[Finding]:
     """Every impossible answer of `history`; empty if all were possible, or if the scheme promises nothing."""
     scheme = history.race.variant.scheme
-    if scheme is None or (scheme.exact is Exactness.HEURISTIC and scheme.predicate is Predicate.ANY_OWNER):
+    if scheme is None or not checked_answers(history):
         return []
     findings: list[Finding] = []
     for folio in range(history.race.folios):
@@ -63,6 +63,21 @@ def impossible_answers(history: History) -> list[Finding]:
         for found in _check(of_folio, bounds, scheme.predicate, scheme.exact):
             findings.append(_describe(history, found))
     return findings
+
+
+def checked_answers(history: History) -> int:
+    """How many answers the scheme promises anything about: reuse and EXCLUSIVE, or (never wrong) also SHARED.
+
+    0 for the guesses. `generations` is a guess for large IDs only and is held to its word here.
+    """
+    scheme, records = history.race.variant.scheme, history.records
+    if scheme is None or (scheme.exact is Exactness.HEURISTIC and scheme.predicate is Predicate.ANY_OWNER):
+        return 0
+    asked, answer = records["op"] == VERDICT, records["answer"]
+    checked = (records["op"] == COW) & (answer == 1) | asked & (answer == Verdict.EXCLUSIVE)
+    if scheme.exact is Exactness.NEVER_WRONG:
+        checked |= asked & (answer == Verdict.SHARED)
+    return int(checked.sum())
 
 
 def _bounds(records: NDArray[Any], mms: int) -> _Bounds:
