@@ -70,6 +70,9 @@ class _Table:
 
     def count(self, rows: Index, mm: int, nr: Index) -> None:
         times, who = nr.astype(np.uint64), np.uint64(mm)
+        if len(rows) == 1:
+            self.sums[rows[0]] += times[0] * np.array([1, mm, mm * mm], np.uint64)
+            return
         np.add.at(self.sums, rows, np.stack((times, times * who, times * who * who), axis=1))
 
 

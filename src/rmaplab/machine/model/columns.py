@@ -11,6 +11,8 @@ from numpy.typing import ArrayLike, NDArray
 
 Index = NDArray[np.int64]
 
+_ONLY: Final = np.zeros(1, np.int64)
+
 _LONG_RUN: Final = 16
 """From this mean length on, a slice per run beats one fancy index over all elements."""
 
@@ -124,7 +126,9 @@ def distinct_rounds(keys: NDArray[Any]) -> list[NDArray[np.int64]]:
 
     For updates that must not meet the same element twice. One part if the keys are distinct.
     """
-    if len(keys) < 2 or bool((keys[1:] > keys[:-1]).all()):
+    if len(keys) == 1:
+        return [_ONLY]
+    if bool((keys[1:] > keys[:-1]).all()):
         return [np.arange(len(keys))]
     order = np.argsort(keys, kind="stable")
     ordered = keys[order]

@@ -4,7 +4,7 @@ For the model's address spaces. Frame 0 is no memory; frame `ZERO` is the zero p
 zero folio: both are mapped without rmap, and nobody counts them. Knows nothing of page tables.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -266,12 +266,10 @@ class Memory:
 
     def _count(self, phase: Phase, slots: Frames, mm: int, page: Index, nr: Index, *, entire: bool) -> None:
         if phase is Phase.VALUES:
-            order = self.folio["order"][slots]
-            for o in np.unique(order[order > 0]).tolist():
-                part = order == o
+            for order, part in self._large(slots):
                 rows = self.folio["row"][slots[part]].astype(np.int64)
-                self.answers.update(o, rows, mm, page[part], nr[part], entire=entire)
-                self.answers.count(o, rows, mm, nr[part])
+                self.answers.update(order, rows, mm, page[part], nr[part], entire=entire)
+                self.answers.count(order, rows, mm, nr[part])
         else:
             np.add.at(self.folio[str(phase)], slots, nr.astype(np.int32))
 
@@ -305,12 +303,21 @@ class Memory:
     def _ask(self, slots: Frames, mm: int, *, truth: bool) -> NDArray[np.uint8]:
         small = self.folio["mapcount"][slots] <= 1
         answer = np.where(small, Verdict.EXCLUSIVE, Verdict.SHARED).astype(np.uint8)
-        order = self.folio["order"][slots]
         ask = self.answers.truth if truth else self.answers.verdict
-        for o in np.unique(order[order > 0]).tolist():
-            part = order == o
-            answer[part] = ask(o, self.folio["row"][slots[part]].astype(np.int64), mm)
+        for order, part in self._large(slots):
+            answer[part] = ask(order, self.folio["row"][slots[part]].astype(np.int64), mm)
         return answer
+
+    def _large(self, slots: Frames) -> Iterator[tuple[int, slice | NDArray[np.bool_]]]:
+        """The large folios among `slots`, one order at a time: the order, and which they are."""
+        orders = self.folio["order"][slots]
+        first = int(orders[0]) if len(orders) else 0
+        if (orders == first).all():
+            if first:
+                yield first, slice(None)
+            return
+        for order in np.unique(orders[orders > 0]).tolist():
+            yield order, orders == order
 
     @property
     def bytes(self) -> int:
