@@ -161,3 +161,14 @@ def test_an_unknown_kernel_is_refused_by_name() -> None:
     for name in ("linux-2.4", "precise:nonsense"):
         with pytest.raises(BadOperation, match=name):
             policy_of(name)
+
+
+def test_a_mapping_that_shrank_grows_again_empty() -> None:
+    with ModelMachine() as machine:
+        process = machine.spawn()
+        address = process.mmap(20 * PAGE)
+        process.write(address, 20 * PAGE, 5)
+        process.mremap(address, 20 * PAGE, 8 * PAGE)
+        process.mremap(address, 8 * PAGE, 12 * PAGE)
+        assert process.read(address, 12 * PAGE).tolist() == [5] * 8 + [0] * 4
+        check(machine)

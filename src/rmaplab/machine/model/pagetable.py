@@ -121,7 +121,9 @@ class PageTable:
         return self.regions[bisect_right(self._starts, page) - 1]
 
     def grow(self, region: Region, pages: int) -> None:
-        """Let `region` have `pages` pages (more than before)."""
+        """Let `region` have at least `pages` pages."""
+        if pages <= region.pages:
+            return
         last = (region.pages - 1) // LEAF
         old = self.own(region, last) if last in region.leaves else None
         region.pages = pages
