@@ -128,6 +128,9 @@ def peers() -> Iterator[dict[str, Callable[[list[int]], list[list[str]]]]]:
         if rmaplab := shutil.which("rmaplab", path=str(Path(sys.executable).parent)):
             found[OURS] = lambda pids: [[rmaplab, "inspect", *map(str, pids)]]
             found["rmaplab inspect --json"] = lambda pids: [[rmaplab, "inspect", "--json", *map(str, pids)]]
+        found["(start only: import rmaplab.cli.inspect)"] = lambda _: [
+            [sys.executable, "-c", "import rmaplab.cli.app, rmaplab.cli.inspect"]
+        ]
         if thpmaps := tools.get("thpmaps"):
             words = [sys.executable, thpmaps, "--rollup"]
             found["thpmaps"] = lambda pids: [[*words, *(w for pid in pids for w in ("--pid", str(pid)))]]

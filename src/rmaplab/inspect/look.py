@@ -110,5 +110,5 @@ def _trust(snapshot: Snapshot, view: KernelView) -> tuple[Exactness, str]:
         return "estimate", "some page tables could not be read, and the kernel's counts cannot stand in for them"
     more = unaccounted(snapshot)
     if more:
-        return "estimate", f"{more} pages are mapped by processes whose page tables could not be read"
+        return "estimate", f"pages mapped also by processes that could not be read, or came later: {more}"
     return "exact", "not all page tables could be read, but the kernel counts no more mappings than were found"
