@@ -63,7 +63,7 @@ MUTATIONS = {
     "estimated-sharers calls one mapping shared": Mutation(
         "Definitions", "fp_first s + fp_entire s <=? 1", "fp_first s + fp_entire s <=? 0", "Counters"
     ),
-    "a witness has a mapping too many": Mutation("Witnesses", "(8, 2)", "(8, 3)", "Collisions"),
+    "a witness has a mapping too many": Mutation("Witnesses", "(232, 2)", "(232, 3)", "Collisions"),
 }
 
 
