@@ -133,7 +133,10 @@ static __always_inline int rmap_packed_cow_reuse(struct rmap_folio *folio, const
 		frozen.hi = word.hi;
 	} while (unlikely(!rmap_try_cmpxchg128(&folio->packed, &word, frozen)));
 	refcount = rmap_read(&folio->refcount);
-	/* RELEASE: the refcount is read before anybody may move on. Nobody else writes a frozen word. */
+	/*
+	 * RELEASE: the refcount is read before anybody may move on. Nobody else writes a frozen
+	 * word, so half of it may be stored alone.
+	 */
 	rmap_write_release(&folio->packed.lo, word.lo);
 	return rmap_packed_answer(word, folio->order, mm) == RMAP_EXCLUSIVE &&
 	       (u64)(s64)refcount == (word.lo & RMAP_PACKED_MAPCOUNT);

@@ -4,7 +4,8 @@
  *
  * Two words, a and b, to which every writer adds one each. Readers must see them equal; in the end both must count all
  * writers. With a reference count: a is the mapcount, and a pinned reference is marked by PIN, so that a reader which
- * takes as many references as mappings for "no other references" is caught.
+ * takes as many references as mappings for "no other references" is caught. With RMAP_SHARED that is also small.h's
+ * decision under a hashed sequence count, word for word.
  */
 #ifndef RMAP_CHECK_SCENARIOS_H
 #define RMAP_CHECK_SCENARIOS_H

@@ -21,3 +21,6 @@ int32_t rmap_refcount(void *folio);
 uint64_t rmap_sequence(void *folio);
 int rmap_words(int scheme, void *folio, uint64_t *out);
 int rmap_lines(int scheme, uint32_t order, int32_t nr);
+/* One small folio under a hashed table of sequence counts (threads of one process only). */
+void rmap_small_add(void *folio, int32_t nr);
+int rmap_small_cow_reuse(void *folio);

@@ -176,3 +176,15 @@ int rmap_lines(int scheme, uint32_t order, int32_t nr)
 {
 	return schemes[scheme].lines(order, nr);
 }
+
+static struct rmap_seq_table small_folios;
+
+void rmap_small_add(void *folio, int32_t nr)
+{
+	rmap_hashed_add(&small_folios, folio, nr);
+}
+
+int rmap_small_cow_reuse(void *folio)
+{
+	return rmap_hashed_cow_reuse(&small_folios, folio);
+}

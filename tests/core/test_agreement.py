@@ -161,6 +161,24 @@ def test_small_folios_are_answered_by_their_mapcount(name: str) -> None:
     assert folios.words(0).tolist() == [2]
 
 
+@pytest.mark.parametrize("bits", [64, 32])
+def test_small_folio_is_reused_iff_its_only_reference_is_its_only_mapping(bits: Any) -> None:
+    folios = Folios(variants()["packed"], 0, 600, [1], load(bits))
+    lib = folios.core.lib
+    for index in range(600):
+        folio = folios.folio(index)
+        lib.rmap_references(folio, 1)
+        lib.rmap_small_add(folio, 1)
+        assert lib.rmap_small_cow_reuse(folio)
+        lib.rmap_references(folio, 1)
+        assert not lib.rmap_small_cow_reuse(folio), "a pinned folio"
+        lib.rmap_small_add(folio, 1)
+        assert not lib.rmap_small_cow_reuse(folio), "two mappings, two references"
+        lib.rmap_small_add(folio, -1)
+        lib.rmap_references(folio, -1)
+        assert lib.rmap_small_cow_reuse(folio)
+
+
 @pytest.mark.parametrize(
     ("bits", "writer", "step"),
     [

@@ -87,7 +87,8 @@ FAULTS = (
         "packed.h",
         "	} while (unlikely(!rmap_try_cmpxchg128(&folio->packed, &word, frozen)));\n"
         "	refcount = rmap_read(&folio->refcount);\n"
-        "	/* RELEASE: the refcount is read before anybody may move on. Nobody else writes a frozen word. */\n"
+        "	/*\n	 * RELEASE: the refcount is read before anybody may move on. Nobody else writes a frozen\n"
+        "	 * word, so half of it may be stored alone.\n	 */\n"
         "	rmap_write_release(&folio->packed.lo, word.lo);\n",
         "	} while (0);\n	(void)frozen;\n	refcount = rmap_read(&folio->refcount);\n",
         ONE_MM,

@@ -52,9 +52,11 @@ def aims(rows: Sequence[Row]) -> list[Aim]:
             0.6,
         ),
     ]
+    # Shared writers against shared writers, and the writer one would choose against what was posted first.
     for order in (2, 4, 6):
-        mine, theirs = ("one-value", order, UPDATE, 1, False), ("generations", order, UPDATE, 1, False)
-        wanted.append((f"one-value / generations, order {order}", mine, theirs, 0.75))
+        for mine in ("one-value", "one-value+exclusive"):
+            pair = (mine, order, UPDATE, 1, False), ("generations", order, UPDATE, 1, False)
+            wanted.append((f"{mine} / generations, order {order}", *pair, 0.75))
     found = [
         Aim(what, _ratio(table[mine], table[base]), limit)
         for what, mine, base, limit in wanted
