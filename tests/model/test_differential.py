@@ -17,6 +17,7 @@ from rmaplab.machine.differential.shrink import shrink
 from rmaplab.machine.live import probe
 from rmaplab.machine.model import ModelMachine
 from rmaplab.machine.model.invariants import check
+from rmaplab.trace.validate import validate
 
 ORDERS = (2, 4, 9)
 live = pytest.mark.live
@@ -72,7 +73,7 @@ def test_the_same_program_agrees_under_the_running_kernels_own_policy() -> None:
 
 
 @pytest.mark.parametrize("seed", range(1000, 1060))
-def test_random_programs_keep_every_invariant_and_leak_nothing(seed: int) -> None:
+def test_random_programs_keep_every_invariant_leak_nothing_and_leave_a_valid_trace(seed: int) -> None:
     kernel = ("linux-6.18", "linux-6.12", "linux-6.6", "precise:moments", "precise:packed")[seed % 5]
     program = Generator(seed, ORDERS, 30).program()
     with ModelMachine(kernel) as machine:
@@ -81,6 +82,7 @@ def test_random_programs_keep_every_invariant_and_leak_nothing(seed: int) -> Non
             with contextlib.suppress(Unnamed):
                 run.do(step)
             check(machine)
+        validate(machine.trace())
 
 
 def test_the_same_seed_makes_the_same_program() -> None:

@@ -45,7 +45,7 @@ def _cold(space: AddressSpace, start: int, end: int, *, whole: bool) -> None:
 def _cold_block(space: AddressSpace, window: Window, lo: int, hi: int, step: int, *, whole: bool) -> None:
     memory, leaf = space.memory, window.leaf
     if leaf.flags[lo] & PMD:
-        frame = int(leaf.frame[lo])
+        frame = int(leaf.frame[lo - lo % BLOCK])
         if (whole or hi - lo < BLOCK) and space.counted(leaf.frame[lo : lo + 1])[0]:
             _try_split(space, frame, BLOCK, step)
         return
