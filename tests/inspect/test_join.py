@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rmaplab.inspect.folios import ANON, Folios
-from rmaplab.inspect.join import join, keep, reached
+from rmaplab.inspect.join import close_to, join, keep, reached
 from rmaplab.inspect.mapping_rows import runs
 from rmaplab.inspect.scan import Extents
 from rmaplab.inspect.sharing import Sharing, reached_folios, share
@@ -139,3 +139,17 @@ def test_restricting_to_one_mm_changes_nothing_about_its_folios(
     part = share(whole.extents, whole.owner, keep(whole.joined, folios.touch(whole.joined)), folios)
     assert np.array_equal(part.owners, whole.owners[mine])
     assert np.array_equal(part.mapped, whole.mapped[mine])
+
+
+@given(RUNS, st.integers(0, MMS - 1), st.integers(0, 4))
+def test_extents_close_to_an_mm_are_those_that_share_an_aligned_block(
+    drawn: list[tuple[int, int, int]], mm: int, order: int
+) -> None:
+    extents = page_tables(drawn)
+    blocks = [
+        {frame >> order for frame in range(pfn, pfn + pages)}
+        for pfn, pages in zip(extents.pfn.tolist(), extents.pages.tolist(), strict=True)
+    ]
+    mine = extents.vma == mm
+    wanted = set().union(*(b for b, m in zip(blocks, mine.tolist(), strict=True) if m))
+    assert close_to(extents, mine, order).tolist() == [bool(b & wanted) for b in blocks]

@@ -192,7 +192,10 @@ def test_without_bpf_the_truth_stands_and_the_rest_is_unknown(
     assert rows(found.scope, "process")[0]["uss"] >= 1 << 20
 
 
-IMPORTS = "import os, signal, ctypes, rmaplab.cli.inspect, rmaplab.inspect.processes as p\n"
+IMPORTS = (
+    "import os, signal, ctypes, typer, rmaplab.cli.app, rmaplab.inspect.processes as p\n"
+    "typer.main.get_command(rmaplab.cli.app.build('inspect'))\n"
+)
 NOBODY = "os.setgroups([]); os.setgid(65534); os.setuid(65534)\n"
 """Nobody may be unable to read Python's own modules: everything is imported before."""
 

@@ -5,7 +5,6 @@ library: no functions, no variables, no split BTF. Format: Documentation/bpf/btf
 """
 
 import struct
-from array import array
 from bisect import bisect_left
 from dataclasses import dataclass
 from functools import cached_property
@@ -47,7 +46,8 @@ class Btf:
             raise BtfError(f"{name}: truncated")
         self._name = name
         self._fields: dict[tuple[str, str], Field] = {}
-        self._words = array("I", blob[header + types : header + types + size]).tolist()
+        self._types = blob[header + types : header + types + size]
+        self._words = memoryview(self._types).cast("I")
         self._strings = blob[header + strings : header + strings + strings_size]
 
     @classmethod
@@ -92,15 +92,12 @@ class Btf:
 
     def _named(self, name: str) -> int:
         wanted = self._strings.find(b"\0" + name.encode() + b"\0") + 1
-        where = 0
-        while wanted:
-            try:
-                where = self._words.index(wanted, where)
-            except ValueError:
-                break
-            if self._words[where + 1] >> 24 & 31 in (_STRUCT, _UNION) and self._is_type(where):
+        pattern, byte = struct.pack("=I", wanted), 0
+        while wanted and (byte := self._types.find(pattern, byte)) >= 0:
+            where, odd = divmod(byte, 4)
+            if not odd and self._is_type(where) and self._words[where + 1] >> 24 & 31 in (_STRUCT, _UNION):
                 return where
-            where += 1
+            byte += 1
         raise BtfError(f"{self._name}: no struct {name}")
 
     def _is_type(self, where: int) -> bool:

@@ -123,6 +123,17 @@ def reached(joined: Join, extents: NDArray[np.bool_]) -> NDArray[np.bool_]:
     return np.add.reduceat(hit, joined.ptr[:-1], dtype=np.int64) > 0 if len(joined) else hit
 
 
+def close_to(extents: Extents, mine: NDArray[np.bool_], order: int) -> NDArray[np.bool_]:
+    """Which extents have a frame in an aligned block of 2^order frames in which one of `mine` (bool) has one."""
+    first = extents.pfn.astype(np.int64) >> order
+    last = (extents.pfn.astype(np.int64) + extents.pages - 1) >> order
+    edges = np.zeros(int(last.max(initial=0)) + 2, np.int64)
+    np.add.at(edges, first[mine], 1)
+    np.subtract.at(edges, last[mine] + 1, 1)
+    before = np.concatenate(([0], np.cumsum(np.cumsum(edges) > 0)))
+    return np.asarray(before[last + 1] > before[first])
+
+
 def keep(joined: Join, intervals: NDArray[np.bool_]) -> Join:
     """The join of the chosen intervals (bool, per interval) only."""
     depth = joined.depth[intervals]

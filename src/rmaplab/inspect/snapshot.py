@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from rmaplab.errors import NotAvailable, RmaplabError
 from rmaplab.inspect.folios import folios
-from rmaplab.inspect.join import Index, join, keep, reached
+from rmaplab.inspect.join import Index, close_to, join, keep, reached
 from rmaplab.inspect.processes import Mm, Notes, Process, cgroup_of, group, hidden_processes, process, processes
 from rmaplab.inspect.scan import Extents, Scan, find_zero_page, scan
 from rmaplab.inspect.sharing import Sharing, share
@@ -29,6 +29,8 @@ Choose = Callable[[Sequence[Mm]], Index]
 """Picks the MMs one wants to know about: their indices, ascending."""
 
 _PROGRESS_EVERY: Final = 64
+_FAR_ORDER, _ANY_ORDER = 9, 52
+"""Folios are rarely larger than a PMD maps; if one is, the join is made again with all that may belong to it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,12 +116,7 @@ def take(choose: Choose = everybody, progress: Progress | None = None) -> Snapsh
     mms, scans, regions = _scan_all(group(processes(), notes), notes, progress)
     targets = choose(mms)
     vmas = _vma_table(regions)
-    extents = Extents.join([s.extents for s in scans])
-    owner = vmas.mm[extents.vma]
-    joined = join(extents, owner)
-    mine = reached(joined, np.isin(owner, targets))
-    found = folios(keep(joined, mine))
-    sharing = share(extents, owner, keep(joined, found.touch(joined)), found)
+    sharing = _share(Extents.join([s.extents for s in scans]), vmas.mm, targets)
     none = np.zeros(0, np.int64)
     return Snapshot(
         tuple(mms),
@@ -132,6 +129,22 @@ def take(choose: Choose = everybody, progress: Progress | None = None) -> Snapsh
         began,
         time.perf_counter() - clock,
     )
+
+
+def _share(extents: Extents, mm_of_vma: Index, targets: Index) -> Sharing:
+    """The folios that the targets map, and everybody's mappings of them.
+
+    Others' extents far from all of the targets' frames are left out of the join: a folio does not reach that far.
+    """
+    for order in (_FAR_ORDER, _ANY_ORDER):
+        mine = np.isin(mm_of_vma[extents.vma], targets)
+        near = extents if mine.all() else extents[close_to(extents, mine, order)]
+        owner = mm_of_vma[near.vma]
+        joined = join(near, owner)
+        found = folios(keep(joined, reached(joined, np.isin(owner, targets))))
+        if int(found.order.max(initial=0)) <= order:
+            break
+    return share(near, owner, keep(joined, found.touch(joined)), found)
 
 
 def _scan_all(
