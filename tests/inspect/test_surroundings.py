@@ -193,8 +193,9 @@ def test_without_bpf_the_truth_stands_and_the_rest_is_unknown(
 
 
 IMPORTS = (
-    "import os, signal, ctypes, typer, rmaplab.cli.app, rmaplab.inspect.processes as p\n"
-    "typer.main.get_command(rmaplab.cli.app.build('inspect'))\n"
+    "import os, signal, ctypes, rmaplab.errors, rmaplab.cli.app, rmaplab.inspect.processes as p\n"
+    "try: rmaplab.cli.app.build('inspect')(['inspect', '--freeze'], standalone_mode=False)\n"
+    "except rmaplab.errors.RmaplabError: pass\n"
 )
 NOBODY = "os.setgroups([]); os.setgid(65534); os.setuid(65534)\n"
 """Nobody may be unable to read Python's own modules: everything is imported before."""
