@@ -118,9 +118,15 @@ class Areas:
 def check_mapped(
     call: str, pid: int, address: int, length: int, need: Literal["any", "readable", "writable"] = "any"
 ) -> None:
-    """Raise BadOperation unless every page of the range is mapped, and `need`."""
+    """Raise BadOperation unless every page of the range is mapped, and `need`.
+
+    A process without memory is dying: the operation itself will find that out, and say it better.
+    """
+    regions = procfs.regions_or_none(pid)
+    if not regions:
+        return
     at = address
-    for region in procfs.regions(pid):
+    for region in regions:
         if region.start <= at < region.end and (need == "any" or getattr(region, need)):
             at = region.end
     if at < address + length:

@@ -22,6 +22,7 @@ from rmaplab.machine.live.capabilities import probe
 from rmaplab.machine.live.control import Warden, WorkerDied
 from rmaplab.machine.live.observe import observe
 from rmaplab.machine.live.process import LiveFile, LiveProcess
+from rmaplab.machine.live.procfs import ProcessGone
 from rmaplab.machine.live.recorder import Move, Recorder, Write
 from rmaplab.machine.live.snapshot import Space
 from rmaplab.machine.protocol import PMD_ORDER, BadOperation, File, NotAvailable
@@ -137,10 +138,19 @@ class LiveMachine:
         dead = [process for process in self._processes if process.mourn()]
         if touched is not None:
             touched |= {process.mm for process in dead}
-        questions = self.recorder.advance(self.spaces(), touched, write, move)
+        try:
+            questions = self.recorder.advance(self.spaces(), touched, write, move)
+        except ProcessGone:
+            self.wait_for_dying()
+            return self.look(touched, write, move)
         if dead:
             raise WorkerDied(f"processes with MMs {[process.mm for process in dead]} died by themselves")
         return questions
+
+    def wait_for_dying(self) -> None:
+        """Until every process that somebody killed is really gone."""
+        for process in self.processes():
+            process.wait_if_dying()
 
     @contextmanager
     def knobs_for(self, area: Area) -> Iterator[None]:

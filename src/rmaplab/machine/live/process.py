@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from rmaplab.machine.live import cow
 from rmaplab.machine.live.arena import Area, Areas, check_mapped, check_range
 from rmaplab.machine.live.control import Answer, Worker, WorkerDied, fork_worker
+from rmaplab.machine.live.procfs import ProcessGone, regions_or_none
 from rmaplab.machine.live.recorder import Move, Write
 from rmaplab.machine.live.snapshot import Space
 from rmaplab.machine.live.wire import Op
@@ -219,8 +220,8 @@ class LiveProcess:
         return self._write_by(Op.WRITE, area, address, length, value)
 
     def _write_by(self, op: Op, area: Area, address: int, length: int, argument: int) -> Written:
+        self._settle("write")
         recorder = self._machine.recorder
-        recorder.settle(self._machine.spaces(), self._mm)
         answer = self._ask_faulting(op, area, address, length, argument)
         questions = self._look(write=Write(self._mm, address, length))
         recorder.count("write_seconds", answer.seconds)
@@ -229,8 +230,8 @@ class LiveProcess:
 
     def ask(self, address: int, length: int) -> None:
         self._area("ask", address, length)
+        self._settle("ask")
         recorder = self._machine.recorder
-        recorder.settle(self._machine.spaces(), self._mm)
         recorder.ask(self._mm, address, length)
         recorder.count("operations")
 
@@ -313,6 +314,20 @@ class LiveProcess:
 
     def _look(self, write: Write | None = None, move: Move | None = None) -> cow.Questions | None:
         return self._machine.look(frozenset((self._mm,)), write, move)
+
+    def _settle(self, call: str) -> None:
+        """Record what changed behind our back. Raises WorkerDied if a process turns out to be dying."""
+        try:
+            self._machine.recorder.settle(self._machine.spaces(), self._mm)
+        except ProcessGone:
+            self._machine.wait_for_dying()
+            self._check_alive(call)
+            self._machine.look(frozenset())
+
+    def wait_if_dying(self) -> None:
+        """A killed process loses its memory a moment before it is gone: wait until it is."""
+        if self._alive and not regions_or_none(self.pid):
+            self._worker.wait()
 
     def _bury(self) -> None:
         """Record the end of this process, if it died by itself."""

@@ -86,6 +86,14 @@ class Region:
     path: str
 
 
+def regions_or_none(pid: int) -> list[Region]:
+    """As `regions`, and none for a process that is gone: one that ends loses its memory a moment before."""
+    try:
+        return regions(pid)
+    except ProcessGone:
+        return []
+
+
 def regions(pid: int) -> list[Region]:
     """All VMAs of `pid`, ascending. Raises ProcessGone, Missing."""
     path = PROC / str(pid) / "maps"
