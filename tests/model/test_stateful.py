@@ -1,0 +1,87 @@
+"""Hypothesis walks through the model: in whatever order, nothing contradicts itself and nothing leaks."""
+
+from contextlib import suppress
+
+import numpy as np
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from rmaplab.machine.model import ModelMachine
+from rmaplab.machine.model.invariants import check
+from rmaplab.machine.model.process import ModelProcess
+from rmaplab.machine.protocol import BadOperation
+
+PAGE, PAGES = 4096, 1100
+WHO = st.integers(0, 5)
+FIRST = st.integers(0, PAGES - 1) | st.sampled_from((0, 512, 1024))
+SIZE = st.integers(1, PAGES) | st.sampled_from((1, 512))
+KERNELS = st.sampled_from(("linux-6.6", "linux-6.12", "linux-6.18", "precise:moments", "precise:one-value"))
+
+
+class Walk(RuleBasedStateMachine):
+    """One mapping, inherited by forks, against a plain copy of what every process must read."""
+
+    @initialize(kernel=KERNELS, order=st.sampled_from((0, 2, 4, 9)))
+    def start(self, kernel: str, order: int) -> None:
+        order = min(order, 5) if "one-value" in kernel else order
+        self.machine = ModelMachine(kernel)
+        first = self.machine.spawn()
+        self.address = first.mmap(PAGES * PAGE, order=order)
+        self.memory: dict[ModelProcess, np.ndarray] = {first: np.zeros(PAGES, np.uint8)}
+
+    def pick(self, who: int) -> ModelProcess:
+        return list(self.memory)[who % len(self.memory)]
+
+    @rule(who=WHO, first=FIRST, size=SIZE, value=st.integers(1, 255))
+    def write(self, who: int, first: int, size: int, value: int) -> None:
+        process, size = self.pick(who), min(size, PAGES - first)
+        with suppress(BadOperation):
+            process.write(self.address + first * PAGE, size * PAGE, value)
+            self.memory[process][first : first + size] = value
+
+    @rule(who=WHO, first=FIRST, size=SIZE)
+    def read(self, who: int, first: int, size: int) -> None:
+        process, size = self.pick(who), min(size, PAGES - first)
+        with suppress(BadOperation):
+            got = process.read(self.address + first * PAGE, size * PAGE)
+            assert (got == self.memory[process][first : first + size]).all()
+
+    @rule(who=WHO)
+    @precondition(lambda self: len(self.memory) < 6)
+    def fork(self, who: int) -> None:
+        process = self.pick(who)
+        self.memory[process.fork()] = self.memory[process].copy()
+
+    @rule(who=WHO)
+    @precondition(lambda self: len(self.memory) > 1)
+    def exit(self, who: int) -> None:
+        process = self.pick(who)
+        process.exit()
+        del self.memory[process]
+
+    @rule(who=WHO, first=FIRST, size=SIZE, advice=st.sampled_from(("dontneed", "cold", "free", "pageout", "collapse")))
+    def advise(self, who: int, first: int, size: int, advice: str) -> None:
+        process, size = self.pick(who), min(size, PAGES - first)
+        with suppress(BadOperation):
+            process.madvise(self.address + first * PAGE, size * PAGE, advice)  # type: ignore[arg-type]
+            if advice == "dontneed":
+                self.memory[process][first : first + size] = 0
+
+    @rule(who=WHO, first=FIRST, size=SIZE, writable=st.booleans())
+    def protect(self, who: int, first: int, size: int, writable: bool) -> None:
+        with suppress(BadOperation):
+            self.pick(who).mprotect(self.address + first * PAGE, min(size, PAGES - first) * PAGE, writable=writable)
+
+    @rule(who=WHO, first=FIRST, longterm=st.booleans())
+    def pin(self, who: int, first: int, longterm: bool) -> None:
+        with suppress(BadOperation):
+            self.pick(who).pin(self.address + first * PAGE, PAGE, longterm=longterm)
+
+    @invariant()
+    def consistent(self) -> None:
+        check(self.machine)
+
+
+Walk.TestCase.settings = settings(max_examples=25, stateful_step_count=25, deadline=None)
+test_any_walk_keeps_contents_and_counters = Walk.TestCase
