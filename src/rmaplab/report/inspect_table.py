@@ -23,14 +23,14 @@ _SIZES: Final = {
     "partial": "partial",
     "unmapped": "unmapped",
     "swapped": "swap",
-    "kernel_uss": "smaps USS",
-    "kernel_pss": "smaps PSS",
-    "false_shared": "false shared",
+    "kernel_uss": "smaps\nUSS",
+    "kernel_pss": "smaps\nPSS",
+    "false_shared": "false\nshared",
 }
 
 _COLUMNS: Final[dict[By, str]] = {
     "process": "pid name resident exclusive shared uss pss pmd kernel_uss kernel_pss false_shared",
-    "vma": "pid name resident exclusive shared uss pss pmd partial kernel_pss false_shared",
+    "vma": "pid name resident exclusive shared uss pss partial kernel_pss false_shared",
     "cgroup": "cgroup processes resident exclusive shared uss pss pmd swapped false_shared",
     "order": "order folio_size folios resident exclusive shared partial unmapped max_owners false_shared",
     "folio": "folio order kind resident owners mapcount kernel_mapcount kernel_refcount kernel_shared pids",
@@ -40,7 +40,7 @@ _TEXT: Final = frozenset({"name", "cgroup", "kind", "pids"})
 _BYTES: Final = frozenset({*_SIZES, "folio_size"})
 _UNITS: Final = "BKMGTP"
 _FEW: Final = 6
-_NAME_WIDTH: Final = 24
+_NAME_WIDTH: Final = 16
 DEFAULT_TOP: Final = 40
 
 
@@ -73,9 +73,10 @@ def cell(name: str, value: Any) -> str:
 def table(rows: Sequence[Row], by: By, before: dict[object, Row] | None = None) -> Table:
     """The rows of grouping `by`; with `before` (rows of the last look, by `row_key`) what changed is marked."""
     names = [n for n in _COLUMNS[by].split() if rows and n in rows[0]]
-    made = Table(box=None, pad_edge=False, header_style="bold")
+    made = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
     for name in names:
-        made.add_column(_SIZES.get(name, name.replace("_", " ")), justify="left" if name in _TEXT else "right")
+        heading, text = _SIZES.get(name, name.replace("_", "\n")), name in _TEXT
+        made.add_column(heading, justify="left" if text else "right", no_wrap=True)
     for row in rows:
         old = None if before is None else before.get(row_key(row, by), {})
         made.add_row(*(_marked(n, row[n], old) for n in names))
@@ -97,7 +98,7 @@ def _marked(name: str, value: Any, old: Row | None) -> Text:
     elif name in _BYTES and old.get(name) is not None and value is not None and old[name] != value:
         text.stylize("bold yellow")
         sign = "+" if value > old[name] else "-"
-        text.append(f" {sign}{size(abs(value - old[name]))}", "yellow")
+        text.append(f"\n{sign}{size(abs(value - old[name]))}", "yellow")
     return text
 
 
