@@ -3,6 +3,7 @@
 #   make lint           ruff, mypy --strict
 #   make prove          check the proofs (installs Debian's coq where it is missing)
 #   make stress         race the C core for a minute
+#   make bench          measure the C core's schemes against each other
 #   make differential   hold the model against this kernel: N random programs from SEED
 PYTHON ?= python3
 N      ?= 2000
@@ -11,11 +12,11 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: demo test lint prove stress differential venv clean
+.PHONY: demo test lint prove stress bench differential venv clean
 
 venv: $(STAMP)
 
-$(STAMP): pyproject.toml constraints.txt $(wildcard setup.py)
+$(STAMP): pyproject.toml constraints.txt $(wildcard setup.py core/*.h core/lib/*) src/rmaplab/core/build_core.py
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt setuptools wheel cffi
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt --no-build-isolation -e '.[dev]'
@@ -37,6 +38,9 @@ prove:
 
 stress: venv
 	$(BIN)/rmaplab stress --seconds 60
+
+bench: venv
+	$(BIN)/rmaplab bench
 
 differential: venv
 	$(BIN)/python -m rmaplab.machine.differential -n $(N) --seed $(SEED)
