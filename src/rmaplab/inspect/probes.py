@@ -22,6 +22,7 @@ from rmaplab.machine.live import procfs
 
 _PMD: Final = 2 << 20
 _MADV_COLLAPSE: Final = 25
+_TRIES: Final = 4
 _NO_HUGE: Final = "no huge page could be had to try it on"
 _TOP_BITS: Final = 1 << 31 | 1 << 63
 
@@ -158,10 +159,10 @@ def _is_huge(address: int) -> bool:
 
 
 def _collapse(address: int) -> bool:
-    """Ask for a huge page whatever the THP settings say (MADV_COLLAPSE, Linux 6.1)."""
+    """Ask for a huge page whatever the THP settings say (MADV_COLLAPSE, Linux 6.1; EAGAIN asks to try again)."""
     libc = ctypes.CDLL(None, use_errno=True)
-    refused = libc.madvise(ctypes.c_void_p(address), ctypes.c_size_t(_PMD), _MADV_COLLAPSE)
-    return not refused and _is_huge(address)
+    where = ctypes.c_void_p(address), ctypes.c_size_t(_PMD)
+    return any(libc.madvise(*where, _MADV_COLLAPSE) == 0 and _is_huge(address) for _ in range(_TRIES))
 
 
 def _marks_anon_exclusive() -> bool:
