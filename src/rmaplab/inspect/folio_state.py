@@ -7,6 +7,7 @@ tells; the differences must agree.
 
 import mmap
 import os
+from contextlib import ExitStack
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Final, Self
@@ -49,11 +50,10 @@ class FolioReader:
         size = min(self._btf.size("folio"), _READ)
         self.has_mm_ids = self._has("_mm_ids")
         self._reader = KernelReader(size)
-        try:
+        with ExitStack() as on_failure:
+            on_failure.callback(self._reader.close)
             self._vmemmap = self._find_vmemmap()
-        except BaseException:
-            self._reader.close()
-            raise
+            on_failure.pop_all()
 
     def read(self, heads: Words, large: NDArray[np.bool_], flag_bit: int = -1) -> FolioState:
         """State of the folios headed by PFNs `heads`; `large` says which have an order of 1 or more.
