@@ -43,7 +43,7 @@ def kernel_answers(trace: Trace) -> dict[str, Any]:
 
 def run_tables(trace: Trace, judgement: Judgement) -> list[Table]:
     """What `rmaplab run` shows: what happened, the schemes, and the first wrong cases of each."""
-    return [_summary(trace, judgement), _schemes(judgement), *_wrong(judgement)]
+    return [_summary(trace, judgement), _schemes(judgement), *_by_kind(judgement), *_wrong(judgement)]
 
 
 def conclusion(trace: Trace, judgement: Judgement) -> str:
@@ -146,6 +146,21 @@ def _word(one: SchemeJudgement) -> str:
     if not one.total.sound:
         return unsound
     return right if one.total.precise else imprecise
+
+
+def _by_kind(judgement: Judgement) -> list[Table]:
+    """Where the wrong answers are, by order and kind of question; nothing if there is only one kind of both."""
+    kinds = {kind for one in judgement.schemes.values() for kind in one.by}
+    rows = [
+        (name, order, what, tally.questions, tally.false_exclusive, tally.false_shared, tally.unknown)
+        for name, one in judgement.schemes.items()
+        for (order, what), tally in one.by.items()
+        if not (tally.sound and tally.precise)
+    ]
+    if len(kinds) < 2 or not rows:
+        return []
+    columns = ("scheme", "order", "question", "asked", "false\nexcl.", "false\nshared", "un-\nknown")
+    return [table("wrong answers by order and question", columns, rows)]
 
 
 def _wrong(judgement: Judgement) -> list[Table]:
