@@ -84,7 +84,7 @@ def protect(space: AddressSpace, start: int, end: int, *, writable: bool) -> Non
         space.split_at(lo, step)
         space.split_at(hi, step)
         (part,) = space.vmas.within(lo, hi)
-        part.writable = writable
+        part.protect(writable=writable)
         space.protect(lo, hi, writable=writable)
     space.vmas.merge(start, end)
 

@@ -19,7 +19,8 @@ class Vma:
 
     `order` is what faults here shall get. `anon_vma` is 0 until the first anonymous page could exist (it decides whether
     fork copies page tables); `cloned` says that it came by fork, which forbids merging with an unfaulted neighbour.
-    `pgoff` is the file page of `start`.
+    `pgoff` is the file page of `start`. `accounted` is VM_ACCOUNT: memory made read-only before anything was
+    written loses it, and differs from its neighbours ever after.
     """
 
     start: int
@@ -34,6 +35,7 @@ class Vma:
     dontfork: bool = False
     wipeonfork: bool = False
     mergeable: bool = False
+    accounted: bool = True
     anon_vma: int = 0
     cloned: bool = False
 
@@ -60,8 +62,16 @@ class Vma:
 
     def attributes(self) -> tuple[object, ...]:
         """What must be equal for two neighbours to merge (anon_vma and offsets aside)."""
-        flags = (self.thp, self.nothp, self.dontfork, self.wipeonfork, self.mergeable)
+        flags = (self.thp, self.nothp, self.dontfork, self.wipeonfork, self.mergeable, self.accounted)
         return (self.order, self.writable, self.shared, id(self.file), *flags)
+
+    def protect(self, *, writable: bool) -> None:
+        """mprotect(2) of the whole VMA, commit accounting included (mprotect_fixup())."""
+        self.writable = writable
+        if writable:
+            self.accounted = True
+        elif self.private and self.anonymous and not self.anon_vma:
+            self.accounted = False
 
 
 class VmaList:
