@@ -70,13 +70,20 @@ def import_core(name: str, path: Path) -> Module:
     return Module.of(extension)
 
 
-def run_sanitized(copy: Path, sanitizer: str) -> subprocess.CompletedProcess[str]:
-    """Build core/lib/race_main.c from `copy` under a sanitizer and run it."""
+def run_sanitized(copy: Path, sanitizer: str, runs: int = 1) -> subprocess.CompletedProcess[str]:
+    """Build core/lib/race_main.c from `copy` under a sanitizer; run it up to `runs` times, until it reports something.
+
+    A race is reported only by a run in which its two accesses meet.
+    """
     lib, program = copy / "lib", copy / "race"
     sources = [str(lib / name) for name in ("race_main.c", "stress.c", "schemes.c")]
     flags = ["-std=gnu11", "-O1", "-g", f"-fsanitize={sanitizer}", "-DRMAP_DEBUG", "-pthread"]
     subprocess.run([str(COMPILER), *flags, *sources, "-o", str(program)], check=True)
-    return subprocess.run([str(program)], capture_output=True, text=True, check=False)
+    for _ in range(runs):
+        done = subprocess.run([str(program)], capture_output=True, text=True, check=False)
+        if done.returncode:
+            break
+    return done
 
 
 def explore(copy: Path) -> subprocess.CompletedProcess[str]:

@@ -154,7 +154,7 @@ SEQCOUNT_RACES = (
 @needs_compiler
 @pytest.mark.parametrize("fault", SEQCOUNT_RACES, ids=lambda fault: fault.name)
 def test_thread_sanitizer_reports_exactly_the_missing_barriers(fault: Fault, tmp_path: Path) -> None:
-    done = run_sanitized(plant(fault, tmp_path), "thread")
+    done = run_sanitized(plant(fault, tmp_path), "thread", runs=20)
     reported = "WARNING: ThreadSanitizer: data race" in done.stderr
     assert reported == (fault.name != "nothing"), done.stderr[-2000:]
     assert done.returncode == (66 if reported else 0), done.stderr[-2000:]
