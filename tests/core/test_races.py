@@ -133,7 +133,7 @@ def test_32_bit_sequence_counts_keep_it_exact(name: str) -> None:
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
 def test_planted_fault_is_found(fault: Fault, tmp_path: Path) -> None:
     core = import_core("_faulty", compile_core(plant(fault, tmp_path), "_faulty"))
-    found = findings(next(iter(variants(core))), core, rounds=150, jitter=3, **fault.race)
+    found = findings(next(iter(variants(core))), core, rounds=3000, jitter=3, **fault.race)
     assert found
     assert any("impossible" in line or "must be" in line for line in found)
 
