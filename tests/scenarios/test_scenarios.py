@@ -68,7 +68,7 @@ def test_recorder_and_engine_agree_on_the_truth(name: str, shape: str, on: str) 
     trace = played(name, SHAPES[shape], on)
     recorded = trace.questions["truth"].to_physical()
     known = recorded.is_not_null().to_numpy()
-    assert known.any() or name == "mremap-twice"
+    assert known.any() or (name, on) == ("mremap-twice", "model")
     assert (recorded.to_numpy()[known] == truth(trace)[known]).all()
 
 
