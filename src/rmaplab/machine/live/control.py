@@ -117,6 +117,11 @@ class Warden:
             self._process = subprocess.Popen(
                 command, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL
             )
+        try:
+            self._ask({"do": "share"})
+        except MachineError:
+            self.close()
+            raise
 
     def start_worker(self, name: str) -> Worker:
         ours, theirs = socket.socketpair()
@@ -134,6 +139,10 @@ class Warden:
 
     def restore_knobs(self) -> None:
         self._ask({"do": "restore"})
+
+    def alone(self) -> None:
+        """Wait until no other live machine is at work on this system, and keep it so until `close`."""
+        self._ask({"do": "alone"})
 
     def close(self) -> None:
         """End all workers; knobs are restored by then. Idempotent."""

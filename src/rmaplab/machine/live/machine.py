@@ -48,7 +48,7 @@ class LiveMachine:
         self._files: list[LiveFile] = []
         self._mms = self._keys = 0
         self._warden = Warden()
-        self._open = True
+        self._open, self._alone = True, False
 
     def spawn(self) -> LiveProcess:
         self.check_open("spawn")
@@ -167,6 +167,13 @@ class LiveMachine:
     def require_thp(self) -> None:
         if not knobs.orders("anon"):
             raise NotAvailable(f"large folios: {knobs.THP} offers no size; order 0 works")
+
+    def alone(self) -> None:
+        """Before this machine does what the whole system feels: wait for other live machines, keep new ones out until
+        `close`. Again does nothing. Raises MachineError if they keep the system for long."""
+        if not self._alone:
+            self._warden.alone()
+            self._alone = True
 
     def own_file(self, call: str, file: File) -> LiveFile:
         if not isinstance(file, LiveFile) or file not in self._files:

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from turn import Turn  # type: ignore[import-not-found]
 from wire import receive, receive_with_fd  # type: ignore[import-not-found]
 
 PR_SET_CHILD_SUBREAPER = 36
@@ -79,7 +80,7 @@ def start_worker(fd: int, python: str, script: str) -> int:
     return pid
 
 
-def handle(request: dict[str, Any], fd: int, knobs: Knobs) -> Any:
+def handle(request: dict[str, Any], fd: int, knobs: Knobs, turn: Turn) -> Any:
     match request["do"]:
         case "spawn":
             return start_worker(fd, request["python"], request["script"])
@@ -87,10 +88,14 @@ def handle(request: dict[str, Any], fd: int, knobs: Knobs) -> Any:
             knobs.set(request["directory"], request["values"])
         case "restore":
             knobs.restore()
+        case "share":
+            turn.share()
+        case "alone":
+            turn.alone()
     return None
 
 
-def serve(channel: socket.socket, coordinator: int, knobs: Knobs) -> None:
+def serve(channel: socket.socket, coordinator: int, knobs: Knobs, turn: Turn) -> None:
     """Until the socket closes, or the coordinator (a pidfd) ends while others hold copies of the socket."""
     while coordinator not in select.select([channel.fileno(), coordinator], [], [])[0]:
         try:
@@ -99,7 +104,7 @@ def serve(channel: socket.socket, coordinator: int, knobs: Knobs) -> None:
         except EOFError:
             return
         try:
-            answer = {"value": handle(request, fd, knobs)}
+            answer = {"value": handle(request, fd, knobs, turn)}
         except OSError as error:
             answer = {"error": f"{error.filename or request['do']}: {error.strerror}"}
         finally:
@@ -119,9 +124,9 @@ def main() -> None:
     os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
     channel = socket.socket(fileno=int(sys.argv[1]))
     os.set_inheritable(channel.fileno(), False)
-    knobs = Knobs()
+    knobs, turn = Knobs(), Turn()
     try:
-        serve(channel, coordinator, knobs)
+        serve(channel, coordinator, knobs, turn)
     except ConnectionError:
         pass
     finally:
