@@ -16,8 +16,9 @@ from typing import Final, Literal, Self
 
 import polars as pl
 
+from rmaplab.machine.arena import Areas, Arena, check_length
 from rmaplab.machine.live import cow, knobs
-from rmaplab.machine.live.arena import Area, Areas, Arena, check_length
+from rmaplab.machine.live.arena import Area
 from rmaplab.machine.live.capabilities import probe
 from rmaplab.machine.live.control import Warden, WorkerDied
 from rmaplab.machine.live.observe import observe

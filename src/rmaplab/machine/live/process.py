@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Final, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from rmaplab.machine.arena import Areas, check_range
 from rmaplab.machine.live import cow
-from rmaplab.machine.live.arena import Area, Areas, check_mapped, check_range
+from rmaplab.machine.live.arena import Area, check_mapped
 from rmaplab.machine.live.control import Answer, Worker, WorkerDied, fork_worker
 from rmaplab.machine.live.procfs import ProcessGone, regions_or_none
 from rmaplab.machine.live.recorder import Move, Write
@@ -76,7 +77,7 @@ class LivePin:
 class LiveProcess:
     """One real process. Every method is one operation: one step of the trace, or one per fault of a write."""
 
-    def __init__(self, machine: "LiveMachine", worker: Worker, mm: int, areas: Areas) -> None:
+    def __init__(self, machine: "LiveMachine", worker: Worker, mm: int, areas: Areas[Area]) -> None:
         self._machine, self._worker, self._mm, self._areas = machine, worker, mm, areas
         self._pins: dict[int, LivePin] = {}
         self._alive = True

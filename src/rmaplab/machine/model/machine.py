@@ -11,7 +11,7 @@ from typing import Literal, Self
 
 import polars as pl
 
-from rmaplab.machine.model.arena import Areas, Arena, check_length
+from rmaplab.machine.arena import Areas, Arena, check_length
 from rmaplab.machine.model.files import PAGE_SHIFT, ModelFile
 from rmaplab.machine.model.memory import Counters, Memory, Observer
 from rmaplab.machine.model.observe import observe

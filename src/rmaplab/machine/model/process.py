@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from rmaplab.machine.arena import Area, Areas, check_length
 from rmaplab.machine.model import faults
 from rmaplab.machine.model.advice import ADVICE
-from rmaplab.machine.model.arena import Areas, check_length
 from rmaplab.machine.model.ask import ask
 from rmaplab.machine.model.files import PAGE_SHIFT, ModelFile
 from rmaplab.machine.model.fork import fork
@@ -39,7 +39,7 @@ class ModelPin:
 class ModelProcess:
     """One address space of the model."""
 
-    def __init__(self, machine: "ModelMachine", space: AddressSpace, areas: Areas) -> None:
+    def __init__(self, machine: "ModelMachine", space: AddressSpace, areas: Areas[Area]) -> None:
         self._machine, self.space, self._areas = machine, space, areas
         self._pins: list[ModelPin] = []
         self._alive = True
@@ -80,7 +80,7 @@ class ModelProcess:
         self.space.table.add(start, pages)
         vma = Vma(start, start + pages, order, shared=shared, file=backing, pgoff=offset >> PAGE_SHIFT, thp=order > 0)
         self.space.vmas.add(vma)
-        self._areas.add(address, length)
+        self._areas.add(Area(address, length))
         self._machine.recorder.tick()
         return address
 
@@ -112,7 +112,7 @@ class ModelProcess:
             self._resize(vma, address, old_length, new_length)
             return address
         target = self._machine.arena.take("mremap", new_length)
-        self._areas.add(target, new_length)
+        self._areas.add(Area(target, new_length))
         to, new_pages = target >> PAGE_SHIFT, new_length >> PAGE_SHIFT
         if old_length:
             self._move(start, old_length >> PAGE_SHIFT, to, new_pages, dontunmap)
@@ -139,14 +139,15 @@ class ModelProcess:
         if new_length > old_length:
             if end != area.end:
                 raise BadOperation("mremap", f"new_length {new_length}", "only the end of a mapping can grow in place")
-            self._machine.arena.grow("mremap", end, new_end)
+            self._machine.arena.grow("mremap", area, new_end - area.start)
             region = self.space.table.region(vma.start)
             self.space.table.grow(region, (new_end >> PAGE_SHIFT) - region.start)
-            vma.end, area.end = new_end >> PAGE_SHIFT, new_end
+            vma.end = new_end >> PAGE_SHIFT
             self._machine.recorder.tick()
         elif new_length < old_length:
             unmap(self.space, new_end >> PAGE_SHIFT, end >> PAGE_SHIFT)
-            area.end = new_end if end == area.end else area.end
+        if end == area.end:
+            self._areas.replace(area, length=new_end - area.start)
 
     def mprotect(self, address: int, length: int, *, writable: bool) -> None:
         protect(self.space, *self._range("mprotect", address, length, "mapped"), writable=writable)

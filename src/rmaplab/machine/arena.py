@@ -1,0 +1,119 @@
+"""Addresses: which ranges a machine has given out, and what each process asked to have where.
+
+For every machine: the protocol has all of them choose the same addresses for the same program, so they choose by this
+module. What is mapped inside an area each machine knows by itself; nobody keeps books about that here.
+"""
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Final, Generic, TypeVar
+
+from rmaplab.machine.protocol import ARENA_BASE, PAGE_SIZE, PMD_SIZE, BadOperation
+
+__all__ = ["Area", "Areas", "Arena", "check_length", "check_range"]
+
+_ARENA_END: Final = 0x5000_0000_0000
+"""Below where x86-64 puts position-independent programs and their heaps (0x5555...)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Area:
+    """The addresses of one mmap or mremap, as it was asked for; operations lie within one."""
+
+    start: int
+    length: int
+
+    @property
+    def end(self) -> int:
+        return self.start + self.length
+
+
+class Arena:
+    """Gives out addresses: each range starts at a 2 MiB boundary, one free 2 MiB block after the one before."""
+
+    def __init__(self) -> None:
+        self._next = ARENA_BASE
+
+    def take(self, call: str, length: int) -> int:
+        """Addresses for `length` bytes."""
+        check_length(call, length)
+        start = self._next
+        if start + length > _ARENA_END:
+            raise BadOperation(call, f"length {length}", "no addresses are left in the arena")
+        self._claim(start + length)
+        return start
+
+    def grow(self, call: str, area: Area, length: int) -> None:
+        """Let the range of `area` grow in place to `length`, if no later range begins too near."""
+        end, room = area.start + length, _block_up(area.end)
+        if end <= room:
+            return
+        if room + PMD_SIZE < self._next:
+            raise BadOperation(call, f"new length {length}", "no room to grow in place; use move=True")
+        self._claim(end)
+
+    @contextmanager
+    def unless_refused(self) -> Iterator[None]:
+        """Addresses given out in here are taken back if the operation they are for is refused."""
+        before = self._next
+        try:
+            yield
+        except BadOperation:
+            self._next = before
+            raise
+
+    def _claim(self, end: int) -> None:
+        self._next = max(self._next, _block_up(end) + PMD_SIZE)
+
+
+def _block_up(address: int) -> int:
+    return -(-address // PMD_SIZE) * PMD_SIZE
+
+
+def check_length(call: str, length: int) -> None:
+    """Raise BadOperation unless `length` is a positive number of whole pages."""
+    if length <= 0 or length % PAGE_SIZE:
+        raise BadOperation(call, f"length {length}", f"must be a positive multiple of {PAGE_SIZE}")
+
+
+def check_range(call: str, address: int, length: int) -> None:
+    """Raise BadOperation unless the range is one or more whole pages."""
+    check_length(call, length)
+    if address % PAGE_SIZE:
+        raise BadOperation(call, f"address {address:#x}", f"must be a multiple of {PAGE_SIZE}")
+
+
+A = TypeVar("A", bound=Area)
+
+
+class Areas(Generic[A]):
+    """The areas of one process; a machine may know more of each than its addresses."""
+
+    def __init__(self, areas: Iterable[A] = ()) -> None:
+        self._areas = {area.start: area for area in areas}
+
+    def copy(self) -> "Areas[A]":
+        return Areas(self._areas.values())
+
+    def add(self, area: A) -> None:
+        self._areas[area.start] = area
+
+    def replace(self, area: A, **changes: object) -> None:
+        """Change what is known of `area`; its start stays."""
+        self._areas[area.start] = replace(area, **changes)  # type: ignore[arg-type]
+
+    def drop(self, area: A) -> None:
+        del self._areas[area.start]
+
+    def ranges(self) -> list[tuple[int, int]]:
+        """Start and length of every area, ascending."""
+        return [(area.start, area.length) for _, area in sorted(self._areas.items())]
+
+    def around(self, call: str, address: int, length: int) -> A:
+        """The area that holds the whole range, or BadOperation."""
+        check_range(call, address, length)
+        for area in self._areas.values():
+            if area.start <= address and address + length <= area.end:
+                return area
+        raise BadOperation(call, f"[{address:#x}, {address + length:#x})", "must lie within one mapping")
