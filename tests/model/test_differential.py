@@ -2,9 +2,9 @@
 
 import contextlib
 import io
-from dataclasses import replace
+from dataclasses import fields, replace
 
-import polars as pl
+import numpy as np
 import pytest
 
 from rmaplab.machine.differential import runner
@@ -17,6 +17,8 @@ from rmaplab.machine.differential.shrink import shrink
 from rmaplab.machine.live import probe
 from rmaplab.machine.model import ModelMachine
 from rmaplab.machine.model.invariants import check
+from rmaplab.machine.observation import UNKNOWN, Observation
+from rmaplab.machine.protocol import OBSERVATION
 from rmaplab.trace.validate import validate
 
 ORDERS = (2, 4, 9)
@@ -90,47 +92,74 @@ def test_the_same_seed_makes_the_same_program() -> None:
     assert Generator(5, ORDERS, 30).program() != Generator(6, ORDERS, 30).program()
 
 
-def world() -> pl.DataFrame:
+def world() -> Observation:
     with ModelMachine() as machine:
         run = Run(machine)
         for step in SHARED_THP[:4]:
             run.do(step)
-        return machine.observe()
+        return machine.observation()
+
+
+def changed(seen: Observation, column: str, row: int, value: int) -> Observation:
+    values = getattr(seen, column).copy()
+    assert values[row] != value
+    values[row] = value
+    return replace(seen, **{column: values})
 
 
 def test_renamed_frames_are_the_same_world() -> None:
-    table = world()
-    renamed = table.with_columns(pl.col("frame") + 4096, pl.col("head") + 4096)
-    assert compare(table, renamed) is None
+    seen = world()
+    assert compare(seen, replace(seen, frame=seen.frame + 4096, head=seen.head + 4096)) is None
 
 
 @pytest.mark.parametrize(
-    ("column", "value"),
-    [("mapcount", 1), ("order", 0), ("anon_exclusive", True), ("pmd_mapped", False), ("mmap_exclusive", True)],
+    ("column", "value", "says"),
+    [
+        ("state", 2, "swap"),
+        ("mapcount", 1, "1"),
+        ("order", 0, "0"),
+        ("anon_exclusive", 1, "True"),
+        ("pmd_mapped", 0, "False"),
+        ("mmap_exclusive", 1, "True"),
+        ("mmap_exclusive", UNKNOWN, "None"),
+    ],
 )
-def test_a_wrong_value_in_one_row_is_found(column: str, value: object) -> None:
-    table = world()
-    row = pl.int_range(pl.len()) == 700
-    wrong = table.with_columns(pl.when(row).then(pl.lit(value)).otherwise(pl.col(column)).alias(column))
-    found = compare(table, wrong.cast(table.schema))  # type: ignore[arg-type]
+def test_a_wrong_value_in_one_row_is_found(column: str, value: int, says: str) -> None:
+    found = compare(world(), changed(world(), column, 700, value))
     assert found is not None
-    assert found.what == column
+    assert (found.what, found.model) == (column, says)
 
 
 def test_two_pages_that_share_a_frame_on_one_side_only_are_found() -> None:
-    table = world()
-    row = pl.int_range(pl.len()) == 3
-    apart = table.with_columns(pl.when(row).then(pl.lit(999_999)).otherwise(pl.col("frame")).alias("frame"))
-    for one, two in ((table, apart), (apart, table)):
-        found = compare(one.cast(table.schema), two.cast(table.schema))  # type: ignore[arg-type]
+    seen = world()
+    apart = changed(seen, "frame", 3, 999_999)
+    for one, two in ((seen, apart), (apart, seen)):
+        found = compare(one, two)
         assert found is not None
         assert found.what == "page"
 
 
+def test_a_page_at_another_place_in_its_folio_is_found() -> None:
+    seen = world()
+    found = compare(seen, replace(seen, head=seen.head - 1))
+    assert found is not None
+    assert found.what == "place in folio"
+
+
 def test_a_missing_mapping_is_found() -> None:
-    found = compare(world(), world().slice(1))
+    seen = world()
+    less = Observation(*(getattr(seen, field.name)[1:] for field in fields(seen)))
+    found = compare(seen, less)
     assert found is not None
     assert found.what == "mapped"
+
+
+def test_the_table_of_an_observation_has_null_where_nothing_is_known() -> None:
+    seen = replace(world(), head=np.full(len(world()), UNKNOWN))
+    table = seen.table()
+    assert table.schema == OBSERVATION
+    assert table["head"].null_count() == len(seen)
+    assert table["order"].null_count() == 0
 
 
 def test_shrinking_keeps_only_what_the_failure_needs() -> None:

@@ -13,13 +13,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-import polars as pl
-
 from rmaplab.machine.differential.compare import Difference, compare
 from rmaplab.machine.differential.program import Program, Result, Run, Step, Unnamed
 from rmaplab.machine.live import LiveMachine
 from rmaplab.machine.model import KernelPolicy, ModelMachine
 from rmaplab.machine.model.invariants import check
+from rmaplab.machine.observation import Observation
 
 _AGAIN: Final = 2
 """How often a mismatch is run again before it counts."""
@@ -74,7 +73,7 @@ def _run(program: Sequence[Step], live: LiveMachine, model: ModelMachine) -> Out
             outcome = replace(outcome, steps=outcome.steps - 1)
             continue
         check(model)
-        world = live.observe(), model.observe()
+        world = live.observation(), model.observation()
         difference = _answers(*answers) or compare(*world)
         chance = _chance(live, *world) if difference else ""
         if chance:
@@ -93,14 +92,13 @@ def _answers(live: Result, model: Result) -> Difference | None:
     return None
 
 
-def _chance(live: LiveMachine, ours: pl.DataFrame, theirs: pl.DataFrame) -> str:
+def _chance(live: LiveMachine, ours: Observation, theirs: Observation) -> str:
     """What of the kernel's own doing can explain a difference: its name, or "" if nothing does."""
     if live.recorder.stats.get("background_changes", 0):
         return "background"
-    if ours.height == theirs.height:
-        fewer = (ours["order"] < theirs["order"]).fill_null(False)
-        fresh = ours["anon_exclusive"].fill_null(False)
-        if (fewer & fresh & (ours["order"] == 0)).any() and _free_large() == 0:
+    if len(ours) == len(theirs):
+        fewer = (ours.order == 0) & (theirs.order > 0)
+        if (fewer & (ours.anon_exclusive == 1)).any() and _free_large() == 0:
             return "allocation"
     return ""
 

@@ -26,6 +26,7 @@ from rmaplab.machine.live.process import LiveFile, LiveProcess
 from rmaplab.machine.live.procfs import ProcessGone
 from rmaplab.machine.live.recorder import Move, Recorder, Write
 from rmaplab.machine.live.snapshot import Space
+from rmaplab.machine.observation import Observation
 from rmaplab.machine.protocol import PMD_ORDER, BadOperation, File, NotAvailable
 from rmaplab.trace import Meta, Trace
 
@@ -83,6 +84,10 @@ class LiveMachine:
         return [p for p in self._processes if p.alive]
 
     def observe(self) -> pl.DataFrame:
+        return self.observation().table()
+
+    def observation(self) -> Observation:
+        """What `observe` shows, as arrays."""
         self.check_open("observe")
         return observe(self.spaces(), self.recorder.state)
 

@@ -19,6 +19,7 @@ from rmaplab.machine.model.policy import KernelPolicy, policy_of
 from rmaplab.machine.model.process import ModelProcess
 from rmaplab.machine.model.recorder import Recorder
 from rmaplab.machine.model.space import AddressSpace
+from rmaplab.machine.observation import Observation
 from rmaplab.machine.protocol import PMD_ORDER, BadOperation, File
 from rmaplab.trace import Meta, Trace
 
@@ -71,6 +72,10 @@ class ModelMachine:
         return [p for p in self._processes if p.alive]
 
     def observe(self) -> pl.DataFrame:
+        return self.observation().table()
+
+    def observation(self) -> Observation:
+        """What `observe` shows, as arrays."""
         self.check_open("observe")
         return observe(self.memory, [p.space for p in self.processes()])
 

@@ -1,4 +1,4 @@
-"""`Machine.observe()` of the model: every virtual page of every VMA.
+"""What the model's machine shows: every virtual page of every VMA.
 
 For `ModelMachine`. Frames are the model's own numbers; zero pages have a frame but no folio, as on the live machine.
 """
@@ -6,19 +6,18 @@ For `ModelMachine`. Frames are the model's own numbers; zero pages have a frame 
 from collections.abc import Sequence
 
 import numpy as np
-import polars as pl
 from numpy.typing import NDArray
 
 from rmaplab.machine.model.memory import Memory
 from rmaplab.machine.model.pagetable import PMD, SWAP
 from rmaplab.machine.model.space import AddressSpace
-from rmaplab.machine.protocol import OBSERVATION, PAGE_SIZE
+from rmaplab.machine.observation import NONE, PRESENT, Observation, known_where
+from rmaplab.machine.observation import SWAP as SWAPPED
+from rmaplab.machine.protocol import PAGE_SIZE
 
-_STATES = pl.Series(["none", "present", "swap"], dtype=OBSERVATION["state"])
 
-
-def observe(memory: Memory, spaces: Sequence[AddressSpace]) -> pl.DataFrame:
-    """A table of schema OBSERVATION, by MM and address."""
+def observe(memory: Memory, spaces: Sequence[AddressSpace]) -> Observation:
+    """One element per virtual page. O(pages of all VMAs)."""
     mms, pages, frames, flags = ([np.zeros(0, dtype)] for dtype in (np.int64, np.int64, np.uint32, np.uint8))
     for space in sorted(spaces, key=lambda s: s.mm):
         for vma in space.vmas:
@@ -31,16 +30,16 @@ def observe(memory: Memory, spaces: Sequence[AddressSpace]) -> pl.DataFrame:
             pages.append(np.arange(vma.start, vma.end))
             frames.append(frame)
             flags.append(flag)
-    return _table(memory, *(np.concatenate(parts) for parts in (mms, pages, frames, flags)))
+    return _joined(memory, *(np.concatenate(parts) for parts in (mms, pages, frames, flags)))
 
 
-def _table(
+def _joined(
     memory: Memory,
     mm: NDArray[np.int64],
     page: NDArray[np.int64],
     frame: NDArray[np.uint32],
     flags: NDArray[np.uint8],
-) -> pl.DataFrame:
+) -> Observation:
     swapped = flags & SWAP != 0
     present = (frame != 0) & ~swapped
     frame = np.where(present, frame, 0)
@@ -52,19 +51,15 @@ def _table(
     asked = np.where(huge, memory.folio["head"][slot], frame)
     asked_count = memory.frame["mapcount"][asked] + memory.folio["entire"][slot]
 
-    def where(mask: NDArray[np.bool_], values: NDArray[np.generic]) -> pl.Series:
-        return pl.Series(values).set(pl.Series(~mask), None)
-
-    columns: dict[str, pl.Series] = {
-        "mm": pl.Series(mm),
-        "address": pl.Series(page * PAGE_SIZE),
-        "state": _STATES.gather(np.where(present, 1, np.where(swapped, 2, 0))),
-        "frame": where(present, frame),
-        "head": where(known, memory.folio["head"][slot]),
-        "order": where(known, memory.folio["order"][slot]),
-        "mapcount": where(known, count),
-        "mmap_exclusive": where(present, known & (asked_count == 1)),
-        "anon_exclusive": where(known, memory.frame["exclusive"][frame]),
-        "pmd_mapped": where(known, flags & PMD != 0),
-    }
-    return pl.DataFrame({name: columns[name].cast(dtype) for name, dtype in OBSERVATION.items()})
+    return Observation(
+        mm=mm,
+        address=page * PAGE_SIZE,
+        state=np.where(present, PRESENT, np.where(swapped, SWAPPED, NONE)),
+        frame=known_where(present, frame),
+        head=known_where(known, memory.folio["head"][slot]),
+        order=known_where(known, memory.folio["order"][slot]),
+        mapcount=known_where(known, count),
+        mmap_exclusive=known_where(present, known & (asked_count == 1)),
+        anon_exclusive=known_where(known, memory.frame["exclusive"][frame]),
+        pmd_mapped=known_where(known, flags & PMD != 0),
+    )
