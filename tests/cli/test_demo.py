@@ -1,11 +1,13 @@
 """The demo runs live where it may, and says why where it may not."""
 
+import json
 import os
 import subprocess
 import sys
 
 import pytest
 
+RMAPLAB = [sys.executable, "-c", "from rmaplab.cli.app import main; main()"]
 AS_NOBODY = """
 import contextlib, io, os, sys
 import rmaplab.cli.demo, rmaplab.cli.run, rmaplab.machine.live
@@ -34,6 +36,14 @@ def test_demo_without_privileges_uses_the_recorded_traces_and_says_why() -> None
     assert "from the recorded trace, because" in done.stderr
     assert "pagemap" in done.stderr
     assert "a precise answer" in done.stdout
+
+
+def test_demo_prints_both_runs_as_one_json_object() -> None:
+    done = subprocess.run([*RMAPLAB, "demo", "--json"], capture_output=True, text=True, check=True)
+    runs = json.loads(done.stdout)["runs"]
+    assert [run["scenario"] for run in runs] == ["prefork", "fork-exit-write"]
+    assert all(run["schemes"]["truth"]["false_shared"] == 0 for run in runs)
+    assert {run["recorded_because"] is None for run in runs} == {"recorded trace" not in done.stderr}
 
 
 @needs_root

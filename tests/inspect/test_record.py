@@ -81,13 +81,19 @@ def test_questions_hold_the_kernels_answer_and_the_truth(machine: LiveMachine, v
 @pytest.mark.usefixtures("view")
 def test_recording_around_a_command_can_be_judged(tmp_path: Path) -> None:
     path = tmp_path / "trace"
-    program = "import os,time; held=bytearray(1<<20); os.fork(); time.sleep(2)"
+    program = "import os,time; print('aloud'); held=bytearray(1<<20); os.fork(); time.sleep(2)"
     around = f'{sys.executable} -S -c "{program}"'
     done = subprocess.run(
-        [*RUN, "record", str(path), "--around", around, "--every", "0.2"], capture_output=True, text=True, check=False
+        [*RUN, "record", str(path), "--around", around, "--every", "0.2", "--json"],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     trace = read(path)
+    said = json.loads(done.stdout)
+    assert (said["folios"], said["events"]) == (len(trace.folios), len(trace.events))
+    assert "aloud" in done.stderr
     assert trace.folios["pfn"].null_count() == len(trace.folios)
     assert trace.meta.stats["snapshots"] >= 2
     assert trace.events["mm"].n_unique() >= 2

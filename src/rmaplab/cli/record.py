@@ -4,6 +4,7 @@ import os
 import shlex
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Annotated
@@ -18,7 +19,8 @@ from rmaplab.inspect.recorder import Recorder
 from rmaplab.inspect.saving import save_trace
 from rmaplab.inspect.sharing import reached_folios
 from rmaplab.inspect.snapshot import take
-from rmaplab.report.console import note
+from rmaplab.report.console import emit_json, note
+from rmaplab.trace import Trace
 
 
 def record(
@@ -30,6 +32,9 @@ def record(
         int | None, typer.Option(min=1, help="Stop after that many; else when all are gone, or ^C.")
     ] = None,
     addresses: Annotated[bool, typer.Option("--addresses", help="Include PFNs.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="One JSON object about the trace; the command's output goes to stderr.")
+    ] = False,
 ) -> None:
     """Record a running system's mappings into a trace."""
     if bool(pid) == (around is not None):
@@ -38,14 +43,30 @@ def record(
     try:
         recorder = Recorder(view.reader, view.flag_bit, pfns=addresses)
         if around is not None:
-            _around(recorder, around, every, snapshots)
+            _around(recorder, around, every, snapshots, sys.stderr.fileno() if as_json else None)
         else:
             _follow(recorder, set(pid or ()), every, snapshots)
         trace = recorder.trace(f"record --around {shlex.split(around)[0]}" if around else "record --pid")
     finally:
         view.close()
     save_trace(trace, path)
+    if as_json:
+        emit_json(_about(trace, path))
+        return
     note(f"{len(trace.folios)} folios, {len(trace.events)} events, {len(trace.questions)} questions: written to {path}")
+
+
+def _about(trace: Trace, path: Path) -> dict[str, object]:
+    return {
+        "path": str(path),
+        "source": trace.meta.source,
+        "exactness": trace.meta.exactness,
+        "why": trace.meta.why,
+        "folios": len(trace.folios),
+        "events": len(trace.events),
+        "questions": len(trace.questions),
+        **trace.meta.stats,
+    }
 
 
 def _follow(
@@ -71,12 +92,12 @@ def _follow(
         note(f"stopped after {taken} snapshots")
 
 
-def _around(recorder: Recorder, command: str, every: float, limit: int | None) -> None:
+def _around(recorder: Recorder, command: str, every: float, limit: int | None, output: int | None) -> None:
     words = shlex.split(command)
     if not words:
         raise RmaplabError("--around: must be a command")
     try:
-        child = subprocess.Popen(words, start_new_session=True)
+        child = subprocess.Popen(words, stdout=output, start_new_session=True)
     except OSError as error:
         raise RmaplabError(f"--around {words[0]}: {error.strerror}") from error
     try:
