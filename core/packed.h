@@ -7,8 +7,8 @@
  *
  * One compare-exchange updates all three, one 16-byte load reads them: there is no
  * sequence count, and readers never wait and never retry. Theorem `packed_sound`,
- * proofs/. The definition gives the mapcount 24 bits; here the top one freezes the word for
- * a COW decision, so a mapcount must stay below 2^23.
+ * proofs/. A COW decision freezes the word while it reads the refcount: updates wait,
+ * verdicts do not look (`packed_frozen`). A mapcount must stay below 2^23.
  *
  * Where the CPU cannot compare and exchange 16 bytes, rmap_packed_fallback_*() keeps
  * the same two words under a sequence count. One folio is updated in one of

@@ -87,6 +87,9 @@ Print Assumptions packed_fields_proved.
 Check (packed_sound_proved : packed_sound).
 Print Assumptions packed_sound_proved.
 
+Check (packed_frozen_proved : packed_frozen).
+Print Assumptions packed_frozen_proved.
+
 Check (packed_room_proved : packed_room).
 Print Assumptions packed_room_proved.
 

@@ -221,19 +221,20 @@ Definition one_value_verdict (w o a c : Z) (state : list Z) (x : Z) : verdict :=
   | _ => UNKNOWN
   end.
 
-(** *** packed: mapcount and S share a word ([f] bits for the mapcount), Q has one *)
+(** *** packed: mapcount and S share a word, Q has one. S begins at bit [f]; bit [f - 1] says that a COW decision holds
+    the word, and the mapcount has the bits below. *)
 
 Definition packed_addends (f : Z) : list (Z -> Z) := [fun id => 1 + id * 2^f; square].
 
 Definition packed_limit (w f b : Z) : Z :=
-  Z.min (Z.min ((2^w - 1) / (gap b * gap b)) ((2^(w - f) - 1) / gap b)) (2^f - 1).
+  Z.min (Z.min ((2^w - 1) / (gap b * gap b)) ((2^(w - f) - 1) / gap b)) (2^(f - 1) - 1).
 
 Definition packed_bits (w f o : Z) : Z := largest (fun b => 2^o <=? packed_limit w f b) 24.
 
 Definition packed_verdict (w f b : Z) (state : list Z) (x : Z) : verdict :=
   match state with
   | [lo; q] =>
-      let n := lo mod 2^f in
+      let n := lo mod 2^(f - 1) in
       let s := lo / 2^f in
       if same (2^(w - f)) s (n * x) && same (2^w) q (n * (x * x))
       then if n <=? packed_limit w f b then EXCLUSIVE else UNKNOWN

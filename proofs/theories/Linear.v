@@ -368,9 +368,12 @@ Lemma packed_sum f ids :
   sum (fun id => 1 + id * 2^f) ids = size ids + 2^f * sum (fun id => id) ids.
 Proof. induction ids as [|y ids IH]; [cbn; lia|]. rewrite !sum_cons, size_cons, IH. ring. Qed.
 
+Lemma two_halves f : 1 <= f -> 2^f = 2 * 2^(f - 1).
+Proof. intros hf. rewrite <- Z.pow_succ_r by lia. f_equal. lia. Qed.
+
 Theorem packed_fields_proved : packed_fields.
 Proof.
-  intros w f es ids hf em small. pose proof (pow2_pos w ltac:(lia)) as room.
+  intros w f es ids hf em small. pose proof (two_halves f ltac:(lia)) as halves. pose proof (pow2_pos w ltac:(lia)) as room.
   rewrite (bookkeeping_proved _ _ _ _ room em). cbn [map packed_addends].
   rewrite packed_sum. f_equal. set (s := sum _ ids).
   assert (word : 2^w = 2^f * 2^(w - f)) by (rewrite <- Z.pow_add_r by lia; f_equal; lia).
@@ -393,11 +396,12 @@ Theorem packed_sound_proved : packed_sound.
 Proof.
   intros w f b es ids x hf em small all.
   rewrite (packed_fields_proved _ _ _ _ hf em small). cbn [packed_verdict].
+  pose proof (two_halves f ltac:(lia)) as halves. pose proof (pow2_pos (f - 1) ltac:(lia)) as ph.
   pose proof (pow2_pos f ltac:(lia)) as pf. pose proof (pow2_pos (w - f) ltac:(lia)) as ps.
   pose proof (pow2_pos w ltac:(lia)) as pw. pose proof (size_nonneg ids) as pn.
   set (s := sum (fun id => id) ids). set (q := sum square ids).
-  assert (en : (size ids + 2^f * (s mod 2^(w - f))) mod 2^f = size ids).
-  { symmetry. apply (Z.mod_unique_pos _ _ (s mod 2^(w - f))); lia. }
+  assert (en : (size ids + 2^f * (s mod 2^(w - f))) mod 2^(f - 1) = size ids).
+  { symmetry. apply (Z.mod_unique_pos _ _ (2 * (s mod 2^(w - f)))); lia. }
   assert (es' : (size ids + 2^f * (s mod 2^(w - f))) / 2^f = s mod 2^(w - f)).
   { symmetry. apply (Z.div_unique_pos _ _ _ (size ids)); lia. }
   rewrite en, es', !same_mod by lia. clear en es'.
@@ -416,6 +420,18 @@ Proof.
     exact eqq.
   - cbn. intros ex. unfold s, q in eq. rewrite !(sum_exclusive _ x ids ex) in eq.
     unfold square in eq. rewrite !same_refl in eq. discriminate.
+Qed.
+
+Theorem packed_frozen_proved : packed_frozen.
+Proof.
+  intros w f b lo q x hf clear. cbn [packed_verdict].
+  pose proof (two_halves f hf) as halves. pose proof (pow2_pos (f - 1) ltac:(lia)) as ph.
+  assert (en : (lo + 2^(f - 1)) mod 2^(f - 1) = lo mod 2^(f - 1)).
+  { rewrite <- (Z.mul_1_l (2^(f - 1))) at 1. apply Z_mod_plus_full. }
+  assert (es : (lo + 2^(f - 1)) / 2^f = lo / 2^f).
+  { pose proof (Z.mod_pos_bound lo (2^f) ltac:(lia)). pose proof (Z.div_mod lo (2^f) ltac:(lia)).
+    symmetry. apply (Z.div_unique_pos _ _ _ (lo mod 2^f + 2^(f - 1))); lia. }
+  now rewrite en, es.
 Qed.
 
 Theorem packed_room_proved : packed_room.

@@ -184,17 +184,22 @@ Definition one_value_layout : Prop := forall w o,
 
 (** ** packed *)
 
-(** The two fields of the low word do not disturb each other at a final state with
-    [n < 2^f], whatever the states in between were. *)
+(** The fields of the low word do not disturb each other at a final state with
+    [n < 2^(f - 1)], whatever the states in between were; the bit between them is clear. *)
 Definition packed_fields : Prop := forall w f es ids,
-  0 <= f <= w -> mappings es = Some ids -> size ids < 2^f ->
+  1 <= f <= w -> mappings es = Some ids -> size ids < 2^(f - 1) ->
   run (2^w) (packed_addends f) es =
     [size ids + 2^f * (sum (fun id => id) ids mod 2^(w - f)); sum square ids mod 2^w].
 
 Definition packed_sound : Prop := forall w f b es ids x,
-  0 <= f <= w -> mappings es = Some ids -> size ids < 2^f -> Forall (is_id b) (x :: ids) ->
+  1 <= f <= w -> mappings es = Some ids -> size ids < 2^(f - 1) -> Forall (is_id b) (x :: ids) ->
   honest (packed_verdict w f b (run (2^w) (packed_addends f) es) x)
          (exclusive_to x ids) (packed_limit w f b < size ids).
+
+(** A verdict on a word that a COW decision holds is the verdict on the word. *)
+Definition packed_frozen : Prop := forall w f b lo q x,
+  1 <= f -> lo mod 2^f < 2^(f - 1) ->
+  packed_verdict w f b [lo + 2^(f - 1); q] x = packed_verdict w f b [lo; q] x.
 
 Definition packed_room : Prop := forall w f o,
   0 < packed_bits w f o -> 2^o <= packed_limit w f (packed_bits w f o).

@@ -163,21 +163,21 @@ def test_an_asking_id_outside_the_door_is_an_error_that_names_the_question() -> 
         replay(builder.build(Meta("test")), SCHEMES["moments"])
 
 
-def test_packed_refuses_a_mapcount_its_24_bits_cannot_hold() -> None:
+def test_packed_refuses_a_mapcount_its_23_bits_cannot_hold() -> None:
     builder = TraceBuilder()
     folio = builder.folios([21, 21], "file")
-    builder.events(folio[0], range(1, 9), 0, 1 << 21)
+    builder.events(folio[0], range(1, 5), 0, 1 << 21)
     builder.questions(folio, 1, step=1)
-    with pytest.raises(IdRangeError, match="events row 7: packed: mapcount 16777216: must be below 16777216"):
+    with pytest.raises(IdRangeError, match="events row 3: packed: mapcount 8388608: must be below 8388608"):
         replay(builder.build(Meta("test")), SCHEMES["packed"])
 
 
 def test_packed_takes_a_large_total_spread_over_folios_and_time() -> None:
     builder = TraceBuilder()
     folio = builder.folios([21, 21], "file")
-    builder.events(folio[0], range(1, 8), 0, 1 << 21)
-    builder.events(folio[0], range(1, 8), 0, -(1 << 21))
-    builder.events(folio[1], range(1, 8), 0, 1 << 21)
+    builder.events(folio[0], range(1, 4), 0, 1 << 21)
+    builder.events(folio[0], range(1, 4), 0, -(1 << 21))
+    builder.events(folio[1], range(1, 4), 0, 1 << 21)
     builder.questions(folio, 1, step=1)
     assert replay(builder.build(Meta("test")), SCHEMES["packed"]).tolist() == [E, S]
 

@@ -47,6 +47,7 @@ MUTATIONS = {
         "Definitions", "<? 2^(w - 2 * o - a - c)", "<? 2^(w - o - a - c)", "Linear"
     ),
     "packed shifts S into the mapcount": Mutation("Definitions", "1 + id * 2^f", "1 + id * 2^(f - 1)", "Linear"),
+    "packed counts the frozen bit": Mutation("Definitions", "lo mod 2^(f - 1)", "lo mod 2^f", "Linear"),
     "bits hold whatever wraps": Mutation(
         "Statements",
         "size ids < 2^w -> Forall (is_chunk b) (x :: ids) ->",

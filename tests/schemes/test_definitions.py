@@ -185,7 +185,7 @@ def test_trusted_mapcounts_are_the_largest_for_which_no_sum_can_wrap(bits: int) 
     d = far(min(bits, Moments().capacity(1)))
     assert n * d * d < WORD <= (n + 1) * d * d
     n, d = trusted(bits), far(bits)
-    bounds = ((d * d, WORD), (d, 1 << 40), (1, 1 << 24))
+    bounds = ((d * d, WORD), (d, 1 << 40), (1, 1 << 23))
     assert all(n * step < end for step, end in bounds)
     assert any((n + 1) * step >= end for step, end in bounds)
 
@@ -280,9 +280,9 @@ def test_bits_needs_one_word_per_id_bit() -> None:
 
 def test_packed_refuses_the_mapcount_its_field_cannot_hold() -> None:
     scheme = Packed()
-    state = scheme.update(scheme.start(21, 1), 5, 0, (1 << 24) - 1, False)
-    assert scheme.mapcount(state).tolist() == [(1 << 24) - 1]
-    with pytest.raises(IdRangeError, match=r"packed: mapcount 16777216: must be below 2\^24"):
+    state = scheme.update(scheme.start(21, 1), 5, 0, (1 << 23) - 1, False)
+    assert scheme.mapcount(state).tolist() == [(1 << 23) - 1]
+    with pytest.raises(IdRangeError, match=r"packed: mapcount 8388608: must be below 2\^23"):
         scheme.update(state, 5, 0, 1, False)
 
 

@@ -1,11 +1,12 @@
 """Mapcount, S and Q in one 128-bit word: one compare-exchange updates, one 16-byte load answers.
 
-    lo = mapcount (bits 0-23) | S modulo 2^40 (bits 24-63)        hi = Q modulo 2^64
+    lo = mapcount (bits 0-22) | frozen (bit 23) | S modulo 2^40 (bits 24-63)        hi = Q modulo 2^64
 
-No seqcount, wait-free readers. S sits at the top of `lo`, so what overflows it is lost and disturbs nobody; the mapcount
-never reaches 2^24 (an error at the door). EXCLUSIVE iff S and Q agree with n times the caller's: with n*D < 2^40
-the first equality holds over the integers, then the second says that the sum of (id - x)^2 is 0 modulo 2^64, as in
-`moments`. Theorem `packed_sound` (proofs/).
+No seqcount, wait-free readers. A COW decision sets the frozen bit while it reads the refcount; updates wait for it,
+verdicts do not look at it, and between updates, all that is seen here, it is clear. S sits at the top of `lo`, so what
+overflows it is lost and disturbs nobody; the mapcount never reaches 2^23 (an error at the door). EXCLUSIVE iff S and Q
+agree with n times the caller's: with n*D < 2^40 the first equality holds over the integers, then the second says that
+the sum of (id - x)^2 is 0 modulo 2^64, as in `moments`. Theorems `packed_sound`, `packed_frozen` (proofs/).
 """
 
 from dataclasses import dataclass
@@ -17,9 +18,11 @@ from numpy.typing import ArrayLike, NDArray
 from rmaplab.schemes.base import Cost, Exactness, Field, IdRangeError, Layout, LinearScheme, Op, Predicate, State
 from rmaplab.schemes.moments import largest_difference
 
-MAPCOUNT_BITS: Final = 24
-SUM_BITS: Final = 64 - MAPCOUNT_BITS
-_SHIFT: Final = np.uint64(MAPCOUNT_BITS)
+MAPCOUNT_BITS: Final = 23
+SUM_AT: Final = MAPCOUNT_BITS + 1
+"""Where S begins in its word; it has all bits from there on."""
+SUM_BITS: Final = 64 - SUM_AT
+_SHIFT: Final = np.uint64(SUM_AT)
 _MAPCOUNT: Final = np.uint64((1 << MAPCOUNT_BITS) - 1)
 
 
@@ -47,13 +50,13 @@ class Packed(LinearScheme):
         return np.uint64(1) + (mm << _SHIFT) if word == 0 else mm * mm
 
     def update(self, state: State, mm: ArrayLike, page: ArrayLike, nr: ArrayLike, entire: ArrayLike) -> State:
-        """As `LinearScheme.update`; raises IdRangeError where the mapcount would reach 2^24."""
+        """As `LinearScheme.update`; raises IdRangeError where the mapcount would reach 2^23."""
         after = self.mapcount(state).astype(np.int64) + np.asarray(nr, np.int64)
         self.check_mapcount(after)
         return super().update(state, mm, page, nr, entire)
 
     def check_mapcount(self, mapcount: ArrayLike) -> None:
-        """Raises IdRangeError for a mapcount that its 24 bits cannot hold."""
+        """Raises IdRangeError for a mapcount that its 23 bits cannot hold."""
         largest = int(np.max(mapcount, initial=0))
         if largest >> MAPCOUNT_BITS:
             raise IdRangeError(f"{self.name}: mapcount {largest}: must be below 2^{MAPCOUNT_BITS}")
@@ -75,7 +78,7 @@ class Packed(LinearScheme):
 
     def layout(self, order: int) -> Layout:
         self.check_order(order)
-        fields = (Field("mapcount", MAPCOUNT_BITS), Field("S", SUM_BITS), Field("Q", 64))
+        fields = (Field("mapcount", MAPCOUNT_BITS), Field("frozen", 1), Field("S", SUM_BITS), Field("Q", 64))
         return Layout(order, fields, 2)
 
     def cost(self, order: int, op: Op, pages: int = 1) -> Cost:

@@ -6,7 +6,7 @@ ended; a search that was stopped is "undecided" and says how far it came.
 
 import numpy as np
 
-from rmaplab.schemes.packed import MAPCOUNT_BITS
+from rmaplab.schemes.packed import SUM_AT
 from rmaplab.verify.refute.digits import Chunks, enumerate_relations, smallest_witness
 from rmaplab.verify.refute.problem import Budget, Config, Decision, Finding, OutOfBudget
 from rmaplab.verify.refute.spreads import build_witness, least_mappings
@@ -118,7 +118,7 @@ def _square_theorem(config: Config, least: int) -> str:
     if config.scheme == "moments":
         return f"theorem moments_right: P * D^2 = {p} * {gap}^2 < 2^{w}"
     if config.scheme == "packed":
-        rocq = p * gap**2 < 1 << w and p * gap < 1 << w - MAPCOUNT_BITS
+        rocq = p * gap**2 < 1 << w and p * gap < 1 << w - SUM_AT
         name = "theorem packed_right" if rocq else "packed_right with the variance bound (docs/refuter.md)"
         return f"{name}: a collision takes {least} mappings, P = {p}"
     a, c = config.id_bits - config.id_bits // 2, config.id_bits // 2

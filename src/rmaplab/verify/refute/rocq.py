@@ -6,7 +6,7 @@ For `rmaplab refute --rocq`, whose output `coqc -Q proofs/theories Rmaplab` chec
 
 from collections.abc import Iterable
 
-from rmaplab.schemes.packed import MAPCOUNT_BITS
+from rmaplab.schemes.packed import SUM_AT
 from rmaplab.verify.refute.problem import Config, Finding, Witness
 from rmaplab.verify.refute.words import chunks, halves
 
@@ -44,7 +44,7 @@ def _scheme(config: Config) -> str:
     if config.scheme == "moments":
         return "Moments"
     if config.scheme == "packed":
-        return f"Packed {MAPCOUNT_BITS}"
+        return f"Packed {SUM_AT}"
     if config.scheme == "one-value":
         a, c = halves(config.id_bits)
         return f"OneValue {a} {c}"

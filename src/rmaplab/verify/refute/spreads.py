@@ -8,7 +8,7 @@ reaches `least_mappings`. From there on witnesses are built. Derivations: docs/r
 from collections import Counter
 from collections.abc import Iterable, Iterator
 
-from rmaplab.schemes.packed import MAPCOUNT_BITS
+from rmaplab.schemes.packed import SUM_AT
 from rmaplab.verify.refute.problem import Config, Witness
 from rmaplab.verify.refute.squares import as_squares, with_sum
 from rmaplab.verify.refute.words import halves, one_value
@@ -23,7 +23,7 @@ def least_mappings(config: Config) -> int:
     if config.scheme == "moments":
         return _least_squares(w, gap)
     if config.scheme == "packed":
-        return min(_ceil(4 << w, gap**2), _ceil(1 << w - MAPCOUNT_BITS, gap))
+        return min(_ceil(4 << w, gap**2), _ceil(1 << w - SUM_AT, gap))
     a, c = halves(config.id_bits)
     if w < config.order + a + c:
         return 1
@@ -83,7 +83,7 @@ def _packed(config: Config) -> Iterator[Witness]:
         if distances:
             yield _at(half + 1, [s * d for d in distances for s in (1, -1)])
             break
-    least = _ceil(1 << config.word_bits - MAPCOUNT_BITS, max(1, 2 * half))
+    least = _ceil(1 << config.word_bits - SUM_AT, max(1, 2 * half))
     for n in range(least, min(config.pages, least + _MORE_MAPPINGS) + 1):
         found = _one_turn_ahead(config, n)
         if found is not None:
@@ -96,7 +96,7 @@ def _one_turn_ahead(config: Config, n: int) -> Witness | None:
 
     With distances top - e, e >= 0 small: their sum is the turn and the sum of their squares m * 2^W - 2 * x * turn.
     """
-    turn = 1 << config.word_bits - MAPCOUNT_BITS
+    turn = 1 << config.word_bits - SUM_AT
     modulus = 1 << config.word_bits
     for asked in range(1, min(_CALLERS, 1 << config.id_bits)):
         top = (1 << config.id_bits) - 1 - asked

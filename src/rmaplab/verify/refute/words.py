@@ -11,7 +11,7 @@ from functools import partial
 from rmaplab.errors import RmaplabError
 from rmaplab.schemes import SCHEMES
 from rmaplab.schemes.generations import POSTED
-from rmaplab.schemes.packed import MAPCOUNT_BITS
+from rmaplab.schemes.packed import SUM_AT
 from rmaplab.schemes.subid import max_digits
 from rmaplab.verify.refute.digits import Chunks
 from rmaplab.verify.refute.problem import Config, Witness
@@ -41,7 +41,7 @@ def configure(scheme: str, order: int, values: int | None, id_bits: int | None, 
         raise RmaplabError(f"scheme {scheme!r}: not a linear scheme, must be one of {', '.join(LINEAR)}")
     orders = range(POSTED[0].first, POSTED[-1].last + 1) if scheme == "generations" else range(1, 22)
     _within("order", order, orders.start, orders.stop - 1)
-    _within("word bits", word_bits, MAPCOUNT_BITS + 1 if scheme == "packed" else 1, MOST_WORD_BITS)
+    _within("word bits", word_bits, SUM_AT + 1 if scheme == "packed" else 1, MOST_WORD_BITS)
     bits = id_bits if id_bits is not None else _own_bits(scheme, order)
     _within("ID bits", bits, 1, MOST_ID_BITS)
     if values is not None:
@@ -80,7 +80,7 @@ def equations(config: Config) -> tuple[Equation, ...]:
     if config.scheme == "moments":
         return Equation(lambda mm: mm, w), Equation(lambda mm: mm * mm, w)
     if config.scheme == "packed":
-        return Equation(lambda mm: mm, w - MAPCOUNT_BITS), Equation(lambda mm: mm * mm, w)
+        return Equation(lambda mm: mm, w - SUM_AT), Equation(lambda mm: mm * mm, w)
     if config.scheme == "one-value":
         return (Equation(lambda mm: one_value(config, mm), w),)
     digits = chunks(config)
