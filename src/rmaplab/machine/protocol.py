@@ -181,6 +181,21 @@ class Process(Protocol):
     def write(self, address: int, length: int, value: int = 1) -> Written:
         """Store `value` (0..255) into the first byte of every page, ascending."""
 
+    def peek(self, address: int, length: int) -> NDArray[np.uint8]:
+        """First byte of every page, ascending, read from outside as process_vm_readv(2) does: uint8, one element a page.
+
+        The kernel takes a FOLL_PIN for reading on each page in turn and gives it back. An anonymous page that is not
+        AnonExclusive is unshared first (Linux 5.19 and later): copied, or kept if nobody else has it: one question
+        (`what` "unshare") with a step of its own each. Nothing becomes writable by it.
+        """
+
+    def poke(self, address: int, length: int, value: int = 1) -> Written:
+        """Store `value` (0..255) into the first byte of every page, ascending, from outside and by force, as a debugger
+        does through /proc/PID/mem (FOLL_FORCE).
+
+        Private memory may be read-only: it is copied where a write would copy it (`what` "cow") and stays read-only.
+        """
+
     def ask(self, address: int, length: int) -> None:
         """Ask about every folio this process maps in the range whether it maps it exclusively. Changes nothing:
         adds one question a folio (`what` "stat") to the trace, with the truth."""

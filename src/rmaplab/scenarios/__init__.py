@@ -22,6 +22,7 @@ SCENARIOS: Final = MappingProxyType(
             Scenario("mremap-twice", "one process maps the same pages twice and asks", mappings.mremap_twice),
             Scenario("snapshot", "a server forks, keeps writing, the child reads and exits", forks.snapshot),
             Scenario("file-shared", "k + 1 processes map one file, one survivor asks", mappings.file_shared),
+            Scenario("unshare", "a reader from outside (a FOLL_PIN for reading) unshares pages", forks.unshare),
             Scenario("pin", "an extra reference forbids reuse until it is dropped", mappings.pin),
         )
     }

@@ -17,6 +17,19 @@ def fork_exit_write(machine: Machine, p: Parameters) -> None:
     parent.write(address, p.size, 2)
 
 
+def unshare(machine: Machine, p: Parameters) -> None:
+    """Somebody reads the parent's memory from outside while the child is alive, and again after it left: the pages the
+    parent still shares are copied for a reader, and those it copied are its own when it writes."""
+    parent = machine.spawn()
+    address = populate(parent, p)
+    child = parent.fork()
+    half = max(p.size // 2, PAGE_SIZE)
+    parent.peek(address, half)
+    child.exit()
+    parent.peek(address, p.size)
+    parent.write(address, p.size, 2)
+
+
 def fork_child_writes(machine: Machine, p: Parameters) -> None:
     """The parent leaves, then the child writes everything."""
     parent = machine.spawn()

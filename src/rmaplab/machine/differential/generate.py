@@ -30,6 +30,8 @@ _WEIGHTS: Final = {
     "pin": 3,
     "unpin": 3,
     "spawn": 1,
+    "peek": 4,
+    "poke": 3,
 }
 
 
@@ -167,6 +169,12 @@ class Generator:
 
     def _read(self) -> None:
         self._on_range(Step("read"))
+
+    def _peek(self) -> None:
+        self._on_range(Step("peek"))
+
+    def _poke(self) -> None:
+        self._on_range(Step("poke", value=self._value()))
 
     def _dontneed(self) -> None:
         self._on_range(Step("madvise", advice="dontneed"))

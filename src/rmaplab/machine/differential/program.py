@@ -25,6 +25,8 @@ Do = Literal[
     "exit",
     "pin",
     "unpin",
+    "peek",
+    "poke",
 ]
 
 
@@ -145,6 +147,14 @@ class Run:
 
     def _write(self, step: Step) -> tuple[int, int]:
         written = self._process(step).write(self._address(step), step.pages * PAGE_SIZE, step.value)
+        return written.reused, written.copied
+
+    def _peek(self, step: Step) -> list[int]:
+        values: list[int] = self._process(step).peek(self._address(step), step.pages * PAGE_SIZE).tolist()
+        return values
+
+    def _poke(self, step: Step) -> tuple[int, int]:
+        written = self._process(step).poke(self._address(step), step.pages * PAGE_SIZE, step.value)
         return written.reused, written.copied
 
     def _fork(self, step: Step) -> None:

@@ -201,7 +201,7 @@ class LiveMachine:
 _NO_STATS: Final = dict.fromkeys(
     (
         *("operations", "spawns", "forks", "execs", "exits", "died", "background_changes"),
-        *("cow_faults", "reused_pages", "copied_pages", "write_seconds", "fork_seconds"),
+        *("cow_faults", "unshare_faults", "reused_pages", "copied_pages", "write_seconds", "fork_seconds"),
     ),
     0.0,
 )

@@ -220,6 +220,21 @@ class LiveProcess:
         check_mapped("write", self.pid, address, length, "writable")
         return self._write_by(Op.WRITE, area, address, length, value)
 
+    def peek(self, address: int, length: int) -> NDArray[np.uint8]:
+        area = self._area("peek", address, length)
+        check_mapped("peek", self.pid, address, length, "readable")
+        self._settle("peek")
+        answer = self._ask_faulting(Op.PEEK, area, address, length)
+        self._look(write=Write(self._mm, address, length, "unshare"))
+        return np.frombuffer(answer.payload, np.uint8)
+
+    def poke(self, address: int, length: int, value: int = 1) -> Written:
+        if not 0 <= value <= 255:
+            raise BadOperation("poke", f"value {value}", "must be 0..255")
+        area = self._area("poke", address, length)
+        check_mapped("poke", self.pid, address, length, "writable" if area.shared else "readable")
+        return self._write_by(Op.POKE, area, address, length, value)
+
     def _write_by(self, op: Op, area: Area, address: int, length: int, argument: int) -> Written:
         self._settle("write")
         recorder = self._machine.recorder

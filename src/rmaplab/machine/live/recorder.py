@@ -5,7 +5,7 @@ For `LiveMachine`. Knows folios and steps; not processes, sockets or addresses' 
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, Literal
 
 import numpy as np
 import polars as pl
@@ -36,11 +36,13 @@ _OUTCOMES: Final = pl.Series(OUTCOMES, dtype=OUTCOME)
 
 @dataclass(frozen=True, slots=True)
 class Write:
-    """Bytes [address, address + length) that MM `mm` wrote one byte a page of, ascending."""
+    """Bytes [address, address + length) that MM `mm` wrote one byte a page of, ascending; or that were unshared page
+    by page for a reader."""
 
     mm: int
     address: int
     length: int
+    what: Literal["cow", "unshare"] = "cow"
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,7 +212,7 @@ class Recorder:
         base = self.builder.step
         ranks = np.unique(np.concatenate([rows.rank, asked]))
         if judged and write:
-            self._ask(judged.questions, old, write.mm, base + np.searchsorted(ranks, asked))
+            self._ask(judged.questions, old, write, base + np.searchsorted(ranks, asked))
         rows = rows[np.lexsort((rows.key, -rows.sign, rows.rank))]
         starts = np.flatnonzero(rows.run_starts())
         run = np.diff(np.append(starts, len(rows.key)))
@@ -220,7 +222,7 @@ class Recorder:
             self.builder.events(rows.folio, rows.key >> MM_SHIFT, rows.page, run * rows.sign, rows.entire, step=step)
         self.builder.tick(max(len(ranks), 1))
 
-    def _ask(self, questions: cow.Questions, old: Snapshot, mm: int, step: Index) -> None:
+    def _ask(self, questions: cow.Questions, old: Snapshot, write: Write, step: Index) -> None:
         if not len(step):
             return
         pages = old.pages
@@ -232,7 +234,8 @@ class Recorder:
         kernel = np.where(questions.outcome == cow.REUSED, _EXCLUSIVE, np.where(told, _SHARED, _UNKNOWN))
         self.builder.questions(
             pages.folio_id[local],
-            mm,
+            write.mm,
+            write.what,
             page=pages.offset[questions.page],
             pages=questions.pages,
             kernel=_VERDICTS.gather(kernel),
@@ -241,9 +244,10 @@ class Recorder:
             extra_refs=pl.Series(extra).set(pl.Series(unknown), None),
             step=step,
         )
-        self.count("cow_faults", len(step))
-        self.count("reused_pages", questions.count(cow.REUSED))
-        self.count("copied_pages", questions.count(cow.COPIED))
+        self.count(f"{write.what}_faults", len(step))
+        if write.what == "cow":
+            self.count("reused_pages", questions.count(cow.REUSED))
+            self.count("copied_pages", questions.count(cow.COPIED))
 
     def _extra_refs(self, folio_id: Index) -> Index:
         pinned = np.concatenate([np.zeros(0, np.int64), *self._pins.values()])

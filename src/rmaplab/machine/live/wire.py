@@ -35,6 +35,8 @@ class Op(IntEnum):
     UNPIN = 12
     DIE = 13
     PIN_LONGTERM = 14
+    PEEK = 15
+    POKE = 16
 
 
 def receive(channel: socket.socket, size: int) -> bytes:

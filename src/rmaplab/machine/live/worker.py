@@ -33,6 +33,7 @@ REGISTER_BUFFERS, UNREGISTER_BUFFERS = 0, 1
 IO_URING_PARAMS = 120
 """Bytes of struct io_uring_params."""
 F_SETPIPE_SZ = 1031
+IOV_MAX = 1024
 PINS_A_PIPE = 256
 """1 MiB, the default of /proc/sys/fs/pipe-max-size, which only CAP_SYS_RESOURCE exceeds."""
 
@@ -48,6 +49,8 @@ _libc.mprotect.argtypes = _libc.madvise.argtypes = [_P, _L, ctypes.c_int]
 _libc.prctl.argtypes = [ctypes.c_int, _L, _L, _L, _L]
 _libc.vmsplice.argtypes = [ctypes.c_int, _P, _L, ctypes.c_uint]
 _libc.vmsplice.restype = _L
+_libc.process_vm_readv.argtypes = [ctypes.c_int, _P, ctypes.c_ulong, _P, ctypes.c_ulong, ctypes.c_ulong]
+_libc.process_vm_readv.restype = _L
 
 Result = tuple[int, float, bytes]
 
@@ -110,6 +113,29 @@ class Worker:
         start = time.perf_counter()
         pages[:] = new
         return len(new), time.perf_counter() - start, b""
+
+    def peek(self, address: int, length: int, *_: int) -> Result:
+        """process_vm_readv() of this very process takes the same way as from another: GUP on the MM, page by page, since
+        every page is a range of its own."""
+        got = bytearray(length // PAGE)
+        into = ctypes.addressof(ctypes.c_char.from_buffer(got))
+        start = time.perf_counter()
+        for first in range(0, len(got), IOV_MAX):
+            count = min(IOV_MAX, len(got) - first)
+            pages = (_Iovec * count)(*(_Iovec(address + (first + page) * PAGE, 1) for page in range(count)))
+            _check(_libc.process_vm_readv(os.getpid(), ctypes.byref(_Iovec(into + first, count)), 1, pages, count, 0))
+        return len(got), time.perf_counter() - start, bytes(got)
+
+    def poke(self, address: int, length: int, value: int, *_: int) -> Result:
+        """A write to the memory file is GUP with FOLL_FORCE, whoever does it."""
+        memory = os.open("/proc/self/mem", os.O_RDWR | os.O_CLOEXEC)
+        start = time.perf_counter()
+        try:
+            for page in range(address, address + length, PAGE):
+                os.pwrite(memory, bytes([value]), page)
+        finally:
+            os.close(memory)
+        return length // PAGE, time.perf_counter() - start, b""
 
     def fork(self, *args: int) -> Result:
         """The descriptor is the child's control socket."""

@@ -5,7 +5,7 @@ every folio is decided together, and a folio whose answer cannot change before i
 """
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +26,10 @@ SPLIT: Final = OUTCOMES.index("split")
 NOBODY_ASKED: Final = 255
 _ANON: Final = KINDS.index("anon")
 
+What = Literal["cow", "unshare"]
+"""Who asks: a write fault, which makes pages writable, or GUP for reading, which makes them exclusive only."""
+_GRANT: Final[dict[What, int]] = {"cow": W, "unshare": 0}
+
 
 @dataclass(slots=True)
 class Tally:
@@ -43,7 +47,7 @@ def write_protected(space: AddressSpace, vma: Vma, window: Window, index: Index,
     tally, leaf, base = Tally(), window.leaf, window.base
     huge = leaf.flags[index] & PMD != 0
     if huge.any():
-        tally.reused += _pmd_faults(space, vma, leaf, index[huge], step[huge])
+        tally.reused += _pmd_faults(space, vma, leaf, index[huge], step[huge], "cow")
         still = (leaf.flags[index] & W == 0) & (leaf.frame[index] != 0)
         index, step = index[still], step[still]
     frames = leaf.frame[index]
@@ -61,11 +65,33 @@ def write_protected(space: AddressSpace, vma: Vma, window: Window, index: Index,
         if vma.file is not None:
             leaf.expect[index[foreign]] = vma.file.expect[vma.offset_of(base) + index[foreign]]
         replace_pages(space, leaf, index[foreign], step[foreign] + 1)
-    answered = _sweep(space, leaf, index[ask], step[ask] + 1)
+    answered = _sweep(space, leaf, index[ask], step[ask] + 1, "cow")
     return Tally(tally.reused + answered.reused, tally.copied + answered.copied)
 
 
-def _pmd_faults(space: AddressSpace, vma: Vma, leaf: Leaf, index: Index, step: Index) -> int:
+def unshare(space: AddressSpace, vma: Vma, window: Window, step: Index) -> None:
+    """FAULT_FLAG_UNSHARE faults on `window`, one step pair a page: its anonymous pages are exclusive afterwards.
+
+    gup_must_unshare(): zero pages and the file's own pages are left alone, and so is write protection.
+    """
+    leaf = window.leaf
+    index = leaf.present(window.lo, window.hi)
+    index = index[_to_unshare(space, leaf, index)]
+    huge = leaf.flags[index] & PMD != 0
+    if huge.any():
+        _pmd_faults(space, vma, leaf, index[huge], step[index[huge] - window.lo], "unshare")
+        index = index[_to_unshare(space, leaf, index)]
+    space.memory.counters.faults += len(index)
+    _sweep(space, leaf, index, step[index - window.lo] + 1, "unshare")
+
+
+def _to_unshare(space: AddressSpace, leaf: Leaf, index: Index) -> NDArray[np.bool_]:
+    frames = leaf.frame[index]
+    anon = space.memory.folio["kind"][space.memory.frame["folio"][frames]] == _ANON
+    return np.asarray(space.counted(frames) & anon & ~space.memory.frame["exclusive"][frames])
+
+
+def _pmd_faults(space: AddressSpace, vma: Vma, leaf: Leaf, index: Index, step: Index, what: What) -> int:
     """One fault per PMD mapping: keep it whole if nobody else refers to the folio, else split it.
 
     Returns the pages kept by answering a question: all of a mapping, as `Written` counts them.
@@ -81,20 +107,20 @@ def _pmd_faults(space: AddressSpace, vma: Vma, leaf: Leaf, index: Index, step: I
             space.split_pmd(leaf, lo, at, anon=vma.anonymous)
             continue
         elif vma.private and not memory.frame["exclusive"][head]:
-            if not _keep_whole(space, head, at):
+            if not _keep_whole(space, head, at, what):
                 space.split_pmd(leaf, lo, at, anon=True)
                 continue
             kept += BLOCK
         memory.counters.faults += 1
-        leaf.flags[lo:hi] |= W
+        leaf.flags[lo:hi] |= _GRANT[what]
     return kept
 
 
-def _keep_whole(space: AddressSpace, head: int, step: int) -> bool:
+def _keep_whole(space: AddressSpace, head: int, step: int, what: What) -> bool:
     memory = space.memory
     slot = memory.frame["folio"][head : head + 1]
     alone = bool(memory.folio["refs"][slot[0]] == 1)
-    _record(space, slot, step, page=0, pages=BLOCK, outcome=REUSED if alone else SPLIT, asked=False)
+    _record(space, what, slot, step, page=0, pages=BLOCK, outcome=REUSED if alone else SPLIT, asked=False)
     if alone:
         memory.frame["exclusive"][head : head + BLOCK] = True
         memory.counters.reuses += BLOCK
@@ -129,8 +155,8 @@ def map_anon(space: AddressSpace, leaf: Leaf, first: Index, order: int, step: In
     memory.map_pages(Runs(where[::size], heads.astype(np.int64), np.full(len(first), size)), space.mm, step)
 
 
-def map_copies(space: AddressSpace, leaf: Leaf, index: Index, step: Index) -> None:
-    """Give each page at `index` a small folio of its own with the same contents, writable and exclusive."""
+def map_copies(space: AddressSpace, leaf: Leaf, index: Index, step: Index, access: int = W) -> None:
+    """Give each page at `index` a small folio of its own with the same contents, exclusive; `access` W or 0."""
     memory = space.memory
     old = leaf.frame[index]
     new = memory.allocate(0, len(index), "anon")
@@ -140,18 +166,18 @@ def map_copies(space: AddressSpace, leaf: Leaf, index: Index, step: Index) -> No
     wide = new.astype(np.int64)
     memory.map_pages(Runs(wide, wide, np.ones(len(new), np.int64)), space.mm, step)
     leaf.frame[index] = new
-    leaf.flags[index] = W
+    leaf.flags[index] = access
 
 
-def replace_pages(space: AddressSpace, leaf: Leaf, index: Index, step: Index) -> None:
+def replace_pages(space: AddressSpace, leaf: Leaf, index: Index, step: Index, access: int = W) -> None:
     """Copy, then unmap the originals: the old mapping goes after the new one came, as in wp_page_copy()."""
     old = leaf.frame[index]
-    map_copies(space, leaf, index, step)
+    map_copies(space, leaf, index, step, access)
     mapped = space.counted(old)
     space.memory.unmap_pages(space.memory.runs(old[mapped]), space.mm, 0, each=step[mapped])
 
 
-def _sweep(space: AddressSpace, leaf: Leaf, index: Index, step: Index) -> Tally:
+def _sweep(space: AddressSpace, leaf: Leaf, index: Index, step: Index, what: What) -> Tally:
     """Ask about every page, in order, and reuse or copy it."""
     memory, tally = space.memory, Tally()
     slots = memory.frame["folio"][leaf.frame[index]]
@@ -165,11 +191,11 @@ def _sweep(space: AddressSpace, leaf: Leaf, index: Index, step: Index) -> Tally:
         page = leaf.frame[index] - memory.folio["head"][slots]
         for part, outcome in ((keep, REUSED), (copy, COPIED)):
             if part.any():
-                _record(space, slots[part], step[part], page[part], 1, outcome, asked=True)
-        leaf.flags[index[keep]] |= W
+                _record(space, what, slots[part], step[part], page[part], 1, outcome, asked=True)
+        leaf.flags[index[keep]] |= _GRANT[what]
         memory.frame["exclusive"][leaf.frame[index[keep]]] = True
         if copy.any():
-            replace_pages(space, leaf, index[copy], step[copy])
+            replace_pages(space, leaf, index[copy], step[copy], _GRANT[what])
         tally.reused += int(keep.sum())
         tally.copied += int(copy.sum())
         left = ~chosen
@@ -216,6 +242,7 @@ def _decide(memory: Memory, folios: Frames, count: Index, mm: int) -> tuple[NDAr
 
 def _record(
     space: AddressSpace,
+    what: What,
     slots: Frames,
     step: Index | int,
     page: NDArray[np.uint32] | int,
@@ -230,7 +257,7 @@ def _record(
     small = memory.folio["order"][slots] == 0
     said = small | (asked and memory.policy.large_cow is LargeCow.EXCLUSIVE)
     memory.recorder.questions(
-        "cow",
+        what,
         step=step,
         folio=memory.folio["ident"][slots],
         mm=space.mm,

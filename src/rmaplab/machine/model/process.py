@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rmaplab.machine.arena import Area, Areas, check_length
-from rmaplab.machine.model import faults
+from rmaplab.machine.model import faults, remote
 from rmaplab.machine.model.advice import ADVICE
 from rmaplab.machine.model.ask import ask
 from rmaplab.machine.model.files import PAGE_SHIFT, ModelFile
@@ -173,6 +173,19 @@ class ModelProcess:
         start, end = self._range("write", address, length, "writable")
         clock = time.perf_counter()
         tally = faults.write(self.space, start, end, value, self._machine.next_version())
+        return Written(end - start, tally.reused, tally.copied, time.perf_counter() - clock)
+
+    def peek(self, address: int, length: int) -> NDArray[np.uint8]:
+        return remote.peek(self.space, *self._range("peek", address, length, "mapped"))
+
+    def poke(self, address: int, length: int, value: int = 1) -> Written:
+        if not 0 <= value <= 255:
+            raise BadOperation("poke", f"value {value}", "must be 0..255")
+        start, end = self._range("poke", address, length, "mapped")
+        if self._vma("poke", start, end, alone=False).shared:
+            self._range("poke", address, length, "writable")
+        clock = time.perf_counter()
+        tally = remote.poke(self.space, start, end, value, self._machine.next_version())
         return Written(end - start, tally.reused, tally.copied, time.perf_counter() - clock)
 
     def ask(self, address: int, length: int) -> None:
