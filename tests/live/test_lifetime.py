@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from rmaplab.machine.live import LiveMachine, knobs
+from rmaplab.machine.live import LiveMachine, knobs, start
 from rmaplab.machine.live.control import WorkerDied
 from rmaplab.machine.live.wire import Op
 from rmaplab.machine.protocol import PAGE_SIZE, BadOperation, MachineError
@@ -22,14 +22,14 @@ pytestmark = [pytest.mark.live, pytest.mark.xdist_group("live")]
 
 COORDINATOR = """
     import sys, threading
-    from rmaplab.machine.live import LiveMachine
+    from rmaplab.machine.live import LiveMachine, start
     from rmaplab.machine.live.arena import Area
     machine = LiveMachine()
     first = machine.spawn()
     address = first.mmap(1 << 28)
     children = [first, first.fork(), machine.spawn()]
     children[1].write(address, 1 << 20)
-    print(machine._warden._process.pid, *(child.pid for child in children), flush=True)
+    print(start._nursery._process.pid, machine._warden.pid, *(child.pid for child in children), flush=True)
     what = sys.argv[1]
     if what == "writing":
         threading.Thread(target=lambda: print("now", flush=True)).start()
@@ -81,7 +81,7 @@ def test_killed_coordinator_leaves_no_process_and_no_changed_knob(thp: LiveMachi
         try:
             pids = [int(pid) for pid in coordinator.stdout.readline().split()]
             assert coordinator.stdout.readline() == "now\n"
-            assert len(pids) == 4
+            assert len(pids) == 5
             assert not any(map(gone, pids))
             assert busy_with != "knobs" or all_knobs() != before
         finally:
@@ -151,11 +151,31 @@ def test_bystander_that_dies_is_named_by_the_next_operation(machine: LiveMachine
 
 def test_warden_that_dies_takes_the_processes_along_and_is_named(machine: LiveMachine) -> None:
     process = machine.spawn()
-    os.kill(machine._warden._process.pid, signal.SIGKILL)
+    os.kill(machine._warden.pid, signal.SIGKILL)
     with pytest.raises(MachineError, match="the warden process"):
         machine.spawn()
     machine.close()
     wait_until(lambda: gone(process.pid), "the worker outlived its warden")
+
+
+def test_machines_outlive_the_process_their_wardens_came_from_and_new_ones_get_another(machine: LiveMachine) -> None:
+    process = machine.spawn()
+    nursery = start._nursery._process.pid
+    os.kill(nursery, signal.SIGKILL)
+    wait_until(lambda: start._nursery._process.poll() is not None, "SIGKILL did nothing")
+    assert machine.spawn().alive
+    with LiveMachine() as other:
+        assert other.spawn().alive
+        assert start._nursery._process.pid != nursery
+    assert process.alive
+
+
+def test_workers_hold_no_descriptor_of_their_warden(machine: LiveMachine) -> None:
+    process = machine.spawn()
+    for pid in (process.pid, process.fork().pid):
+        held = [os.readlink(path) for path in Path(f"/proc/{pid}/fd").iterdir() if int(path.name) > 2]
+        assert len(held) == 1
+        assert held[0].startswith("socket:")
 
 
 def test_ended_processes_are_no_zombies(machine: LiveMachine) -> None:
@@ -169,7 +189,7 @@ def test_ended_processes_are_no_zombies(machine: LiveMachine) -> None:
 
 def test_close_ends_every_process_and_may_be_repeated() -> None:
     machine = LiveMachine()
-    pids = [machine.spawn().pid, machine._warden._process.pid]
+    pids = [machine.spawn().pid, machine._warden.pid]
     machine.close()
     wait_until(lambda: all(map(gone, pids)), "a process outlived its machine")
     machine.close()

@@ -9,18 +9,16 @@ import os
 import select
 import signal
 import socket
-import subprocess
-import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from rmaplab.machine.live.start import start_warden
 from rmaplab.machine.live.wire import ANSWER, HELLO, REQUEST, Op, receive, send_with_fd
 from rmaplab.machine.protocol import MachineError
 
-_HERE: Final = Path(__file__).resolve().parent
 _THP: Final = 1 << 31
 _SECONDS_TO_END: Final = 30.0
 
@@ -113,10 +111,8 @@ class Warden:
     def __init__(self) -> None:
         self._channel, theirs = socket.socketpair()
         with theirs:
-            command = [sys.executable, "-I", "-S", str(_HERE / "warden.py"), str(theirs.fileno())]
-            self._process = subprocess.Popen(
-                command, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL
-            )
+            self.pid = start_warden(theirs.fileno())
+        self._pidfd = _pidfd(self.pid)
         try:
             self._ask({"do": "share"})
         except MachineError:
@@ -126,9 +122,7 @@ class Warden:
     def start_worker(self, name: str) -> Worker:
         ours, theirs = socket.socketpair()
         with theirs:
-            pid = self._ask(
-                {"do": "spawn", "python": sys.executable, "script": str(_HERE / "worker.py")}, theirs.fileno()
-            )
+            pid = self._ask({"do": "spawn"}, theirs.fileno())
         worker = Worker(ours, pid, name)
         worker.greet("spawn")
         return worker
@@ -147,7 +141,10 @@ class Warden:
     def close(self) -> None:
         """End all workers; knobs are restored by then. Idempotent."""
         self._channel.close()
-        self._process.wait()
+        if self._pidfd >= 0:
+            select.select([self._pidfd], [], [])
+            os.close(self._pidfd)
+            self._pidfd = -1
 
     def _ask(self, request: Mapping[str, object], fd: int = -1) -> Any:
         body = json.dumps(request).encode()
@@ -156,10 +153,18 @@ class Warden:
             self._channel.sendall(body)
             answer = json.loads(receive(self._channel, int.from_bytes(receive(self._channel, 4), "little")))
         except (EOFError, BrokenPipeError, ConnectionResetError) as gone:
-            raise MachineError(f"the warden process (pid {self._process.pid}) died; all workers with it") from gone
+            raise MachineError(f"the warden process (pid {self.pid}) died; all workers with it") from gone
         if "error" in answer:
             raise MachineError(answer["error"])
         return answer["value"]
+
+
+def _pidfd(pid: int) -> int:
+    """-1 if the process is gone already."""
+    try:
+        return os.pidfd_open(pid)
+    except ProcessLookupError:
+        return -1
 
 
 def fork_worker(parent: Worker, name: str, *, thp: bool = False) -> tuple[Worker, float]:

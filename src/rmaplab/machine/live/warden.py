@@ -1,11 +1,11 @@
 """The process between coordinator and workers: starts workers, sets kernel knobs, and cleans up whatever happens.
 
-Run as a script by the coordinator (`python -I -S warden.py FD`). It holds the only copies of what must outlive a
-SIGKILLed coordinator: the original values of the knobs and the process group of the workers. When its socket
-closes, for whatever reason, it writes the values back and kills the group, itself included.
+Forked by `nursery.py` for one machine. It holds the only copies of what must outlive a SIGKILLed coordinator: the
+original values of the knobs and the process group of the workers. When its socket closes, for whatever reason, it
+writes the values back and kills the group, itself included.
 
-Every worker is in the warden's process group (so that one signal ends all, also those in mid-operation) and a
-descendant of the warden, which is their subreaper and ignores SIGCHLD: nothing stays a zombie.
+Every worker is forked by the warden, stays in its process group (so that one signal ends all, also those in
+mid-operation) and its descendant: it is their subreaper and ignores SIGCHLD, so that nothing stays a zombie.
 
 Requests are lines of JSON, each answered by one; a descriptor may ride on the line that starts a worker.
 """
@@ -17,11 +17,10 @@ import os
 import select
 import signal
 import socket
-import sys
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import worker  # type: ignore[import-not-found]
 from turn import Turn  # type: ignore[import-not-found]
 from wire import receive, receive_with_fd  # type: ignore[import-not-found]
 
@@ -69,12 +68,14 @@ def chosen(text: str) -> str:
     return text[text.index("[") + 1 : text.index("]")] if "[" in text else text.strip()
 
 
-def start_worker(fd: int, python: str, script: str) -> int:
+def start_worker(fd: int) -> int:
+    """Fork a worker that serves `fd`, and holds nothing else of the warden's: locks end with their last descriptor."""
     pid = os.fork()
     if pid == 0:
         try:
-            os.set_inheritable(fd, True)
-            os.execv(python, [python, "-I", "-S", script, str(fd)])
+            os.closerange(3, fd)
+            os.closerange(fd + 1, os.sysconf("SC_OPEN_MAX"))
+            worker.main(fd)
         finally:
             os._exit(127)
     return pid
@@ -83,7 +84,7 @@ def start_worker(fd: int, python: str, script: str) -> int:
 def handle(request: dict[str, Any], fd: int, knobs: Knobs, turn: Turn) -> Any:
     match request["do"]:
         case "spawn":
-            return start_worker(fd, request["python"], request["script"])
+            return start_worker(fd)
         case "set":
             knobs.set(request["directory"], request["values"])
         case "restore":
@@ -114,27 +115,24 @@ def serve(channel: socket.socket, coordinator: int, knobs: Knobs, turn: Turn) ->
         channel.sendall(len(body).to_bytes(LENGTH, "little") + body)
 
 
-def main() -> None:
-    """`FD` is the socket. The group's signals from a terminal or a shell are the coordinator's to act on."""
-    coordinator = os.pidfd_open(os.getppid())
+def main(fd: int, coordinator: int) -> None:
+    """Serve the socket `fd` of the process `coordinator`, on the CPU that is last of the coordinator's, then end.
+
+    The group's signals from a terminal or a shell are the coordinator's to act on.
+    """
     os.setpgid(0, 0)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGPIPE, signal.SIGCHLD):
         signal.signal(number, signal.SIG_IGN)
     ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-    os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
-    channel = socket.socket(fileno=int(sys.argv[1]))
-    os.set_inheritable(channel.fileno(), False)
     knobs, turn = Knobs(), Turn()
     try:
-        serve(channel, coordinator, knobs, turn)
-    except ConnectionError:
+        alive = os.pidfd_open(coordinator)
+        os.sched_setaffinity(0, {max(os.sched_getaffinity(coordinator))})
+        serve(socket.socket(fileno=fd), alive, knobs, turn)
+    except (ConnectionError, ProcessLookupError):
         pass
     finally:
         try:
             knobs.restore()
         finally:
             os.killpg(0, signal.SIGKILL)
-
-
-if __name__ == "__main__":
-    main()

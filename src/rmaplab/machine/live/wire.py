@@ -14,6 +14,9 @@ REQUEST = struct.Struct("=I6q")
 ANSWER = struct.Struct("=iqdI")
 """errno (0 fine), value, seconds of the operation proper, bytes of payload that follow."""
 
+PID = struct.Struct("=i")
+"""What the nursery answers."""
+
 HELLO = 0x524D4150
 """The value of the answer a worker gives, unasked, once it stands ready."""
 

@@ -1,7 +1,7 @@
 """One process of a live machine: does one operation at a time on its own address space, as told over a socket.
 
-Run as a script by the warden (`python -I -S worker.py FD`), never imported by it. Standard library only, few imports:
-its start is part of every `spawn` and `exec`. Knows nothing of other processes, traces or addresses' meaning: the
+Forked by the warden, which has it loaded; run as a script (`python -I -S worker.py FD`) by exec, of which its start is
+a part: standard library only, few imports. Knows nothing of other processes, traces or addresses' meaning: the
 coordinator chose them and checked the arguments, so an error here is the kernel's and goes back as its errno.
 
 Between operations THP is disabled for its address space (PR_SET_THP_DISABLE), so that khugepaged leaves the
@@ -262,15 +262,15 @@ def _splice(address: int, length: int) -> int:
     return end
 
 
-def main() -> None:
-    """`FD` is the control socket. Children are reaped by the kernel: SIGCHLD is ignored."""
+def main(fd: int) -> None:
+    """Serve the control socket `fd`. Children are reaped by the kernel: SIGCHLD is ignored."""
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     _check(_libc.prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0))
-    worker = Worker(socket.socket(fileno=int(sys.argv[1])))
+    worker = Worker(socket.socket(fileno=fd))
     os.set_inheritable(worker.channel.fileno(), False)
     worker.answer(0, HELLO, 0.0, b"")
     worker.serve()
 
 
 if __name__ == "__main__":
-    main()
+    main(int(sys.argv[1]))
