@@ -41,6 +41,15 @@ def test_region_of_a_mapping_has_its_bounds_and_permissions(pages: tuple[mmap.mm
     assert (region.readable, region.writable, region.shared) == (True, True, False)
 
 
+def test_regions_up_to_an_address_are_the_first_of_all_and_one_more() -> None:
+    every = procfs.regions(os.getpid())
+    assert every == sorted(every, key=lambda region: region.start)
+    for limit in (0, every[3].start, every[3].start + 1):
+        some = procfs.regions(os.getpid(), limit)
+        assert some == every[: len(some)]
+        assert [region.start >= limit for region in some] == [False] * (len(some) - 1) + [True]
+
+
 def test_page_of_its_own_is_a_small_exclusive_anonymous_folio(machine: LiveMachine, pages: tuple[mmap.mmap, int]) -> None:
     assert machine.processes() == [], "the fixture says whether PFNs can be seen"
     with procfs.Pagemap(os.getpid()) as pagemap:

@@ -34,7 +34,7 @@ def check_mapped(
 
     A process without memory is dying: the operation itself will find that out, and say it better.
     """
-    regions = procfs.regions_or_none(pid)
+    regions = procfs.regions_or_none(pid, address + length)
     if not regions:
         return
     at = address

@@ -18,19 +18,27 @@ def observe(spaces: Iterable[Space], snapshot: Snapshot) -> Observation:
     (zero pages) have a frame but no head, order and mapcount."""
     keys, entries = [np.zeros(0, np.int64)], [np.zeros(0, np.uint64)]
     for space in spaces:
-        for start, length in _mapped(space):
-            with procfs.Pagemap(space.pid) as pagemap:
-                entries.append(pagemap.entries(start, length))
-            keys.append(np.arange(len(entries[-1])) + key_of(space.mm, start))
+        mapped = _mapped(space)
+        if not mapped:
+            continue
+        with procfs.Pagemap(space.pid) as pagemap:
+            entries.extend(pagemap.entries(start, length) for start, length in mapped)
+        first = [key_of(space.mm, start) for start, _ in mapped]
+        keys.extend(
+            np.arange(at, at + (length >> procfs.PAGE_SHIFT)) for at, (_, length) in zip(first, mapped, strict=True)
+        )
     return _joined(np.concatenate(keys), np.concatenate(entries), snapshot)
 
 
 def _mapped(space: Space) -> list[tuple[int, int]]:
-    ranges = sorted(space.ranges)
+    """Start and length of every VMA of the program, ascending."""
+    ends = [start + length for start, length in space.ranges]
+    if not ends:
+        return []
     return [
         (region.start, region.end - region.start)
-        for region in procfs.regions(space.pid)
-        if any(start <= region.start and region.end <= start + length for start, length in ranges)
+        for region in procfs.regions(space.pid, max(ends))
+        if any(start <= region.start and region.end <= start + length for start, length in space.ranges)
     ]
 
 

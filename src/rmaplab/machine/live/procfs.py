@@ -47,6 +47,9 @@ KPF_ZERO_PAGE: Final = np.uint64(1 << 24)
 KPF_ANON_EXCLUSIVE: Final = np.uint64(1 << 34)
 """PG_mappedtodisk, which on an anonymous page is PG_anon_exclusive: per page, for a PMD-mapped folio on its head."""
 
+_NO_END: Final = 1 << 64
+_MAPS_READ: Final = 1 << 16
+
 _SCAN: Final = 0xC060_6610
 _PAGE_IS_HUGE: Final = 1 << 6
 _SCAN_REGIONS: Final = 1024
@@ -86,28 +89,45 @@ class Region:
     path: str
 
 
-def regions_or_none(pid: int) -> list[Region]:
+def regions_or_none(pid: int, upto: int = _NO_END) -> list[Region]:
     """As `regions`, and none for a process that is gone: one that ends loses its memory a moment before."""
     try:
-        return regions(pid)
+        return regions(pid, upto)
     except ProcessGone:
         return []
 
 
-def regions(pid: int) -> list[Region]:
-    """All VMAs of `pid`, ascending. Raises ProcessGone, Missing."""
+def regions(pid: int, upto: int = _NO_END) -> list[Region]:
+    """The VMAs of `pid`, ascending, the last of them the first that starts at byte `upto` or later: it is none only for
+    a process without memory. Reads no more of the file than that takes. Raises ProcessGone, Missing."""
     path = PROC / str(pid) / "maps"
+    found: list[Region] = []
     try:
-        text = path.read_text(errors="surrogateescape")
+        with path.open("rb", buffering=0) as maps:
+            rest = b""
+            while (not found or found[-1].start < upto) and (part := maps.read(_MAPS_READ)):
+                *lines, rest = (rest + part).split(b"\n")
+                for line in lines:
+                    found.append(_region(line))
+                    if found[-1].start >= upto:
+                        break
     except OSError as error:
         raise _fault(error, path) from error
-    found = []
-    for line in text.splitlines():
-        span, perms, offset, _device, _inode, *name = line.split(maxsplit=5)
-        start, end = (int(x, 16) for x in span.split("-"))
-        flags = (perms[0] == "r", perms[1] == "w", perms[3] == "s")
-        found.append(Region(start, end, *flags, int(offset, 16), name[0] if name else ""))
     return found
+
+
+def _region(line: bytes) -> Region:
+    span, perms, offset, _device, _inode, *name = os.fsdecode(line).split(maxsplit=5)
+    start, end = span.split("-")
+    return Region(
+        start=int(start, 16),
+        end=int(end, 16),
+        readable=perms[0] == "r",
+        writable=perms[1] == "w",
+        shared=perms[3] == "s",
+        offset=int(offset, 16),
+        path=name[0] if name else "",
+    )
 
 
 class _ScanArg(ctypes.Structure):
