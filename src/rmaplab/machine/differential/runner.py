@@ -9,9 +9,9 @@ recognised and *set aside* by name, with the rest of the program:
 - `not reproducible`: the program agrees when it is run again (`settle`).
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Final
+from types import TracebackType
+from typing import Final, Self
 
 from rmaplab.machine.differential.compare import Difference, compare
 from rmaplab.machine.differential.program import Program, Result, Run, Step, Unnamed
@@ -44,11 +44,60 @@ class Outcome:
     mismatch: Mismatch | None = None
 
 
+class SetAside(Exception):
+    """What the worlds differ in is of the kernel's own doing: names it. The rest of the program cannot be compared."""
+
+
+class Pair:
+    """One world on the live kernel and on the model of `kernel`, done and compared step by step. A context manager."""
+
+    def __init__(self, kernel: str | KernelPolicy) -> None:
+        self._live, self._model = LiveMachine(), ModelMachine(kernel)
+        self._ours, self._theirs = Run(self._live), Run(self._model)
+
+    def do(self, step: Step) -> Difference | None:
+        """Do `step` on both; what they then disagree about. Raises Unnamed, SetAside, and `Broken` or `ContentLeak` if
+        the model contradicts itself."""
+        answers = self._ours.do(step), self._theirs.do(step)
+        check(self._model)
+        world = self._live.observation(), self._model.observation()
+        difference = _answers(*answers) or compare(*world)
+        chance = _chance(self._live, *world) if difference else ""
+        if chance:
+            raise SetAside(chance)
+        return difference
+
+    def close(self) -> None:
+        """End both worlds."""
+        self._live.close()
+        self._model.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
+    ) -> None:
+        self.close()
+
+
 def run(program: Program, kernel: str | KernelPolicy) -> Outcome:
     """Run `program` on a fresh live machine and a fresh model of `kernel`. Raises `Broken` or `ContentLeak` if the
     model contradicts itself."""
-    with LiveMachine() as live, ModelMachine(kernel) as model:
-        return _run(program, live, model)
+    outcome = Outcome(len(program))
+    with Pair(kernel) as pair:
+        for number, step in enumerate(program):
+            try:
+                difference = pair.do(step)
+            except Unnamed:
+                outcome = replace(outcome, steps=outcome.steps - 1)
+                continue
+            except SetAside as chance:
+                return replace(outcome, set_aside=len(program) - number, why=str(chance))
+            if difference is not None:
+                return replace(outcome, mismatch=Mismatch(number, difference))
+            outcome = replace(outcome, compared=outcome.compared + 1)
+    return outcome
 
 
 def settle(program: Program, kernel: str | KernelPolicy) -> Outcome:
@@ -60,27 +109,6 @@ def settle(program: Program, kernel: str | KernelPolicy) -> Outcome:
         if run(program, kernel).mismatch is None:
             left = outcome.steps - outcome.compared
             return replace(outcome, mismatch=None, set_aside=left, why="not reproducible")
-    return outcome
-
-
-def _run(program: Sequence[Step], live: LiveMachine, model: ModelMachine) -> Outcome:
-    ours, theirs = Run(live), Run(model)
-    outcome = Outcome(len(program))
-    for number, step in enumerate(program):
-        try:
-            answers = ours.do(step), theirs.do(step)
-        except Unnamed:
-            outcome = replace(outcome, steps=outcome.steps - 1)
-            continue
-        check(model)
-        world = live.observation(), model.observation()
-        difference = _answers(*answers) or compare(*world)
-        chance = _chance(live, *world) if difference else ""
-        if chance:
-            return replace(outcome, set_aside=len(program) - number, why=chance)
-        if difference is not None:
-            return replace(outcome, mismatch=Mismatch(number, difference))
-        outcome = replace(outcome, compared=outcome.compared + 1)
     return outcome
 
 
