@@ -42,6 +42,18 @@ def test_help_loads_no_heavy_library() -> None:
     assert all(name in done.stdout for name in COMMANDS)
 
 
+def test_loading_a_command_starts_no_threads_and_leaves_the_environment_alone() -> None:
+    program = (
+        "import os\n"
+        "from rmaplab.cli import app\n"
+        "before = dict(os.environ)\n"
+        "app.build('inspect')\n"
+        "print(len(os.listdir('/proc/self/task')), dict(os.environ) == before)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["1", "True"]
+
+
 @pytest.mark.parametrize(
     ("words", "named"),
     [

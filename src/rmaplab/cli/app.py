@@ -4,8 +4,10 @@ For the shell. A command `do-this` is the function `do_this` of the module `rmap
 and the rest costs more than users' patience with `--help`, so the other commands are listed by their line here.
 """
 
+import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from types import MappingProxyType
 from typing import Any, Final
@@ -55,8 +57,21 @@ def main() -> None:
 
 def _load(name: str) -> Callable[..., Any]:
     word = name.replace("-", "_")
-    command: Callable[..., Any] = getattr(import_module(f"rmaplab.cli.{word}"), word)
+    with _one_blas_thread():
+        command: Callable[..., Any] = getattr(import_module(f"rmaplab.cli.{word}"), word)
     return command
+
+
+@contextmanager
+def _one_blas_thread() -> Iterator[None]:
+    """NumPy loaded in here starts no thread per CPU for a BLAS that nothing needs; programs run later are not told."""
+    wish = os.environ.get("OPENBLAS_NUM_THREADS")
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    try:
+        yield
+    finally:
+        if wish is None:
+            del os.environ["OPENBLAS_NUM_THREADS"]
 
 
 def _unloaded() -> None:
