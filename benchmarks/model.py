@@ -8,16 +8,12 @@ model's pages have one byte, so there they are the `-byte` operation again. pte-
 multiplied up), remap protects one page of every THP. Then the model's memory, and its scale test.
 """
 
-import sys
-
-if not sys.flags.safe_path:
-    sys.path.pop(0)  # benchmarks/inspect.py stands there, in the way of the standard library's inspect
-
 import argparse
 import ctypes
 import os
 import resource
 import statistics
+import sys
 import time
 from collections.abc import Callable
 

@@ -9,14 +9,10 @@ as if one scheme were asked once. Bytes are the peak of resident memory beyond t
 of their own; they need a kernel that lets a process reset its peak (/proc/self/clear_refs).
 """
 
-import sys
-
-if not sys.flags.safe_path:
-    sys.path.pop(0)  # benchmarks/inspect.py stands there, in the way of the standard library's inspect
-
 import argparse
 import os
 import statistics
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path

@@ -4,7 +4,7 @@ For docs/inspect.md. Builds 20 processes with 4 GiB resident, in four variants, 
 a figure is the median. Fetches nothing: smem and Debian's linux-source package are used where they are installed, and
 page-types and thpmaps then come from its tools/mm, compiled on the spot; what is missing is named and left out.
 
-    python benchmarks/inspect.py [--rounds 3] [--gib 4] [--json]
+    python benchmarks/inspector.py [--rounds 3] [--gib 4] [--json]
 
 Needs root. Memory: `--gib` of it for the variant that shares nothing.
 """
