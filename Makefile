@@ -4,10 +4,11 @@
 #   make prove          check the proofs (installs Debian's coq where it is missing)
 #   make stress         race the C core for a minute
 #   make bench          measure the C core's schemes against each other
-#   make differential   hold the model against this kernel: N random programs from SEED
+#   make differential   hold the model against this kernel: N random programs from SEED, JOBS at a time
 PYTHON ?= python3
 N      ?= 2000
 SEED   ?= 1
+JOBS   ?= 1
 VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
@@ -43,7 +44,7 @@ bench: venv
 	$(BIN)/rmaplab bench
 
 differential: venv
-	$(BIN)/python -m rmaplab.machine.differential -n $(N) --seed $(SEED)
+	$(BIN)/python -m rmaplab.machine.differential -n $(N) --seed $(SEED) --jobs $(JOBS)
 
 clean:
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

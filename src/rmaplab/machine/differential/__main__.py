@@ -7,8 +7,8 @@ or too much had to be set aside; 2: usage; 3: this system does not let one look.
 import argparse
 import sys
 
-from rmaplab.machine.differential.campaign import Campaign
-from rmaplab.machine.protocol import NotAvailable
+from rmaplab.machine.differential.jobs import run_campaign
+from rmaplab.machine.protocol import BadOperation, NotAvailable
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -18,17 +18,19 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=1, help="seed of the first program; the others follow it")
     parser.add_argument("--steps", type=int, default=30, help="operations a program (default 30)")
     parser.add_argument("--kernel", default="linux-6.18", help="the model's kernel (default linux-6.18)")
+    parser.add_argument("--jobs", type=int, default=1, help="processes, each on a CPU of its own (default 1)")
     options = parser.parse_args(arguments)
-    if options.n < 1 or options.steps < 1:
-        parser.error(f"-n {options.n} --steps {options.steps}: both must be positive")
+    if min(options.n, options.steps, options.jobs) < 1:
+        parser.error(f"-n {options.n} --steps {options.steps} --jobs {options.jobs}: all must be positive")
     try:
-        campaign = Campaign(options.kernel, options.steps)
-        campaign.run(options.seed, options.n)
+        counts = run_campaign(options.kernel, options.steps, range(options.seed, options.seed + options.n), options.jobs)
+    except BadOperation as bad:
+        parser.error(str(bad))
     except NotAvailable as missing:
         print(missing, file=sys.stderr)
         return 3
-    print(campaign.report())
-    return campaign.exit_code
+    print(counts.report())
+    return counts.exit_code
 
 
 if __name__ == "__main__":

@@ -1,0 +1,78 @@
+"""What a campaign of random programs adds up to, and how that is said.
+
+For the campaign, its jobs and the commands.
+"""
+
+import sys
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Final, Self, TextIO
+
+ALLOWED_ASIDE: Final = 0.05
+"""Share of the steps that may be set aside before the whole run counts as failed."""
+
+_EVERY: Final = 10.0
+"""Seconds between two lines of progress."""
+
+
+@dataclass(slots=True)
+class Counts:
+    """Programs begun, their steps, steps compared, mismatches; steps set aside by reason; operations by name."""
+
+    programs: int = 0
+    done: int = 0
+    compared: int = 0
+    mismatches: int = 0
+    aside: Counter[str] = field(default_factory=Counter)
+    operations: Counter[str] = field(default_factory=Counter)
+
+    def __add__(self, other: Self) -> "Counts":
+        return Counts(*(getattr(self, name) + getattr(other, name) for name in self.__slots__))
+
+    @property
+    def set_aside(self) -> int:
+        return self.aside.total()
+
+    @property
+    def exit_code(self) -> int:
+        """1 if anything disagreed or too much was set aside."""
+        return int(self.mismatches > 0 or self.set_aside > ALLOWED_ASIDE * self.done)
+
+    def numbers(self, kernel: str) -> dict[str, object]:
+        """Everything `report` says, for machines."""
+        return {
+            "kernel": kernel,
+            "programs": self.programs,
+            "steps": self.done,
+            "compared": self.compared,
+            "set_aside": dict(self.aside),
+            "mismatches": self.mismatches,
+            "operations": dict(self.operations),
+        }
+
+    def report(self) -> str:
+        """What was done, how often; set aside, why; and the sum as the last line."""
+        lines = [f"{name}: {count}" for name, count in sorted(self.operations.items())]
+        lines += [f"set aside, {why}: {count} steps" for why, count in sorted(self.aside.items())]
+        total = f"programs {self.programs}, steps {self.done}, compared {self.compared}"
+        return "\n".join([*lines, f"{total}, set aside {self.set_aside}, mismatches {self.mismatches}"])
+
+
+@dataclass(slots=True)
+class Progress:
+    """A line now and then on how far `programs` programs are."""
+
+    programs: int
+    out: TextIO = field(default_factory=lambda: sys.stderr)
+    _said: float = field(default_factory=time.monotonic)
+
+    def say(self, counts: Counts) -> None:
+        """Print the line if the last one was some seconds ago."""
+        if time.monotonic() - self._said > _EVERY:
+            self._said = time.monotonic()
+            print(
+                f"{counts.programs} of {self.programs} programs, {counts.mismatches} mismatches",
+                file=self.out,
+                flush=True,
+            )
