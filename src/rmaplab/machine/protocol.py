@@ -196,6 +196,14 @@ class Process(Protocol):
         Private memory may be read-only: it is copied where a write would copy it (`what` "cow") and stays read-only.
         """
 
+    def migrate(self, address: int, length: int, *, shared: bool = False) -> int:
+        """Move the folios behind the range to other physical memory; returns how many pages of the range moved.
+
+        As mbind(2) does with MPOL_MF_MOVE: folios that other processes may map stay (one question a folio, `what`
+        "migrate"), with `shared` (MPOL_MF_MOVE_ALL) they move too. Folios somebody holds extra references on stay;
+        of those that move nothing else changes, but a partially mapped one is split first.
+        """
+
     def ask(self, address: int, length: int) -> None:
         """Ask about every folio this process maps in the range whether it maps it exclusively. Changes nothing:
         adds one question a folio (`what` "stat") to the trace, with the truth."""

@@ -32,6 +32,7 @@ _WEIGHTS: Final = {
     "spawn": 1,
     "peek": 4,
     "poke": 3,
+    "migrate": 4,
 }
 
 
@@ -175,6 +176,9 @@ class Generator:
 
     def _poke(self) -> None:
         self._on_range(Step("poke", value=self._value()))
+
+    def _migrate(self) -> None:
+        self._on_range(Step("migrate", shared=self._random.random() < 0.5))
 
     def _dontneed(self) -> None:
         self._on_range(Step("madvise", advice="dontneed"))

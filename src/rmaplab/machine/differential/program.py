@@ -27,6 +27,7 @@ Do = Literal[
     "unpin",
     "peek",
     "poke",
+    "migrate",
 ]
 
 
@@ -156,6 +157,9 @@ class Run:
     def _poke(self, step: Step) -> tuple[int, int]:
         written = self._process(step).poke(self._address(step), step.pages * PAGE_SIZE, step.value)
         return written.reused, written.copied
+
+    def _migrate(self, step: Step) -> int:
+        return self._process(step).migrate(self._address(step), step.pages * PAGE_SIZE, shared=step.shared)
 
     def _fork(self, step: Step) -> None:
         self.processes[step.makes] = self._process(step).fork()

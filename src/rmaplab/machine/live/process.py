@@ -51,6 +51,7 @@ _ADVICE: Final[dict[str, int]] = {
     "populate_write": 23,
     "collapse": 25,
 }
+_MPOL_MF_MOVE, _MPOL_MF_MOVE_ALL = 2, 4
 _MAP_FIXED_NOREPLACE: Final = 0x10_0000
 _MREMAP_MAYMOVE, _MREMAP_FIXED, _MREMAP_DONTUNMAP = 1, 2, 4
 
@@ -234,6 +235,16 @@ class LiveProcess:
         area = self._area("poke", address, length)
         check_mapped("poke", self.pid, address, length, "writable" if area.shared else "readable")
         return self._write_by(Op.POKE, area, address, length, value)
+
+    def migrate(self, address: int, length: int, *, shared: bool = False) -> int:
+        self._area("migrate", address, length)
+        check_mapped("migrate", self.pid, address, length)
+        self._settle("migrate")
+        recorder = self._machine.recorder
+        before, step = recorder.state, recorder.builder.step
+        self._ask(Op.MIGRATE, address, length, _MPOL_MF_MOVE_ALL if shared else _MPOL_MF_MOVE)
+        self._machine.look(None)
+        return recorder.migrated(before, self._mm, address, length, None if shared else step)
 
     def _write_by(self, op: Op, area: Area, address: int, length: int, argument: int) -> Written:
         self._settle("write")

@@ -157,10 +157,7 @@ class Recorder:
         state, pages = self.state, self.state.pages
         here = state.page[state.rows(mm, address, length)]
         folio, first, times = np.unique(pages.local[here], return_index=True, return_counts=True)
-        counted = state.counted
-        total = np.bincount(pages.local[state.page[counted]], minlength=len(pages.folio_id))[folio]
-        mine = counted & (state.mm == mm)
-        own = np.bincount(pages.local[state.page[mine]], minlength=len(pages.folio_id))[folio]
+        total, own = state.mapcounts(mm)
         if len(folio):
             self.builder.questions(
                 pages.folio_id[folio],
@@ -168,9 +165,42 @@ class Recorder:
                 "stat",
                 page=pages.offset[here[first]],
                 pages=np.minimum(times, 1 << pages.folio_order[folio].astype(np.int64)),
-                truth=_VERDICTS.gather(np.where(total > own, _SHARED, _EXCLUSIVE)),
+                truth=_VERDICTS.gather(np.where(total[folio] > own[folio], _SHARED, _EXCLUSIVE)),
             )
         self.builder.tick()
+
+    def migrated(self, old: Snapshot, mm: int, address: int, length: int, step: int | None) -> int:
+        """How many pages of the range lie elsewhere than in `old`, the world before `mm` asked to move them.
+
+        With `step`, that of the move: one question "migrate" a folio. That it moved says the kernel's EXCLUSIVE; that it
+        stayed says SHARED if no reference we know of can have held it.
+        """
+        here, pages = old.rows(mm, address, length), old.pages
+        at = np.minimum(np.searchsorted(self.state.key, old.key[here]), max(len(self.state.key) - 1, 0))
+        gone = np.ones(len(at), np.bool_)
+        if len(self.state.key):
+            now = self.state.pages.pfn[self.state.page[at]]
+            gone = (self.state.key[at] != old.key[here]) | (now != pages.pfn[old.page[here]])
+        if step is not None and len(gone):
+            self._ask_to_move(old, mm, old.page[here], gone, step)
+        return int(gone.sum())
+
+    def _ask_to_move(self, old: Snapshot, mm: int, page: Index, gone: Bools, step: int) -> None:
+        pages = old.pages
+        folio, first, times = np.unique(pages.local[page], return_index=True, return_counts=True)
+        total, own = old.mapcounts(mm)
+        extra = self._extra_refs(pages.folio_id)[folio]
+        stayed = np.where((extra == 0) & (total[folio] > 1), _SHARED, _UNKNOWN)
+        self.builder.questions(
+            pages.folio_id[folio],
+            mm,
+            "migrate",
+            page=pages.offset[page[first]],
+            pages=np.minimum(times, 1 << pages.folio_order[folio].astype(np.int64)),
+            kernel=_VERDICTS.gather(np.where(np.isin(folio, pages.local[page[gone]]), _EXCLUSIVE, stayed)),
+            truth=_VERDICTS.gather(np.where(total[folio] > own[folio], _SHARED, _EXCLUSIVE)),
+            step=step,
+        )
 
     def pin(self, key: int, mm: int, address: int, length: int) -> None:
         """One reference more on the folio of every page in the range; zero pages have none to count."""

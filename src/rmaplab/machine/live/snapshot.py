@@ -74,6 +74,12 @@ class Snapshot:
         ends = np.searchsorted(self.key, [low, low + (length >> procfs.PAGE_SHIFT)])
         return slice(int(ends[0]), int(ends[1]))
 
+    def mapcounts(self, mm: int) -> tuple[Index, Index]:
+        """Mappings of every folio, and how many of them are MM `mm`'s: two int64 arrays, one element a folio."""
+        local, folios = self.pages.local[self.page], len(self.pages.folio_id)
+        mine = self.counted & (self.mm == mm)
+        return np.bincount(local[self.counted], minlength=folios), np.bincount(local[mine], minlength=folios)
+
 
 @dataclass(frozen=True, slots=True)
 class Space:
@@ -205,14 +211,19 @@ def carry_exclusive(old: Snapshot, new: Snapshot, pairing: Pairing, reused: Inde
     """Set `new.pages.exclusive` where kpageflags cannot tell: pages after a folio's first that no PMD maps.
 
     A page new to the world is exclusive (only write faults allocate anonymous folios), one of a COW reuse (rows
-    `reused` of `new`) becomes so, one that got another mapping (fork) stops being so; else it stays what it was.
+    `reused` of `new`) becomes so, one that got another mapping (fork) stops being so; else it stays what it was. A new
+    page where another one was is that page, migrated: copies made by faults are small, and kpageflags tells of them.
     """
     pages = new.pages
     unclear = pages.offset > 0
     unclear[new.page[new.pmd]] = False
     unclear &= pages.folio_kind[pages.local] == 0
     which = np.flatnonzero(unclear)
-    then = pairing.page[which]
+    both = np.flatnonzero(pairing.row >= 0)
+    origin = pairing.page.copy()
+    there = new.page[both]
+    origin[there] = np.where(origin[there] < 0, old.page[pairing.row[both]], origin[there])
+    then = origin[which]
     count = np.bincount(new.page, minlength=len(pages.pfn))[which]
     count_then = np.append(np.bincount(old.page, minlength=len(old.pages.pfn)), 0)[then]
     carried = np.append(old.pages.exclusive, True)[then] & ((then < 0) | (count <= count_then))

@@ -40,6 +40,7 @@ class Op(IntEnum):
     PIN_LONGTERM = 14
     PEEK = 15
     POKE = 16
+    MIGRATE = 17
 
 
 def receive(channel: socket.socket, size: int) -> bytes:

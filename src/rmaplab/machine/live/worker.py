@@ -34,6 +34,7 @@ IO_URING_PARAMS = 120
 """Bytes of struct io_uring_params."""
 F_SETPIPE_SZ = 1031
 IOV_MAX = 1024
+MBIND, MPOL_DEFAULT = 237, 0
 PINS_A_PIPE = 256
 """1 MiB, the default of /proc/sys/fs/pipe-max-size, which only CAP_SYS_RESOURCE exceeds."""
 
@@ -136,6 +137,12 @@ class Worker:
         finally:
             os.close(memory)
         return length // PAGE, time.perf_counter() - start, b""
+
+    def migrate(self, address: int, length: int, flags: int, *_: int) -> Result:
+        """mbind() to the default policy, with no nodes: every page counts as misplaced, and moves where the default
+        policy would allocate it."""
+        policy = (MPOL_DEFAULT, None, _L(0), flags)
+        return _check(_syscall(MBIND, _P(address), _L(length), *policy)), 0.0, b""
 
     def fork(self, *args: int) -> Result:
         """The descriptor is the child's control socket."""

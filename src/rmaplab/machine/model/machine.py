@@ -4,7 +4,7 @@ For scenarios, the CLI, the differential test and the race checker. Deterministi
 trace. No operation takes real memory for contents: a page is a version number and one byte.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from types import TracebackType
 from typing import Literal, Self
@@ -110,6 +110,11 @@ class ModelMachine:
         if not isinstance(file, ModelFile) or file not in self._files:
             raise BadOperation(call, file, "not a file of this machine")
         return file
+
+    def files(self) -> Iterable[ModelFile]:
+        """Everything that caches pages, the files behind shared anonymous memory too."""
+        mapped = {id(v.file): v.file for p in self.processes() for v in p.space.vmas if v.file is not None}
+        return ({id(file): file for file in self._files} | mapped).values()
 
     def anonymous_file(self, length: int, order: int) -> ModelFile:
         """The shmem file behind a shared anonymous mapping."""

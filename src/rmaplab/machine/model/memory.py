@@ -25,6 +25,7 @@ ZERO: Final = 1
 HUGE_ZERO: Final = 1 << PMD_ORDER
 _FIRST_FRAME: Final = 2 << PMD_ORDER
 
+_ANON: Final = KINDS.index("anon")
 _SMALL, _HUGE = 1, 2
 """Folio slots of the zero page and of the huge zero folio; slot 0 is no folio."""
 
@@ -82,6 +83,7 @@ class Memory:
                 "row": np.uint32,
                 "ident": np.uint32,
                 "swapcache": np.bool_,
+                "partial": np.bool_,
             }
         )
         self._free_frames: dict[int, list[Frames]] = {}
@@ -135,7 +137,7 @@ class Memory:
                 self.frame[name][frames] = 0
             self.counters.pages -= len(frames)
             self._free_frames.setdefault(order, []).append(heads)
-        for name in ("head", "swapcache", "pins"):
+        for name in ("head", "swapcache", "pins", "partial"):
             self.folio[name][dead] = 0
         self._free_slots.append(dead)
 
@@ -149,7 +151,7 @@ class Memory:
         for name in ("folio", "head", "exclusive", "version", "value"):
             self.frame[name][gone] = 0
         self._free_frames.setdefault(0, []).append(gone)
-        for name in ("head", "swapcache", "pins", "refs"):
+        for name in ("head", "swapcache", "pins", "refs", "partial"):
             self.folio[name][slot] = 0
         self._free_slots.append(np.array([slot], np.uint32))
         self.counters.pages -= len(gone)
@@ -222,7 +224,18 @@ class Memory:
         """
         slots = self.slots(runs)
         self._rmap(runs, mm, step, each, sign=-1)
+        self._note_partial(runs, slots)
         self.release(slots)
+
+    def _note_partial(self, runs: Runs, slots: Frames) -> None:
+        """Large anonymous folios of which some page of `runs` is not mapped any more, but others are, are partially
+        mapped from now on, whatever is mapped later (folio_set_partially_mapped())."""
+        folio = self.folio
+        some = (folio["order"][slots] > 1) & (folio["kind"][slots] == _ANON) & (folio["mapcount"][slots] > 0)
+        some &= (folio["entire"][slots] == 0) & ~folio["partial"][slots]
+        if some.any():
+            bare = self.frame["mapcount"][runs[some].frames()] == 0
+            folio["partial"][np.repeat(slots[some], runs.size[some])[bare]] = True
 
     def _rmap(self, runs: Runs, mm: int, step: int | Index, each: Index | None, *, sign: int) -> None:
         if not len(runs):
@@ -250,6 +263,8 @@ class Memory:
     def unmap_entire(self, slots: Frames, mm: int, step: int | Index) -> None:
         """Take away one PMD mapping of each, then free what nobody refers to."""
         self._entire(slots, mm, step, sign=-1)
+        heads = self.folio["head"][slots].astype(np.int64)
+        self._note_partial(Runs(heads, heads, np.full(len(slots), 1 << PMD_ORDER)), slots)
         self.release(slots)
 
     def _entire(self, slots: Frames, mm: int, step: int | Index, *, sign: int) -> None:

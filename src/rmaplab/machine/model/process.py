@@ -18,6 +18,7 @@ from rmaplab.machine.model.ask import ask
 from rmaplab.machine.model.files import PAGE_SHIFT, ModelFile
 from rmaplab.machine.model.fork import fork
 from rmaplab.machine.model.memory import Frames
+from rmaplab.machine.model.migrate import migrate
 from rmaplab.machine.model.move import duplicate, protect, relocate, unmap
 from rmaplab.machine.model.space import AddressSpace
 from rmaplab.machine.model.vma import Vma
@@ -187,6 +188,10 @@ class ModelProcess:
         clock = time.perf_counter()
         tally = remote.poke(self.space, start, end, value, self._machine.next_version())
         return Written(end - start, tally.reused, tally.copied, time.perf_counter() - clock)
+
+    def migrate(self, address: int, length: int, *, shared: bool = False) -> int:
+        start, end = self._range("migrate", address, length, "mapped")
+        return migrate(self.space, start, end, self._machine.files(), shared=shared)
 
     def ask(self, address: int, length: int) -> None:
         ask(self.space, *self._range("ask", address, length, "any"))

@@ -1,0 +1,191 @@
+"""Migration: folios move to other frames, everything else about them stays.
+
+For `ModelProcess`. mbind(2) with MPOL_MF_MOVE: queue_folios_pte_range(), migrate_folio_add(), migrate_pages_batch(). All
+mappings of a folio are taken away, in the order of the reverse map, and made again; what cannot move gets the old
+ones back, which resets whatever a scheme remembered of it.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rmaplab.machine.model.columns import Index, Runs
+from rmaplab.machine.model.files import ModelFile
+from rmaplab.machine.model.memory import Frames, Memory
+from rmaplab.machine.model.pagetable import BLOCK, LEAF, PMD, SWAP, Leaf
+from rmaplab.machine.model.space import AddressSpace
+from rmaplab.machine.model.split import split_folio
+from rmaplab.trace import KINDS, Verdict
+
+_NONE: Final = 255
+_ANON: Final = KINDS.index("anon")
+
+
+@dataclass(frozen=True, slots=True)
+class _Mapping:
+    """Indexes of `leaf` at which `space` maps one folio, by PMDs or by PTEs. `first` is where the VMA begins in its file
+    or anon_vma: the reverse map is walked in this order."""
+
+    space: AddressSpace
+    leaf: Leaf
+    index: Index
+    huge: bool
+    first: int
+
+    def change(self, slot: int, step: int, *, there: bool) -> None:
+        """Make the mappings, or take them away, one by one."""
+        memory, mm = self.space.memory, self.space.mm
+        if self.huge:
+            slots = np.full(len(self.index) // BLOCK, slot, np.uint32)
+            (memory.map_entire if there else memory.unmap_entire)(slots, mm, step)
+            return
+        frames = self.leaf.frame[self.index].astype(np.int64)
+        runs = Runs(frames, frames, np.ones(len(frames), np.int64))
+        (memory.map_pages if there else memory.unmap_pages)(runs, mm, step)
+
+
+def migrate(space: AddressSpace, start: int, end: int, files: Iterable[ModelFile], *, shared: bool) -> int:
+    """Move the folios under [start, end) that nobody else may map, or all with `shared`; returns the pages of the range
+    that changed their frame. `files`: all there are, for what they cache moves too."""
+    memory = space.memory
+    before = _frames(space, start, end)
+    slots = np.unique(memory.frame["folio"][before[space.counted(before)]])
+    step = memory.recorder.tick()
+    if not shared and len(slots):
+        slots = slots[_may_move(space, slots, before, step)]
+    whole = [part for slot in slots.tolist() for part in _split_if_partial(memory, slot)]
+    _move(memory, np.array(whole, np.uint32), list(files), memory.recorder.tick())
+    return int((before != _frames(space, start, end)).sum())
+
+
+def _frames(space: AddressSpace, start: int, end: int) -> Frames:
+    """Frame of every present page of [start, end)."""
+    parts = [np.zeros(0, np.uint32)]
+    for _, window in space.spans(start, end):
+        parts.append(window.leaf.frame[window.leaf.present(window.lo, window.hi)])
+    return np.concatenate(parts)
+
+
+def _may_move(space: AddressSpace, slots: Frames, frames: Frames, step: int) -> NDArray[np.bool_]:
+    """folio_maybe_mapped_shared() is asked about each of `slots` (ascending): which of them may move."""
+    memory, folio = space.memory, space.memory.folio
+    verdict, truth = memory.verdicts(slots, space.mm)
+    answer = np.where(verdict == Verdict.UNKNOWN, memory.policy.unknown, verdict)
+    twice = folio["mapcount"][slots] > 1
+    shared = twice & (answer == Verdict.SHARED)
+    frames = frames[space.counted(frames)]
+    _, first, times = np.unique(memory.frame["folio"][frames], return_index=True, return_counts=True)
+    memory.recorder.questions(
+        "migrate",
+        step=step,
+        folio=folio["ident"][slots],
+        mm=space.mm,
+        page=frames[first] - folio["head"][slots],
+        pages=np.minimum(times, 1 << folio["order"][slots].astype(np.int64)),
+        kernel=np.where(shared, Verdict.SHARED, Verdict.EXCLUSIVE),
+        truth=np.where(twice & (folio["order"][slots] == 0), _NONE, truth),
+        outcome=_NONE,
+        extra_refs=folio["refs"][slots] - folio["mapcount"][slots],
+    )
+    return np.asarray(~shared)
+
+
+def _split_if_partial(memory: Memory, slot: int) -> list[int]:
+    """The folio's slot; or those of its pieces if it is partially mapped and nobody holds it: then it is split."""
+    folio = memory.folio
+    if not folio["partial"][slot] or folio["refs"][slot] != folio["mapcount"][slot]:
+        return [slot]
+    pages = _pages(memory, slot)
+    split_folio(memory, slot, memory.recorder.tick())
+    left: list[int] = memory.frame["folio"][pages].tolist()
+    return [piece for piece in left if piece]
+
+
+def _pages(memory: Memory, slot: int) -> Index:
+    """All frames of a folio."""
+    return np.arange(1 << int(memory.folio["order"][slot])) + int(memory.folio["head"][slot])
+
+
+def _move(memory: Memory, slots: Frames, files: list[ModelFile], step: int) -> None:
+    """Unmap every folio, move those without references but their mappings' and the page cache's, and map all again."""
+    mappings = _mappings(memory, slots)
+    for slot in slots.tolist():
+        if _cannot_unmap(memory, slot):
+            continue
+        mine, itself = sorted(mappings[slot], key=lambda m: (m.first, m.space.mm)), np.array([slot], np.uint32)
+        memory.hold(itself)
+        for mapping in mine:
+            mapping.change(slot, step, there=False)
+        cached = 0 if memory.folio["kind"][slot] == _ANON else len(_pages(memory, slot))
+        to = slot
+        if memory.folio["refs"][slot] == 1 + cached:
+            to = _twin(memory, slot, mine, files, cached)
+        elif not cached and memory.folio["order"][slot] > 1:
+            memory.folio["partial"][slot] |= _page_by_page(mine)
+        for mapping in mine:
+            mapping.change(to, step, there=True)
+        memory.drop(itself)
+
+
+def _page_by_page(mappings: list[_Mapping]) -> bool:
+    """While these were taken away in order, were some pages mapped and others not? Then the folio counts as partially
+    mapped ever after, though it never moved."""
+    last = max((number for number, mapping in enumerate(mappings) if mapping.huge), default=-1)
+    pages = [mapping.leaf.frame[mapping.index] for mapping in mappings[last + 1 :]]
+    return len(np.unique(np.concatenate([np.zeros(0, np.uint32), *pages]))) > (0 if last >= 0 else 1)
+
+
+def _cannot_unmap(memory: Memory, slot: int) -> bool:
+    """folio_try_share_anon_rmap_pte(): a pinned exclusive page keeps its mapping."""
+    return bool(memory.folio["pins"][slot] and memory.frame["exclusive"][_pages(memory, slot)].any())
+
+
+def _twin(memory: Memory, slot: int, mappings: list[_Mapping], files: list[ModelFile], cached: int) -> int:
+    """A folio like `slot`, which nobody maps now, in its place in page tables and page cache; returns its slot."""
+    old, order = _pages(memory, slot), int(memory.folio["order"][slot])
+    head = int(memory.allocate(order, 1, KINDS[memory.folio["kind"][slot]])[0])
+    for name in ("version", "value", "exclusive"):
+        memory.frame[name][head : head + len(old)] = memory.frame[name][old]
+    for mapping in mappings:
+        mapping.leaf.frame[mapping.index] = mapping.leaf.frame[mapping.index].astype(np.int64) + head - old[0]
+    new = memory.frame["folio"][head : head + 1]
+    for file in files if cached else ():
+        here = (file.frame >= old[0]) & (file.frame <= old[-1])
+        file.frame[here] = file.frame[here].astype(np.int64) + head - old[0]
+    memory.hold(new, cached)
+    memory.drop(np.array([slot], np.uint32), cached)
+    return int(new[0])
+
+
+def _mappings(memory: Memory, slots: Frames) -> dict[int, list[_Mapping]]:
+    """Who maps these folios, by folio slot; each leaf is its space's own from now on."""
+    found: dict[int, list[_Mapping]] = {slot: [] for slot in slots.tolist()}
+    wanted = np.zeros(memory.folio.rows, np.bool_)
+    wanted[slots] = True
+    for space in memory.spaces.values():
+        for region in space.table.regions:
+            for number, shared in list(region.leaves.items()):
+                if (wanted[memory.frame["folio"][shared.frame]] & (shared.flags & SWAP == 0)).any():
+                    leaf = space.table.own(region, number)
+                    for slot, mapping in _of_leaf(space, leaf, region.start + number * LEAF, wanted):
+                        found[slot].append(mapping)
+    return found
+
+
+def _of_leaf(space: AddressSpace, leaf: Leaf, base: int, wanted: NDArray[np.bool_]) -> Iterator[tuple[int, _Mapping]]:
+    """Mappings in a leaf that begins at page `base`, by folio, VMA, and how they are mapped."""
+    slot = space.memory.frame["folio"][leaf.frame]
+    for vma in space.vmas.within(base, base + len(leaf.frame)):
+        inside = np.arange(max(vma.start - base, 0), min(vma.end - base, len(leaf.frame)))
+        inside = inside[wanted[slot[inside]] & (leaf.flags[inside] & SWAP == 0)]
+        if not len(inside):
+            continue
+        key = 2 * slot[inside].astype(np.int64) + (leaf.flags[inside] & PMD != 0)
+        order = np.argsort(key, kind="stable")
+        starts = np.flatnonzero(np.diff(key[order], prepend=-1))
+        for part in np.split(inside[order], starts[1:]):
+            huge = bool(leaf.flags[part[0]] & PMD)
+            yield int(slot[part[0]]), _Mapping(space, leaf, part, huge, vma.pgoff)
