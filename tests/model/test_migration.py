@@ -95,6 +95,22 @@ def test_a_folio_that_could_not_move_counts_as_partially_mapped(machine: Machine
     assert machine.observe()["order"].to_list() == [0] * 16 + [4] * 496
 
 
+def test_a_pte_mapped_large_folio_counts_as_partially_mapped_once_it_moved(machine: Machine) -> None:
+    process, address = filled(machine, 4)
+    orders = []
+    for _ in range(2):
+        assert process.migrate(address, THP) == 512
+        orders.append(set(machine.observe()["order"]))
+    assert orders == [{4}, {0}]
+
+
+def test_a_pmd_mapped_thp_may_move_as_often_as_one_likes(machine: Machine) -> None:
+    process, address = filled(machine, 9)
+    for _ in range(3):
+        assert process.migrate(address, THP) == 512
+    assert set(machine.observe()["order"]) == {9}
+
+
 def test_moving_a_file_moves_what_it_caches(machine: Machine) -> None:
     file = machine.file(THP)
     writer, reader = machine.spawn(), machine.spawn()

@@ -123,8 +123,8 @@ def _move(memory: Memory, slots: Frames, files: list[ModelFile], step: int) -> N
         to = slot
         if memory.folio["refs"][slot] == 1 + cached:
             to = _twin(memory, slot, mine, files, cached)
-        elif not cached and memory.folio["order"][slot] > 1:
-            memory.folio["partial"][slot] |= _page_by_page(mine)
+        if not cached and memory.folio["order"][to] > 1:
+            memory.folio["partial"][to] |= _page_by_page(mine)
         for mapping in mine:
             mapping.change(to, step, there=True)
         memory.drop(itself)
@@ -132,7 +132,7 @@ def _move(memory: Memory, slots: Frames, files: list[ModelFile], step: int) -> N
 
 def _page_by_page(mappings: list[_Mapping]) -> bool:
     """While these were taken away in order, were some pages mapped and others not? Then the folio counts as partially
-    mapped ever after, though it never moved."""
+    mapped ever after, wherever it is: a folio that moved takes its place on the deferred split queue along."""
     last = max((number for number, mapping in enumerate(mappings) if mapping.huge), default=-1)
     pages = [mapping.leaf.frame[mapping.index] for mapping in mappings[last + 1 :]]
     return len(np.unique(np.concatenate([np.zeros(0, np.uint32), *pages]))) > (0 if last >= 0 else 1)
