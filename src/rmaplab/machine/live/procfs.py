@@ -12,7 +12,6 @@ import ctypes
 import errno
 import fcntl
 import os
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -100,7 +99,7 @@ def regions_or_none(pid: int, upto: int = _NO_END) -> list[Region]:
 def regions(pid: int, upto: int = _NO_END) -> list[Region]:
     """The VMAs of `pid`, ascending, the last of them the first that starts at byte `upto` or later: it is none only for
     a process without memory. Reads no more of the file than that takes. Raises ProcessGone, Missing."""
-    path = PROC / str(pid) / "maps"
+    path = PROC.joinpath(str(pid), "maps")
     found: list[Region] = []
     try:
         with path.open("rb", buffering=0) as maps:
@@ -147,7 +146,7 @@ class Pagemap:
     """
 
     def __init__(self, pid: int) -> None:
-        self._path = PROC / str(pid) / "pagemap"
+        self._path = PROC.joinpath(str(pid), "pagemap")
         try:
             self._fd = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
         except OSError as error:
@@ -216,12 +215,6 @@ def pfns_visible() -> bool:
         return bool(pagemap.entries(address, PAGE_SIZE)[0] & PM_PFN)
 
 
-def _runs(pfns: Words) -> Iterable[tuple[int, int]]:
-    cut = np.flatnonzero(np.diff(pfns) > _GAP) + 1
-    bounds = np.concatenate(([0], cut, [len(pfns)]))
-    return zip(bounds[:-1].tolist(), bounds[1:].tolist(), strict=True)
-
-
 def _words(name: str, pfns: Words) -> Words:
     """One word per PFN from PROC/name; `pfns` in any order. PFNs past the end of memory read as 0."""
     path = PROC / name
@@ -230,22 +223,26 @@ def _words(name: str, pfns: Words) -> Words:
     if np.any(pfns[1:] <= pfns[:-1]):
         sorted_pfns, back = np.unique(pfns, return_inverse=True)
         return _words(name, sorted_pfns)[back]
-    out = np.empty(len(pfns), np.uint64)
+    starts = np.concatenate(([0], np.flatnonzero(np.diff(pfns) > _GAP) + 1))
+    first = pfns[starts].astype(np.int64)
+    size = pfns[np.append(starts[1:], len(pfns)) - 1].astype(np.int64) - first + 1
     try:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except OSError as error:
         raise _fault(error, path) from error
     try:
-        for low, high in _runs(pfns):
-            first = int(pfns[low])
-            buffer = np.zeros(int(pfns[high - 1]) - first + 1, np.uint64)
-            os.preadv(fd, [buffer.data.cast("B")], first * 8)
-            out[low:high] = buffer if len(buffer) == high - low else buffer[pfns[low:high] - np.uint64(first)]
+        runs = zip(first.tolist(), size.tolist(), strict=True)
+        parts = [os.pread(fd, 8 * words, 8 * at).ljust(8 * words, b"\0") for at, words in runs]
     except OSError as error:
         raise _fault(error, path) from error
     finally:
         os.close(fd)
-    return out
+    read: Words = np.frombuffer(b"".join(parts), np.uint64)
+    if len(read) == len(pfns):
+        return read
+    before = np.cumsum(size) - size - first
+    wanted: Words = read[pfns.astype(np.int64) + np.repeat(before, np.diff(starts, append=len(pfns)))]
+    return wanted
 
 
 def kpageflags(pfns: Words) -> Words:
