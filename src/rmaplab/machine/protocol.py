@@ -153,7 +153,7 @@ class Process(Protocol):
         """Map anonymous memory, or `file` from `offset` on; returns the address. Nothing is faulted in yet.
 
         `order`: folios that faults in this mapping shall get (0 small, 9 THP, between: mTHP), as far as the
-        machine can: what it got is in the trace.
+        machine can: what it got is in the trace. Without meaning for a `file` of kind "file".
         """
 
     def munmap(self, address: int, length: int) -> None: ...
@@ -173,7 +173,8 @@ class Process(Protocol):
     def mprotect(self, address: int, length: int, *, writable: bool) -> None:
         """On part of a PMD-mapped folio this remaps it by PTEs."""
 
-    def madvise(self, address: int, length: int, advice: Advice) -> None: ...
+    def madvise(self, address: int, length: int, advice: Advice) -> None:
+        """Before "cold" and "pageout" files of kind "file" are written back: what these do to dirty pages is chance."""
 
     def read(self, address: int, length: int) -> NDArray[np.uint8]:
         """First byte of every page, faulting it in: uint8, one element a page."""
@@ -234,7 +235,12 @@ class Machine(Protocol):
     def spawn(self) -> Process:
         """A fresh process that shares nothing."""
 
-    def file(self, length: int, *, kind: Literal["file", "shmem"] = "shmem", order: int = 0) -> File: ...
+    def file(self, length: int, *, kind: Literal["file", "shmem"] = "shmem", order: int = 0) -> File:
+        """A file to map. `shmem` holds nothing yet, `order` is that of mappings which ask for none.
+
+        A `file` of a disk file system is all in the page cache, in folios of `order`, smaller ones at its end; the
+        first byte of page i is 1 + i % 255. A page that left the cache comes back as a small folio.
+        """
 
     def processes(self) -> Sequence[Process]:
         """Those alive, in the order they were made."""

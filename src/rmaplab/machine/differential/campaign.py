@@ -15,8 +15,10 @@ from rmaplab.machine.differential.runner import Mismatch, Outcome, run, settle
 from rmaplab.machine.differential.script import script
 from rmaplab.machine.differential.shrink import shrink
 from rmaplab.machine.live import probe
+from rmaplab.machine.live.diskfile import directory
 from rmaplab.machine.model import ContentLeak, policy_of
 from rmaplab.machine.model.invariants import Broken
+from rmaplab.machine.protocol import NotAvailable
 
 
 @dataclass(slots=True)
@@ -28,12 +30,17 @@ class Campaign:
     out: TextIO = field(default_factory=lambda: sys.stderr)
     counts: Counts = field(default_factory=Counts)
     _orders: tuple[int, ...] = ()
+    _disk: bool = False
 
     def __post_init__(self) -> None:
         policy_of(self.kernel)
         capabilities = probe()
         capabilities.require()
         self._orders = capabilities.anon_orders
+        try:
+            self._disk = bool(directory())
+        except NotAvailable as missing:
+            print(f"without disk files: {missing}", file=self.out)
 
     def run(self, seeds: Iterable[int]) -> Iterator[Counts]:
         """Run the programs of `seeds`, yielding the counts after each."""
@@ -43,7 +50,7 @@ class Campaign:
 
     def add(self, seed: int) -> None:
         """Run the program of `seed`."""
-        program = Generator(seed, self._orders, self.steps).program()
+        program = Generator(seed, self._orders, self.steps, disk=self._disk).program()
         counts = self.counts
         counts.programs += 1
         counts.operations.update(step.advice or step.do for step in program)

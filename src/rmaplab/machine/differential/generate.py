@@ -42,6 +42,7 @@ class _Area:
     pages: int
     shared: bool = False
     file: bool = False
+    disk: bool = False
 
 
 @dataclass(slots=True)
@@ -52,16 +53,18 @@ class _Process:
 
 
 class Generator:
-    """Makes one program. `orders`: large folio orders the kernel offers."""
+    """Makes one program. `orders`: large folio orders the kernel offers. `disk`: there may be files of a disk file
+    system."""
 
-    def __init__(self, seed: int, orders: Sequence[int], steps: int) -> None:
+    def __init__(self, seed: int, orders: Sequence[int], steps: int, *, disk: bool = True) -> None:
         self._random = random.Random(seed)
         self._orders = self._random.choice(([0], [PMD_ORDER], [0, *orders], [PMD_ORDER, *orders]))
         self._want = steps
         # Lazily freed pages are reclaimed by a pageout, which the model does not follow: never both.
         self._cold_advice = ("cold", "collapse", self._random.choice(("free", "pageout")))
         self._made = 0
-        self._files: list[tuple[int, int]] = []
+        self._files: list[tuple[int, int, bool]] = []
+        self._disk = self._random.choice((0.0, 0.4, 0.8)) if disk else 0.0
         self._shares = self._random.choice((0.0, 0.0, 0.4, 0.8))
         self._alive: list[_Process] = []
         self._steps: list[Step] = []
@@ -148,12 +151,19 @@ class Generator:
             self._add(step)
             return
         if not self._files or self._random.random() < 0.3:
-            self._files.append((self._number(), self._size(order)))
-            self._add(Step("file", pages=self._files[-1][1], makes=self._files[-1][0], order=order))
-        file, length = self._random.choice(self._files)
+            self._file(order)
+        file, length, area.disk = self._random.choice(self._files)
         first = self._random.choice((0, 0, self._random.randrange(length)))
         area.pages = min(area.pages, length - first)
         self._add(replace(step, file=file, page=first, pages=area.pages))
+
+    def _file(self, order: int) -> None:
+        disk = self._random.random() < self._disk
+        # Disk files are cached in folios of any order, whatever the kernel offers to anonymous memory.
+        order = self._random.choice((order, self._random.randrange(PMD_ORDER + 1))) if disk else order
+        number, pages = self._number(), self._size(order)
+        self._files.append((number, pages, disk))
+        self._add(Step("file", pages=pages, makes=number, order=order, kind="file" if disk else ""))
 
     def _value(self) -> int:
         return self._random.randint(1, 255)
@@ -188,10 +198,12 @@ class Generator:
 
     def _cold(self) -> None:
         found = self._some()
-        if found and not found[1].file:
+        if found:
             process, area = found
             page, pages = self._range(area)
             advice = self._random.choice(self._cold_advice)
+            if advice == "collapse" and area.file and not area.disk:
+                return
             self._add(Step("madvise", process.number, area.number, page, pages, advice=advice))
 
     def _advice(self) -> None:
@@ -231,7 +243,7 @@ class Generator:
         how = self._random.choice(("move", "move", "dontunmap", "shrink", "grow"))
         step = Step("mremap", process.number, area.number, page, pages, new_pages=pages)
         if how in ("move", "dontunmap"):
-            new = _Area(self._number(), pages, area.shared, area.file)
+            new = _Area(self._number(), pages, area.shared, area.file, area.disk)
             process.areas.append(new)
             self._add(replace(step, makes=new.number, move=how == "move", dontunmap=how == "dontunmap"))
             if how == "move" and pages == area.pages:

@@ -24,7 +24,8 @@ class Area(arena.Area):
 
     @property
     def wants_thp(self) -> bool:
-        return self.order > 0 or self.advised
+        """Whether faults here may map or make THPs at all. The folios of a file are as large as it was made."""
+        return self.order > 0 or self.advised or self.backing == "file"
 
 
 def check_mapped(

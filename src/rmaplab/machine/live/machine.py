@@ -8,7 +8,6 @@ import hashlib
 import os
 import platform
 import secrets
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import TracebackType
@@ -17,7 +16,7 @@ from typing import Final, Literal, Self
 import polars as pl
 
 from rmaplab.machine.arena import Areas, Arena, check_length
-from rmaplab.machine.live import cow, knobs
+from rmaplab.machine.live import cow, diskfile, knobs
 from rmaplab.machine.live.arena import Area
 from rmaplab.machine.live.capabilities import probe
 from rmaplab.machine.live.control import Warden, WorkerDied
@@ -63,7 +62,7 @@ class LiveMachine:
         return process
 
     def file(self, length: int, *, kind: Literal["file", "shmem"] = "shmem", order: int = 0) -> LiveFile:
-        """A `shmem` file is a memfd; a `file` an unlinked temporary file, whose file system decides on orders."""
+        """A `shmem` file is a memfd; a `file` stands on a disk file system, or NotAvailable is raised (`diskfile`)."""
         self.check_open("file")
         check_length("file", length)
         if kind not in ("file", "shmem"):
@@ -72,10 +71,9 @@ class LiveMachine:
             raise BadOperation("file", f"order {order}", f"must be 0..{PMD_ORDER}")
         if kind == "shmem":
             fd = os.memfd_create("rmaplab", os.MFD_CLOEXEC)
+            os.ftruncate(fd, length)
         else:
-            with tempfile.TemporaryFile(prefix="rmaplab-") as temporary:
-                fd = os.dup(temporary.fileno())
-        os.ftruncate(fd, length)
+            fd = diskfile.make(length, order)
         made = LiveFile(kind, length, order, fd)
         self._files.append(made)
         return made
@@ -185,6 +183,12 @@ class LiveMachine:
         if not isinstance(file, LiveFile) or file not in self._files:
             raise BadOperation(call, file, "not a file of this machine")
         return file
+
+    def write_back(self) -> None:
+        """Make the cached pages of all disk files clean: what becomes of a dirty page is the flusher's timing."""
+        for file in self._files:
+            if file.kind == "file":
+                os.fsync(file.fd)
 
     def new_mm(self) -> int:
         self._mms += 1

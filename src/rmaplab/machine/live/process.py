@@ -52,13 +52,14 @@ _ADVICE: Final[dict[str, int]] = {
     "collapse": 25,
 }
 _MPOL_MF_MOVE, _MPOL_MF_MOVE_ALL = 2, 4
+_MADV_RANDOM: Final = 1
 _MAP_FIXED_NOREPLACE: Final = 0x10_0000
 _MREMAP_MAYMOVE, _MREMAP_FIXED, _MREMAP_DONTUNMAP = 1, 2, 4
 
 
 @dataclass(frozen=True, slots=True)
 class LiveFile:
-    """A memfd or an unlinked temporary file, open as `fd` for as long as its machine is."""
+    """A memfd or a file of a disk file system (`diskfile`), open as `fd` for as long as its machine is."""
 
     kind: Literal["file", "shmem"]
     length: int
@@ -123,8 +124,8 @@ class LiveProcess:
             if offset < 0 or offset % PAGE_SIZE or offset + length > file.length:
                 raise BadOperation("mmap", f"offset {offset}", f"must be in pages, within {file.length} bytes")
             area, fd = Area(address, length, order or ours.order, ours.kind, shared), ours.fd
-        advice = _ADVICE["hugepage"] if area.wants_thp else 0
-        if advice:
+        advice = _MADV_RANDOM if area.backing == "file" else _ADVICE["hugepage"] if area.wants_thp else 0
+        if advice == _ADVICE["hugepage"]:
             self._machine.require_thp()
         self._ask(Op.MMAP, address, length, mmap.PROT_READ | mmap.PROT_WRITE, flags, advice, offset, fd=fd)
         self._areas.add(area)
@@ -196,6 +197,8 @@ class LiveProcess:
             check_mapped("madvise populate_write", self.pid, address, length, "writable")
             self._write_by(Op.MADVISE, area, address, length, _ADVICE[advice])
             return
+        if advice in ("cold", "pageout"):
+            self._machine.write_back()
         if advice in ("hugepage", "nohugepage"):
             self._areas.replace(area, advised=advice == "hugepage")
         try:
@@ -335,7 +338,7 @@ class LiveProcess:
         """
         rows = self._machine.recorder.state.rows(self._mm, address, length)
         if rows.stop - rows.start == length // PAGE_SIZE:
-            return self._ask(op, address, length, *args)
+            return self._ask(op, address, length, *args, thp=area.backing == "file")
         with self._machine.knobs_for(area):
             return self._ask(op, address, length, *args, thp=area.wants_thp)
 

@@ -1,6 +1,7 @@
-"""Questions without consequences: what `Process.ask` does.
+"""Questions outside of COW: what `Process.ask` does, and what advice asks before it splits a folio.
 
-For `ModelProcess`. One question "stat" per folio in a range, from its first page there on.
+For `ModelProcess` and `split`. Nothing here changes anything. Of `ask`, one question "stat" per folio in a range, from
+its first page there on.
 """
 
 from typing import Final
@@ -8,7 +9,9 @@ from typing import Final
 import numpy as np
 
 from rmaplab.machine.model.cow import NOBODY_ASKED
+from rmaplab.machine.model.memory import Frames
 from rmaplab.machine.model.space import AddressSpace
+from rmaplab.trace import OUTCOMES, Verdict
 
 _NO_OUTCOME: Final = 255
 _UNTOLD: Final = 255
@@ -40,3 +43,35 @@ def ask(space: AddressSpace, start: int, end: int) -> None:
         outcome=_NO_OUTCOME,
         extra_refs=folios["refs"][slots] - folios["mapcount"][slots],
     )
+
+
+def maybe_shared(space: AddressSpace, slot: Frames) -> bool:
+    """folio_maybe_mapped_shared() of the folio in `slot` (one element): a single mapping is exclusive."""
+    memory = space.memory
+    verdict, _ = memory.verdicts(slot, space.mm)
+    answer = memory.policy.unknown if verdict[0] == Verdict.UNKNOWN else Verdict(int(verdict[0]))
+    return bool(memory.folio["mapcount"][slot[0]] > 1) and answer is Verdict.SHARED
+
+
+def may_split(space: AddressSpace, frame: int, pages: int, step: int, *, cached: int = 0) -> bool:
+    """Ask whether the folio of `frame` is this MM's alone; true if so and every reference is a mapping's or one of the
+    page cache's, which holds `cached`."""
+    memory = space.memory
+    slot = memory.frame["folio"][frame : frame + 1]
+    _, truth = memory.verdicts(slot, space.mm)
+    extra = int(memory.folio["refs"][slot[0]] - memory.folio["mapcount"][slot[0]])
+    shared = maybe_shared(space, slot)
+    done = not shared and extra == cached
+    memory.recorder.questions(
+        "madvise",
+        step=step,
+        folio=memory.folio["ident"][slot],
+        mm=space.mm,
+        page=frame - memory.folio["head"][slot],
+        pages=pages,
+        kernel=Verdict.SHARED if shared else Verdict.EXCLUSIVE,
+        truth=truth,
+        outcome=OUTCOMES.index("split") if done else _NO_OUTCOME,
+        extra_refs=extra,
+    )
+    return done

@@ -17,7 +17,7 @@ def collapse(space: AddressSpace, start: int, end: int) -> None:
     step = space.memory.recorder.tick()
     for vma in space.vmas.within(start, end):
         if not vma.anonymous:
-            raise BadOperation("madvise", "collapse", "file mappings are not modelled here")
+            raise BadOperation("madvise", "collapse", "file mappings are not collapsed here")
         if not _allowed(vma):
             raise BadOperation("madvise", "collapse", "no room for a THP in the VMA, nothing in it, or advised against")
         first, last = -(-max(vma.start, start) // BLOCK), min(vma.end, end) // BLOCK

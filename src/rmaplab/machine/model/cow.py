@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from rmaplab.machine.model.columns import Index, Runs
 from rmaplab.machine.model.memory import HUGE_ZERO, Frames, Memory
-from rmaplab.machine.model.pagetable import BLOCK, PMD, Leaf, W, Window
+from rmaplab.machine.model.pagetable import BLOCK, DIRTY, PMD, Leaf, W, Window
 from rmaplab.machine.model.policy import LargeCow
 from rmaplab.machine.model.space import AddressSpace
 from rmaplab.machine.model.vma import Vma
@@ -54,7 +54,7 @@ def write_protected(space: AddressSpace, vma: Vma, window: Window, index: Index,
     kinds = space.memory.folio["kind"][space.memory.frame["folio"][frames]]
     space.memory.counters.faults += len(index)
     if vma.shared:
-        leaf.flags[index] |= W
+        leaf.flags[index] |= W | DIRTY
         return tally
     exclusive = space.memory.frame["exclusive"][frames]
     leaf.flags[index[exclusive]] |= W
@@ -103,7 +103,7 @@ def _pmd_faults(space: AddressSpace, vma: Vma, leaf: Leaf, index: Index, step: I
         head = int(leaf.frame[lo])
         if head == HUGE_ZERO and memory.policy.huge_zero_cow:
             map_thp(space, leaf, np.array([block]), np.array([at]))
-        elif head == HUGE_ZERO or (vma.file is not None and vma.private):
+        elif head == HUGE_ZERO or vma.on_disk or (vma.file is not None and vma.private):
             space.split_pmd(leaf, lo, at, anon=vma.anonymous)
             continue
         elif vma.private and not memory.frame["exclusive"][head]:

@@ -35,12 +35,15 @@ def _write_faults(space: AddressSpace, vma: Vma, window: Window, step: Index) ->
     leaf, lo, hi = window.leaf, window.lo, window.hi
     missing_write(space, vma, window, step)
     index = lo + np.flatnonzero(leaf.flags[lo:hi] & W == 0)
-    if not len(index):
-        return Tally()
-    tally = write_protected(space, vma, window, index, step[index - lo])
-    if vma.file is not None and vma.private:
-        # The PMD of a private file mapping was unmapped by the fault, which then goes on page by page.
-        missing_write(space, vma, window, step + 1)
+    tally = Tally()
+    if len(index):
+        tally = write_protected(space, vma, window, index, step[index - lo])
+        if vma.file is not None:
+            # The PMD mapping of a file was unmapped by the fault, which then goes on as if nothing had been there.
+            missing_write(space, vma, window, step + 1)
+    if vma.file is not None and vma.shared:
+        at = vma.offset_of(window.page)
+        vma.file.touch(at, at + hi - lo)
     return tally
 
 
@@ -51,7 +54,7 @@ def _store(space: AddressSpace, vma: Vma, window: Window, value: int, version: i
     space.memory.frame["value"][frames] = value
     if vma.file is not None and vma.shared:
         at = vma.offset_of(window.page)
-        vma.file.expect[at : at + hi - lo] = version
+        vma.file.expect[at : at + hi - lo], vma.file.value[at : at + hi - lo] = version, value
     else:
         leaf.expect[lo:hi] = version
 

@@ -1,7 +1,7 @@
 """Faults on mappings of files: what a fault brings into the page cache, and how much of it gets mapped.
 
-For `faults`. A read fault maps what is cached around it; any fault maps all of a large shmem folio where it fits, by a
-PMD if it can. Written for shmem (memfd, shared anonymous memory); readahead of disk file systems is not modelled.
+For `faults`. A read fault maps what is cached around it; any fault maps all of a large folio where it fits, by a PMD if
+it can. What a disk file's page misses bring in is `diskcache`'s.
 """
 
 from typing import Final
@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from rmaplab.machine.model.columns import Index, Runs, spread
 from rmaplab.machine.model.cow import map_anon
+from rmaplab.machine.model.diskcache import read_in
 from rmaplab.machine.model.files import ModelFile
-from rmaplab.machine.model.pagetable import BLOCK, PMD, Leaf, W, Window
+from rmaplab.machine.model.pagetable import BLOCK, DIRTY, PMD, Leaf, W, Window
 from rmaplab.machine.model.space import AddressSpace
 from rmaplab.machine.model.vma import Vma
 from rmaplab.machine.protocol import PMD_ORDER
@@ -30,7 +31,11 @@ def missing_file_read(space: AddressSpace, vma: Vma, file: ModelFile, window: Wi
         _fault_around(space, vma, file, window, at, int(step[at - lo]))
         if leaf.frame[at] == 0:
             _bring_in(vma, file, window.base, np.array([at]))
-            _map_fault(space, vma, file, window, at, int(step[at - lo]))
+            if file.on_disk:
+                # Who waited for the disk begins the fault anew.
+                _fault_around(space, vma, file, window, at, int(step[at - lo]))
+        if leaf.frame[at] == 0:
+            _map_fault(space, vma, file, window, at, int(step[at - lo]), write=False)
 
 
 def missing_file_write(space: AddressSpace, vma: Vma, file: ModelFile, window: Window, step: Index) -> None:
@@ -46,7 +51,7 @@ def missing_file_write(space: AddressSpace, vma: Vma, file: ModelFile, window: W
         for at in missing.tolist():
             if leaf.frame[at] == 0:
                 space.memory.counters.faults += 1
-                _map_fault(space, vma, file, window, at, int(step[at - lo]))
+                _map_fault(space, vma, file, window, at, int(step[at - lo]), write=True)
     else:
         space.memory.counters.faults += len(missing)
         _map_small(space, vma, leaf, missing, file.frame[vma.offset_of(window.base) + missing], step[missing - lo])
@@ -67,6 +72,9 @@ def _bring_in(vma: Vma, file: ModelFile, base: int, index: Index) -> None:
     """Cache the file pages behind `index` (ascending), in folios of the VMA's order where these fit the VMA, the
     file's alignment, and what is cached already."""
     pages = vma.offset_of(base) + index
+    if file.on_disk:
+        read_in(file, pages, huge=vma.thp)
+        return
     order = vma.fault_order
     if order and (vma.start - vma.pgoff) % (1 << order) == 0:
         first = np.unique((index + base) >> order) << order
@@ -84,22 +92,35 @@ def _has_large(space: AddressSpace, vma: Vma, file: ModelFile, window: Window, i
 
 def _fault_around(space: AddressSpace, vma: Vma, file: ModelFile, window: Window, at: int, step: int) -> None:
     """Map what is cached in the 64 KiB around index `at`; by a PMD if the first folio found allows it. Of a
-    folio that fits into VMA and block all is mapped, also what lies beyond the 64 KiB."""
+    folio that fits into VMA and block all is mapped, also what lies beyond the 64 KiB.
+
+    A disk file's last folio is taken for one that reaches beyond the end: it is not mapped whole, and if it is the first
+    found and there is no table of PTEs, nothing is (filemap_map_pages() of 6.18 compares the last page with the next).
+    """
+    leaf = window.leaf
     lo = max(at - at % FAULT_AROUND, vma.start - window.base)
     around = np.arange(lo, min(lo + FAULT_AROUND, at - at % BLOCK + BLOCK, vma.end - window.base))
     pages = vma.offset_of(window.base) + around
     around, pages = around[pages < file.pages], pages[pages < file.pages]
-    cached = file.frame[pages]
-    hit = np.flatnonzero(cached)
-    if len(hit) and _map_pmd(space, vma, window, at, int(cached[hit[0]]), int(around[hit[0]]), step):
+    hit = np.flatnonzero(file.frame[pages])
+    if file.ahead.any():
+        hit = hit[~file.ahead[file.first_pages(pages[hit])]]
+    around, cached = around[hit], file.frame[pages[hit]]
+    if not len(around):
         return
-    around = _with_whole_folios(space, vma, window, around[hit], cached[hit])
-    around = around[window.leaf.frame[around] == 0]
-    _map_pages(space, vma, window.leaf, around, file.frame[vma.offset_of(window.base) + around], step)
+    last = file.on_disk & (space.memory.frame["folio"][cached] == space.memory.frame["folio"][file.frame[-1]])
+    if last[0]:
+        if not leaf.tables[at // BLOCK]:
+            return
+    elif _map_pmd(space, vma, window, at, int(cached[0]), int(around[0]), step, write=False):
+        return
+    around = np.union1d(around, _whole_folios(space, vma, window, around[~last], cached[~last]))
+    around = around[leaf.frame[around] == 0]
+    _map_pages(space, vma, leaf, around, file.frame[vma.offset_of(window.base) + around], step, write=False)
 
 
-def _with_whole_folios(space: AddressSpace, vma: Vma, window: Window, index: Index, frames: NDArray[np.uint32]) -> Index:
-    """`index`, ascending, and all other pages of the large folios there that fit into VMA and block."""
+def _whole_folios(space: AddressSpace, vma: Vma, window: Window, index: Index, frames: NDArray[np.uint32]) -> Index:
+    """All pages of the large folios at `index` that fit into VMA and block."""
     memory = space.memory
     slots = memory.frame["folio"][frames]
     order = memory.folio["order"][slots].astype(np.int64)
@@ -108,14 +129,16 @@ def _with_whole_folios(space: AddressSpace, vma: Vma, window: Window, index: Ind
     fits = (order > 0) & (first + window.base >= vma.start) & (last + window.base <= vma.end)
     fits &= (first // BLOCK == (last - 1) // BLOCK) & (first >= 0)
     starts, which = np.unique(first[fits], return_index=True)
-    return np.union1d(index, spread(starts, 1 << order[fits][which]))
+    return spread(starts, 1 << order[fits][which])
 
 
-def _map_fault(space: AddressSpace, vma: Vma, file: ModelFile, window: Window, at: int, step: int) -> None:
+def _map_fault(
+    space: AddressSpace, vma: Vma, file: ModelFile, window: Window, at: int, step: int, *, write: bool
+) -> None:
     """Map the cached page of index `at`, with all of its folio where that fits."""
     leaf, memory = window.leaf, space.memory
     frame = int(file.frame[vma.offset_of(window.base) + at])
-    if _map_pmd(space, vma, window, at, frame, at, step):
+    if _map_pmd(space, vma, window, at, frame, at, step, write=write):
         return
     slot = memory.frame["folio"][frame]
     size = 1 << int(memory.folio["order"][slot])
@@ -124,12 +147,14 @@ def _map_fault(space: AddressSpace, vma: Vma, file: ModelFile, window: Window, a
     inside = vma.allows(first + window.base, size) and first // BLOCK == (last - 1) // BLOCK and first >= 0
     if size > 1 and inside and not leaf.frame[first:last].any():
         index = np.arange(first, last)
-        _map_pages(space, vma, leaf, index, (index - at + frame).astype(np.uint32), step)
+        _map_pages(space, vma, leaf, index, (index - at + frame).astype(np.uint32), step, write=write)
     else:
-        _map_pages(space, vma, leaf, np.array([at]), np.array([frame], np.uint32), step)
+        _map_pages(space, vma, leaf, np.array([at]), np.array([frame], np.uint32), step, write=write)
 
 
-def _map_pmd(space: AddressSpace, vma: Vma, window: Window, at: int, frame: int, index: int, step: int) -> bool:
+def _map_pmd(
+    space: AddressSpace, vma: Vma, window: Window, at: int, frame: int, index: int, step: int, *, write: bool
+) -> bool:
     """Map the whole block of `at` by a PMD, if `frame` (to be mapped at `index`) is of a THP that lies right."""
     memory, leaf = space.memory, window.leaf
     slot = memory.frame["folio"][frame : frame + 1]
@@ -137,33 +162,38 @@ def _map_pmd(space: AddressSpace, vma: Vma, window: Window, at: int, frame: int,
     lo = at - at % BLOCK
     if memory.folio["order"][slot[0]] != PMD_ORDER or leaf.tables[lo // BLOCK] or index - (frame - head) != lo:
         return False
-    if not vma.thp or not vma.allows(lo + window.base, BLOCK) or leaf.frame[lo : lo + BLOCK].any():
+    if not vma.maps_by_pmd or not vma.allows(lo + window.base, BLOCK) or leaf.frame[lo : lo + BLOCK].any():
         return False
     leaf.frame[lo : lo + BLOCK] = np.arange(head, head + BLOCK)
-    leaf.flags[lo : lo + BLOCK] = PMD | _access(vma)
+    leaf.flags[lo : lo + BLOCK] = PMD | _access(vma, write)
     memory.map_entire(slot, space.mm, step)
     return True
 
 
-def _access(vma: Vma) -> int:
-    return W if vma.shared and vma.writable else 0
+def _access(vma: Vma, write: bool) -> int:
+    """A shared page of a disk file is mapped read-only until it is written: the file system wants to know."""
+    if not (vma.shared and vma.writable):
+        return 0
+    return W | DIRTY if write else 0 if vma.on_disk else W
 
 
-def _map_pages(space: AddressSpace, vma: Vma, leaf: Leaf, index: Index, frames: NDArray[np.uint32], step: int) -> None:
+def _map_pages(
+    space: AddressSpace, vma: Vma, leaf: Leaf, index: Index, frames: NDArray[np.uint32], step: int, *, write: bool
+) -> None:
     """PTE-map cached `frames` at `index`, all by one fault."""
     if len(index):
-        _enter(vma, leaf, index, frames)
+        _enter(vma, leaf, index, frames, write)
         space.memory.map_pages(space.memory.runs(frames), space.mm, step)
 
 
 def _map_small(space: AddressSpace, vma: Vma, leaf: Leaf, index: Index, frames: NDArray[np.uint32], step: Index) -> None:
-    """PTE-map cached small folios at `index`, each by a fault of its own."""
-    _enter(vma, leaf, index, frames)
+    """PTE-map cached small folios at `index`, each by a write fault of its own."""
+    _enter(vma, leaf, index, frames, True)
     wide = frames.astype(np.int64)
     space.memory.map_pages(Runs(wide, wide, np.ones(len(wide), np.int64)), space.mm, step)
 
 
-def _enter(vma: Vma, leaf: Leaf, index: Index, frames: NDArray[np.uint32]) -> None:
+def _enter(vma: Vma, leaf: Leaf, index: Index, frames: NDArray[np.uint32], write: bool) -> None:
     leaf.frame[index] = frames
-    leaf.flags[index] = _access(vma)
+    leaf.flags[index] = _access(vma, write)
     leaf.tables[index // BLOCK] = True

@@ -1,6 +1,7 @@
 """Files: page cache and shmem folios, by file page.
 
-For the model. A file keeps one reference per page on what it caches.
+For the model. A file keeps one reference per page on what it caches. How pages of a disk file come in is `diskcache`'s,
+how pages leave the cache `reclaim`'s.
 """
 
 from typing import Literal
@@ -10,14 +11,17 @@ from numpy.typing import NDArray
 
 from rmaplab.machine.model.columns import Index
 from rmaplab.machine.model.memory import Frames, Memory
+from rmaplab.machine.pagecache import contents, layout
 
 PAGE_SHIFT = 12
 
 
 class ModelFile:
-    """`frame[i]` is the frame that caches file page `i`, 0 if none; `expect[i]` the version last written to it.
+    """`frame[i]` is the frame that caches file page `i`, 0 if none; `expect[i]` the version last written to it and
+    `value[i]` its first byte. `dirty[i]`: written to through a shared mapping, ever. `ahead[i]`: a folio that
+    begins at page `i` carries the readahead mark, which fault-around leaves alone.
 
-    `order` is what mappings of it get unless they ask for another.
+    `order` is what mappings of shmem get unless they ask for another, and of a disk file what its cache begins with.
     """
 
     def __init__(self, memory: Memory, kind: Literal["file", "shmem"], pages: int, order: int) -> None:
@@ -27,10 +31,22 @@ class ModelFile:
         self.order = order
         self.frame: Frames = np.zeros(pages, np.uint32)
         self.expect = np.zeros(pages, np.uint32)
+        self.value = np.zeros(pages, np.uint8)
+        self.dirty, self.ahead = np.zeros(pages, np.bool_), np.zeros(pages, np.bool_)
+        if self.on_disk:
+            self.value[:] = contents(pages)
+            first, orders = np.array(list(layout(pages, order))).T
+            for size in np.unique(orders).tolist():
+                self.cache(first[orders == size], size)
 
     @property
     def kind(self) -> Literal["file", "shmem"]:
         return self._kind
+
+    @property
+    def on_disk(self) -> bool:
+        """Whether it belongs to a disk file system."""
+        return self._kind == "file"
 
     @property
     def length(self) -> int:
@@ -47,5 +63,26 @@ class ModelFile:
             return
         heads = self._memory.allocate(order, len(first), self._kind)
         span = first[:, None] + np.arange(1 << order)
-        self.frame[span] = heads[:, None] + np.arange(1 << order, dtype=np.uint32)
+        frames = heads[:, None] + np.arange(1 << order, dtype=np.uint32)
+        self.frame[span] = frames
+        self._memory.frame["version"][frames], self._memory.frame["value"][frames] = self.expect[span], self.value[span]
         self._memory.hold(self._memory.frame["folio"][heads], 1 << order)
+
+    def forget(self, first: int, pages: int) -> None:
+        """Let go of the unmapped folio of `pages` pages that caches file page `first` and those after it."""
+        slot = self._memory.frame["folio"][self.frame[first : first + 1]]
+        self.frame[first : first + pages] = 0
+        self.ahead[first] = False
+        self._memory.drop(slot, pages)
+
+    def first_pages(self, pages: Index) -> Index:
+        """For each of these file pages, all cached, the file page at which its folio begins."""
+        frames = self.frame[pages]
+        heads = self._memory.folio["head"][self._memory.frame["folio"][frames]]
+        return np.asarray(pages - (frames.astype(np.int64) - heads))
+
+    def touch(self, lo: int, hi: int) -> None:
+        """File pages [lo, hi), mapped shared, were written to."""
+        self.dirty[lo:hi] = True
+        if self.ahead.any():
+            self.ahead[self.first_pages(np.arange(lo, hi))] = False

@@ -17,6 +17,7 @@ from rmaplab.machine.model.memory import Counters, Memory, Observer
 from rmaplab.machine.model.observe import observe
 from rmaplab.machine.model.policy import KernelPolicy, policy_of
 from rmaplab.machine.model.process import ModelProcess
+from rmaplab.machine.model.reclaim import write_back
 from rmaplab.machine.model.recorder import Recorder
 from rmaplab.machine.model.space import AddressSpace
 from rmaplab.machine.observation import Observation
@@ -119,6 +120,10 @@ class ModelMachine:
     def anonymous_file(self, length: int, order: int) -> ModelFile:
         """The shmem file behind a shared anonymous mapping."""
         return ModelFile(self.memory, "shmem", length >> PAGE_SHIFT, order)
+
+    def write_back(self) -> None:
+        """Make the cached pages of all disk files clean."""
+        write_back(self.memory, [file for file in self._files if file.on_disk])
 
     def new_mm(self) -> int:
         """The next rmap ID."""

@@ -25,6 +25,8 @@ SWAP: Final = 4
 """`frame` is a swap slot."""
 SWAP_EXCLUSIVE: Final = 8
 """A swap entry that was AnonExclusive."""
+DIRTY: Final = 16
+"""A shared file page written through this entry: mprotect gives write access back without a fault."""
 
 
 @dataclass(slots=True)

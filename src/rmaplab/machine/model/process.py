@@ -79,7 +79,8 @@ class ModelProcess:
         address = self._machine.arena.take("mmap", length)
         start, pages = address >> PAGE_SHIFT, length >> PAGE_SHIFT
         self.space.table.add(start, pages)
-        vma = Vma(start, start + pages, order, shared=shared, file=backing, pgoff=offset >> PAGE_SHIFT, thp=order > 0)
+        thp = order > 0 and not (backing is not None and backing.on_disk)
+        vma = Vma(start, start + pages, order, shared=shared, file=backing, pgoff=offset >> PAGE_SHIFT, thp=thp)
         self.space.vmas.add(vma)
         self._areas.add(Area(address, length))
         self._machine.recorder.tick()
@@ -161,6 +162,8 @@ class ModelProcess:
             self._range("madvise populate_write", address, length, "writable")
             faults.populate_write(self.space, start, end)
             return
+        if advice in ("cold", "pageout"):
+            self._machine.write_back()
         if advice not in ADVICE:
             raise BadOperation("madvise", advice, "not in the model yet")
         ADVICE[advice](self.space, start, end)

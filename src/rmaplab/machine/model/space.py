@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from rmaplab.machine.model.columns import Index, Runs
 from rmaplab.machine.model.memory import HUGE_ZERO, ZERO, Frames, Memory
-from rmaplab.machine.model.pagetable import BLOCK, PMD, Leaf, PageTable, W, Window
+from rmaplab.machine.model.pagetable import BLOCK, DIRTY, PMD, Leaf, PageTable, W, Window
 from rmaplab.machine.model.vma import Vma, VmaList
 
 
@@ -168,7 +168,8 @@ class AddressSpace:
     # --- protecting ---------------------------------------------------------------------------------------------
 
     def protect(self, start: int, end: int, *, writable: bool) -> None:
-        """Set the W bit where that needs no fault: on anonymous exclusive pages; or take it away everywhere."""
+        """Set the W bit where that needs no fault: on anonymous exclusive pages and on shared file pages written before;
+        or take it away everywhere."""
         for window in self.table.windows(start, end, write=True):
             leaf, lo, hi = window.leaf, window.lo, window.hi
             if not writable:
@@ -176,4 +177,4 @@ class AddressSpace:
                 continue
             index = leaf.present(lo, hi)
             exclusive = self.memory.frame["exclusive"][leaf.frame[index]]
-            leaf.flags[index[exclusive]] |= W
+            leaf.flags[index[exclusive | (leaf.flags[index] & DIRTY != 0)]] |= W

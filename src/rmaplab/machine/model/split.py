@@ -1,19 +1,20 @@
 """Folio split, and the advice that asks for it: MADV_COLD, MADV_FREE and MADV_PAGEOUT on large anonymous folios.
 
-For `advice`. All leave folios alone that somebody else may map: this is where kernels ask "exclusive or shared?" outside
-of COW. Nothing is reclaimed: there is no swap (a kernel without swap splits what it cannot page out), and pages that were
-freed lazily stay.
+For `advice`; mappings of files are `reclaim`'s. All leave folios alone that somebody else may map: this is where kernels
+ask "exclusive or shared?" outside of COW. Nothing anonymous is reclaimed: there is no swap (a kernel without swap splits
+what it cannot page out), and pages that were freed lazily stay.
 """
 
 import numpy as np
 from numpy.typing import NDArray
 
+from rmaplab.machine.model.ask import may_split
 from rmaplab.machine.model.columns import Index
 from rmaplab.machine.model.memory import ZERO, Memory
 from rmaplab.machine.model.pagetable import BLOCK, PMD, SWAP, Leaf, W, Window
+from rmaplab.machine.model.reclaim import cold_file
 from rmaplab.machine.model.space import AddressSpace
 from rmaplab.machine.protocol import BadOperation
-from rmaplab.trace import OUTCOMES, Verdict
 
 
 def free(space: AddressSpace, start: int, end: int) -> None:
@@ -36,10 +37,12 @@ def pageout(space: AddressSpace, start: int, end: int) -> None:
 def _cold(space: AddressSpace, start: int, end: int, *, whole: bool) -> None:
     step = space.memory.recorder.tick()
     for vma, window in list(space.spans(start, end, write=True)):
-        if not vma.anonymous:
-            raise BadOperation("madvise", "cold", "file mappings are not modelled here")
         for lo in range(window.lo - window.lo % BLOCK, window.hi, BLOCK):
-            _cold_block(space, window, max(lo, window.lo), min(lo + BLOCK, window.hi), step, whole=whole)
+            part = max(lo, window.lo), min(lo + BLOCK, window.hi)
+            if vma.file is None:
+                _cold_block(space, window, *part, step, whole=whole)
+            else:
+                cold_file(space, vma, vma.file, window, *part, step, pageout=whole)
 
 
 def _cold_block(space: AddressSpace, window: Window, lo: int, hi: int, step: int, *, whole: bool) -> None:
@@ -60,29 +63,9 @@ def _cold_block(space: AddressSpace, window: Window, lo: int, hi: int, step: int
 
 
 def _try_split(space: AddressSpace, frame: int, pages: int, step: int) -> None:
-    """Ask whether the folio of `frame` is ours alone; split it if so and no reference is but a mapping's."""
-    memory = space.memory
-    slot = memory.frame["folio"][frame : frame + 1]
-    verdict, truth = memory.verdicts(slot, space.mm)
-    mapcount, refs = int(memory.folio["mapcount"][slot[0]]), int(memory.folio["refs"][slot[0]])
-    answer = memory.policy.unknown if verdict[0] == Verdict.UNKNOWN else Verdict(int(verdict[0]))
-    # folio_maybe_mapped_shared() takes a single mapping for exclusive before it asks anybody.
-    shared = mapcount > 1 and answer is Verdict.SHARED
-    done = not shared and refs == mapcount
-    memory.recorder.questions(
-        "madvise",
-        step=step,
-        folio=memory.folio["ident"][slot],
-        mm=space.mm,
-        page=frame - memory.folio["head"][slot],
-        pages=pages,
-        kernel=Verdict.SHARED if shared else Verdict.EXCLUSIVE,
-        truth=truth,
-        outcome=OUTCOMES.index("split") if done else 255,
-        extra_refs=refs - mapcount,
-    )
-    if done:
-        split_folio(memory, int(slot[0]), memory.recorder.tick())
+    slot = int(space.memory.frame["folio"][frame])
+    if may_split(space, frame, pages, step):
+        split_folio(space.memory, slot, space.memory.recorder.tick())
 
 
 def split_folio(memory: Memory, slot: int, step: int) -> None:

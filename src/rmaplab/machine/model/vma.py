@@ -48,6 +48,16 @@ class Vma:
         return self.file is None
 
     @property
+    def on_disk(self) -> bool:
+        """Of a file of a disk file system, whose page cache has folios of its own choice."""
+        return self.file is not None and self.file.on_disk
+
+    @property
+    def maps_by_pmd(self) -> bool:
+        """May a fault map a THP of the page cache by a PMD? (vma_thp_disabled(); shmem is asked for by MADV_HUGEPAGE.)"""
+        return not self.nothp if self.on_disk else self.thp
+
+    @property
     def fault_order(self) -> int:
         """Order of the folios a fault brings in. MADV_HUGEPAGE on a mapping nobody asked an order for gives THPs."""
         return (self.order or 9) if self.thp else 0

@@ -1,0 +1,98 @@
+"""Files of a disk file system in a known state: all in the page cache, in folios of a chosen order.
+
+For `LiveMachine.file(kind="file")`. Such a file stands in the first temporary directory on a file system whose behaviour
+is known, and has no name there. Written in pieces of one folio each, it is cached in folios of that size (ext4 has large
+folios since Linux 6.16); what came is checked. It is mapped with MADV_RANDOM, so that a page that left the cache comes
+back alone and not with its readahead.
+"""
+
+import mmap
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from rmaplab.machine.live import procfs
+from rmaplab.machine.pagecache import contents, layout
+from rmaplab.machine.protocol import PAGE_SIZE, NotAvailable
+
+KNOWN: Final = ("ext4",)
+"""File systems the model was held against. On others a page cache may look otherwise, on tmpfs it is shmem."""
+
+_MADV_COLD: Final = 20
+
+
+def directory() -> Path:
+    """Where disk files can be made. Raises NotAvailable, naming the directories tried and their file systems."""
+    tried = []
+    for path in dict.fromkeys((Path(tempfile.gettempdir()), Path("/var/tmp"))):
+        if path.is_dir() and os.access(path, os.W_OK):
+            system = _file_system(path)
+            if system in KNOWN:
+                return path
+            tried.append(f"{path} is {system}")
+    raise NotAvailable(f"files of a disk file system: need {' or '.join(KNOWN)}; {', '.join(tried) or 'no directory'}")
+
+
+def _file_system(path: Path) -> str:
+    """Type of the file system of `path`, by its device number in mountinfo; "unknown" if it is not there."""
+    device = path.stat().st_dev
+    for line in Path("/proc/self/mountinfo").read_text().splitlines():
+        fields = line.split()
+        if fields[2] == f"{os.major(device)}:{os.minor(device)}":
+            return fields[fields.index("-") + 1]
+    return "unknown"
+
+
+def make(length: int, order: int) -> int:
+    """A descriptor of a new file of `length` bytes, cached in folios of `order` where these fit.
+
+    Raises NotAvailable if the file system makes others (journalled data, no contiguous memory).
+    """
+    where = directory()
+    pages = length // PAGE_SIZE
+    with tempfile.TemporaryFile(prefix="rmaplab-", dir=where, buffering=0) as file, _one_cpu():
+        buffer = np.zeros((1 << order, PAGE_SIZE), np.uint8)
+        first = contents(pages)
+        for page, size in layout(pages, order):
+            buffer[: 1 << size, 0] = first[page : page + (1 << size)]
+            file.write(buffer[: 1 << size].data)
+        _check(file.fileno(), pages, order, where)
+        return os.dup(file.fileno())
+
+
+@contextmanager
+def _one_cpu() -> Iterator[None]:
+    """Stay on one CPU, and drain its LRU batches at the end: a folio that waits in one carries a reference more and
+    cannot be reclaimed."""
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {max(before)})
+    try:
+        yield
+        with mmap.mmap(-1, PAGE_SIZE) as scratch:
+            scratch.madvise(_MADV_COLD)
+    finally:
+        os.sched_setaffinity(0, before)
+
+
+def _check(fd: int, pages: int, order: int, where: Path) -> None:
+    """Compare the orders in the page cache with what was wanted."""
+    wanted = np.concatenate([np.full(1 << size, size) for _, size in layout(pages, order)])
+    with mmap.mmap(fd, pages * PAGE_SIZE, prot=mmap.PROT_READ) as mapping:
+        view = np.frombuffer(mapping, np.uint8)
+        view[::PAGE_SIZE].sum()
+        with procfs.Pagemap(os.getpid()) as pagemap:
+            pfns = pagemap.entries(view.ctypes.data, pages * PAGE_SIZE) & procfs.PM_PFN
+        del view
+    unique, which = np.unique(pfns, return_inverse=True)
+    got = procfs.folios(unique).order[which]
+    if not np.array_equal(got, wanted):
+        page = int(np.argmax(got != wanted))
+        raise NotAvailable(
+            f"files of order {order}: page {page} of one in {where} is cached by a folio of order {got[page]}, "
+            f"not {wanted[page]}"
+        )

@@ -1,0 +1,117 @@
+"""Page-cache folios under advice: split, unmapped, written back, taken out of the cache.
+
+For `split` (MADV_COLD and MADV_PAGEOUT on mappings of files) and the machine. Where anonymous folios are split under
+their mappings, those of a file are unmapped first, everywhere, and fault in again (unmap_folio()). There is no swap:
+shmem that was written to stays in memory, unmapped.
+"""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from rmaplab.machine.model.ask import may_split, maybe_shared
+from rmaplab.machine.model.columns import Index
+from rmaplab.machine.model.files import ModelFile
+from rmaplab.machine.model.memory import Frames, Memory
+from rmaplab.machine.model.pagetable import BLOCK, DIRTY, PMD, SWAP, Leaf, W, Window
+from rmaplab.machine.model.space import AddressSpace
+from rmaplab.machine.model.vma import Vma
+from rmaplab.trace import KINDS
+
+_ANON = KINDS.index("anon")
+
+
+def write_back(memory: Memory, files: Sequence[ModelFile]) -> None:
+    """Write what is dirty of these files to the disk: their pages are write-protected in every shared mapping."""
+    for space in memory.spaces.values():
+        for vma in space.vmas:
+            if vma.shared and vma.file in files:
+                for window in space.table.windows(vma.start, vma.end, write=True):
+                    window.leaf.flags[window.lo : window.hi] &= ~np.uint8(W | DIRTY)
+
+
+def cold_file(
+    space: AddressSpace, vma: Vma, file: ModelFile, window: Window, lo: int, hi: int, step: int, *, pageout: bool
+) -> None:
+    """MADV_COLD or MADV_PAGEOUT on [lo, hi) of one block of a mapping of `file`: split the folios that the range covers
+    in part, take those it covers as a whole out of memory. What others may map is left alone."""
+    memory, leaf = space.memory, window.leaf
+    whole: list[int] = []
+    for at, pages in _batches(memory, leaf, lo, hi):
+        frame = int(leaf.frame[at])
+        slot = memory.frame["folio"][frame : frame + 1]
+        size, mapcount = 1 << int(memory.folio["order"][slot[0]]), int(memory.folio["mapcount"][slot[0]])
+        if pages < size:
+            if may_split(space, frame, pages, step, cached=size):
+                _split(memory, file, slot, int(file.first_pages(vma.offset_of(window.base) + np.array([at]))[0]))
+        elif not maybe_shared(space, slot) if leaf.flags[at] & PMD else mapcount == size:
+            whole.append(int(slot[0]))
+    if pageout:
+        first = file.first_pages(np.flatnonzero(np.isin(memory.frame["folio"][file.frame], np.array(whole, np.uint32))))
+        _reclaim(memory, file, np.unique(first))
+
+
+def _batches(memory: Memory, leaf: Leaf, lo: int, hi: int) -> Iterator[tuple[int, int]]:
+    """Leaf index and length of every run of pages of one folio of a file in [lo, hi), each looked for when the one before
+    has been dealt with."""
+    at = lo
+    while at < hi:
+        index = leaf.present(at, hi)
+        frames = leaf.frame[index]
+        kinds = memory.folio["kind"][memory.frame["folio"][frames]]
+        index = index[AddressSpace.counted(frames) & (kinds != _ANON)]
+        if not len(index):
+            return
+        at = int(index[0])
+        frame = int(leaf.frame[at])
+        slot = memory.frame["folio"][frame]
+        left = min(int(memory.folio["head"][slot]) + (1 << int(memory.folio["order"][slot])) - frame, hi - at)
+        same = leaf.frame[at : at + left] == frame + np.arange(left)
+        pages = left if same.all() else int(np.argmin(same))
+        yield at, pages
+        at += pages
+
+
+def _split(memory: Memory, file: ModelFile, slot: Frames, first: int) -> None:
+    """Make small folios of the one in `slot`, which caches the pages of `file` from `first` on, and unmap it."""
+    pages = 1 << int(memory.folio["order"][slot[0]])
+    _unmap(memory, slot)
+    frames = file.frame[first : first + pages].copy()
+    memory.break_up(int(slot[0]), frames)
+    memory.hold(memory.frame["folio"][frames])
+    file.dirty[first : first + pages] = file.dirty[first : first + pages].any()
+    memory.counters.splits += 1
+
+
+def _reclaim(memory: Memory, file: ModelFile, first: Index) -> None:
+    """Unmap the folios of `file` that begin at the pages `first`; let go of those nobody holds, unless what was written
+    to them would be lost."""
+    slots = memory.frame["folio"][file.frame[first]]
+    if not len(slots):
+        return
+    _unmap(memory, slots)
+    for page, slot in zip(first.tolist(), slots.tolist(), strict=True):
+        pages = 1 << int(memory.folio["order"][slot])
+        stays = not file.on_disk and file.dirty[page : page + pages].any()
+        if memory.folio["refs"][slot] == pages and not stays:
+            file.forget(page, pages)
+
+
+def _unmap(memory: Memory, slots: Frames) -> None:
+    """try_to_unmap(): no address space maps these folios any more."""
+    step = memory.recorder.tick()
+    for space in memory.spaces.values():
+        for region in space.table.regions:
+            for number in list(region.leaves):
+                mine = np.isin(memory.frame["folio"][region.leaves[number].frame], slots)
+                index = np.flatnonzero(mine & (region.leaves[number].flags & SWAP == 0))
+                if len(index):
+                    _unmap_leaf(space, space.table.own(region, number), index, step)
+
+
+def _unmap_leaf(space: AddressSpace, leaf: Leaf, index: Index, step: int) -> None:
+    for block in np.unique(index[leaf.flags[index] & PMD != 0] // BLOCK).tolist():
+        space.split_pmd(leaf, block * BLOCK, step, anon=False)
+    index = index[leaf.frame[index] != 0]
+    space.memory.unmap_pages(space.memory.runs(leaf.frame[index]), space.mm, step)
+    leaf.frame[index], leaf.flags[index], leaf.expect[index] = 0, 0, 0

@@ -1,0 +1,46 @@
+"""Disk files on the running kernel: they are cached as asked, or refused by name."""
+
+import pytest
+
+from rmaplab.errors import NotAvailable
+from rmaplab.machine.live import LiveMachine, diskfile
+from rmaplab.machine.pagecache import contents, layout
+
+PAGE = 4096
+
+
+@pytest.fixture
+def disk(machine: LiveMachine) -> LiveMachine:
+    """A live machine where disk files can be made."""
+    try:
+        diskfile.directory()
+    except NotAvailable as reason:
+        pytest.skip(str(reason))
+    return machine
+
+
+@pytest.mark.live
+@pytest.mark.parametrize("order", [0, 1, 4, 9])
+def test_a_disk_file_is_all_cached_in_folios_of_its_order(disk: LiveMachine, order: int) -> None:
+    pages = 600
+    process = disk.spawn()
+    address = process.mmap(pages * PAGE, file=disk.file(pages * PAGE, kind="file", order=order), shared=True)
+    assert process.read(address, pages * PAGE).tolist() == contents(pages).tolist()
+    assert disk.observe()["order"].to_list() == [size for _, size in layout(pages, order) for _ in range(1 << size)]
+
+
+@pytest.mark.live
+def test_what_was_written_survives_a_pageout_and_comes_back_in_small_folios(disk: LiveMachine) -> None:
+    process = disk.spawn()
+    address = process.mmap(16 * PAGE, file=disk.file(16 * PAGE, kind="file", order=4), shared=True)
+    process.write(address + 5 * PAGE, PAGE, 200)
+    process.madvise(address, 16 * PAGE, "pageout")
+    assert disk.observe()["order"].count() == 0
+    assert process.read(address, 16 * PAGE).tolist() == [*contents(5), 200, *contents(16)[6:]]
+    assert disk.observe()["order"].to_list() == [0] * 16
+
+
+def test_a_system_without_a_known_file_system_is_told_which_it_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(diskfile, "KNOWN", ("nonesuchfs",))
+    with pytest.raises(NotAvailable, match=r"need nonesuchfs; .* is \w+"):
+        diskfile.directory()
