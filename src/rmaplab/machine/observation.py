@@ -12,6 +12,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from rmaplab.machine.protocol import OBSERVATION
+from rmaplab.trace import KIND, KINDS
 
 Index = NDArray[np.int64]
 
@@ -19,6 +20,7 @@ UNKNOWN: Final = -1
 NONE, PRESENT, SWAP = range(3)
 """Codes of `Observation.state`."""
 
+_KINDS: Final = pl.Series([*KINDS, None], dtype=KIND)
 _STATES: Final = pl.Series(["none", "present", "swap"], dtype=OBSERVATION["state"])
 
 
@@ -39,6 +41,7 @@ class Observation:
     mmap_exclusive: Index
     anon_exclusive: Index
     pmd_mapped: Index
+    kind: Index
 
     def __len__(self) -> int:
         return len(self.mm)
@@ -51,6 +54,8 @@ class Observation:
         values = getattr(self, name)
         if name == "state":
             return _STATES.gather(values)
+        if name == "kind":
+            return _KINDS.gather(np.where(values == UNKNOWN, len(KINDS), values))
         return pl.Series(values).set(pl.Series(values == UNKNOWN), None).cast(dtype)
 
 

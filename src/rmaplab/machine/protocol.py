@@ -24,7 +24,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from rmaplab.errors import NotAvailable, RmaplabError
-from rmaplab.trace import Trace
+from rmaplab.trace import KIND, Trace
 
 __all__ = [
     "ARENA_BASE",
@@ -81,6 +81,7 @@ _OBSERVATION: Final[Mapping[str, Any]] = {
     "mmap_exclusive": pl.Boolean,
     "anon_exclusive": pl.Boolean,
     "pmd_mapped": pl.Boolean,
+    "kind": KIND,
 }
 OBSERVATION: Final = pl.Schema(_OBSERVATION)
 """`Machine.observe()`: one row per virtual page of every mapping of every process. `frame` names the physical page
@@ -240,6 +241,13 @@ class Machine(Protocol):
 
         A `file` of a disk file system is all in the page cache, in folios of `order`, smaller ones at its end; the
         first byte of page i is 1 + i % 255. A page that left the cache comes back as a small folio.
+        """
+
+    def merge(self) -> None:
+        """Let KSM scan until nothing more merges, and stop it.
+
+        Only pages advised "mergeable" merge: with pages of equal contents, within a process and across. Raises
+        NotAvailable where the system has no KSM or others use it, as the advice itself does.
         """
 
     def processes(self) -> Sequence[Process]:

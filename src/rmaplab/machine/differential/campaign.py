@@ -31,12 +31,13 @@ class Campaign:
     counts: Counts = field(default_factory=Counts)
     _orders: tuple[int, ...] = ()
     _disk: bool = False
+    _ksm: bool = False
 
     def __post_init__(self) -> None:
         policy_of(self.kernel)
         capabilities = probe()
         capabilities.require()
-        self._orders = capabilities.anon_orders
+        self._orders, self._ksm = capabilities.anon_orders, capabilities.has("ksm")
         try:
             self._disk = bool(directory())
         except NotAvailable as missing:
@@ -50,7 +51,7 @@ class Campaign:
 
     def add(self, seed: int) -> None:
         """Run the program of `seed`."""
-        program = Generator(seed, self._orders, self.steps, disk=self._disk).program()
+        program = Generator(seed, self._orders, self.steps, disk=self._disk, ksm=self._ksm).program()
         counts = self.counts
         counts.programs += 1
         counts.operations.update(step.advice or step.do for step in program)

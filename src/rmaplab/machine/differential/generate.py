@@ -33,7 +33,11 @@ _WEIGHTS: Final = {
     "peek": 4,
     "poke": 3,
     "migrate": 4,
+    "ksm": 6,
 }
+_KSM_SHARE: Final = 0.2
+"""Share of the programs that merge memory: a merge takes the live machine as long as some twenty other steps, and needs
+it to be alone on its system."""
 
 
 @dataclass(slots=True)
@@ -54,14 +58,19 @@ class _Process:
 
 class Generator:
     """Makes one program. `orders`: large folio orders the kernel offers. `disk`: there may be files of a disk file
-    system."""
+    system; `ksm`: it may merge memory."""
 
-    def __init__(self, seed: int, orders: Sequence[int], steps: int, *, disk: bool = True) -> None:
+    def __init__(
+        self, seed: int, orders: Sequence[int], steps: int, *, disk: bool = True, ksm: bool = True
+    ) -> None:
         self._random = random.Random(seed)
         self._orders = self._random.choice(([0], [PMD_ORDER], [0, *orders], [PMD_ORDER, *orders]))
         self._want = steps
         # Lazily freed pages are reclaimed by a pageout, which the model does not follow: never both.
         self._cold_advice = ("cold", "collapse", self._random.choice(("free", "pageout")))
+        # Pages merge if their contents are equal: programs that merge write few values.
+        self._merges = self._random.random() < (_KSM_SHARE if ksm else 0)
+        self._values = self._random.choices(range(256), k=3) if self._merges else range(1, 256)
         self._made = 0
         self._files: list[tuple[int, int, bool]] = []
         self._disk = self._random.choice((0.0, 0.4, 0.8)) if disk else 0.0
@@ -137,6 +146,8 @@ class Generator:
         self._add(Step("mmap", process.number, pages=pages, makes=area.number, order=order))
         if self._random.random() < 0.7:
             self._add(Step("write", process.number, area.number, 0, pages, value=self._value()))
+        if self._merges and self._random.random() < 0.6:
+            self._add(Step("madvise", process.number, area.number, 0, pages, advice="mergeable"))
 
     def _size(self, order: int) -> int:
         pages = self._random.choice((1 << order, 2 << order, 3 << order, self._random.randint(1, 40)))
@@ -166,7 +177,7 @@ class Generator:
         self._add(Step("file", pages=pages, makes=number, order=order, kind="file" if disk else ""))
 
     def _value(self) -> int:
-        return self._random.randint(1, 255)
+        return self._random.choice(self._values)
 
     def _on_range(self, step: Step) -> None:
         found = self._some()
@@ -195,6 +206,17 @@ class Generator:
 
     def _mprotect(self) -> None:
         self._on_range(Step("mprotect", writable=self._random.random() < 0.6))
+
+    def _ksm(self) -> None:
+        if not self._merges:
+            return
+        match self._random.random():
+            case roll if roll < 0.5:
+                self._add(Step("merge"))
+            case roll if roll < 0.8:
+                self._on_range(Step("madvise", advice="mergeable"))
+            case _:
+                self._on_range(Step("madvise", advice="unmergeable"))
 
     def _cold(self) -> None:
         found = self._some()

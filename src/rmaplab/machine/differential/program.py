@@ -28,6 +28,7 @@ Do = Literal[
     "peek",
     "poke",
     "migrate",
+    "merge",
 ]
 
 
@@ -174,6 +175,9 @@ class Run:
         self.pins[step.makes] = self._process(step).pin(
             self._address(step), step.pages * PAGE_SIZE, longterm=step.longterm
         )
+
+    def _merge(self, _step: Step) -> None:
+        self.machine.merge()
 
     def _unpin(self, step: Step) -> None:
         if step.pin not in self.pins:

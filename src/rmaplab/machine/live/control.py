@@ -138,6 +138,14 @@ class Warden:
         """Wait until no other live machine is at work on this system, and keep it so until `close`."""
         self._ask({"do": "alone"})
 
+    def borrow_ksm(self) -> None:
+        """Stop and set up the system's KSM scanner until `close`; the machine is alone."""
+        self._ask({"do": "ksm"})
+
+    def merge(self) -> None:
+        """Have KSM scan until nothing more merges; `borrow_ksm` went before."""
+        self._ask({"do": "merge"})
+
     def close(self) -> None:
         """End all workers; knobs are restored by then. Idempotent."""
         self._channel.close()

@@ -16,7 +16,7 @@ from typing import Final, Literal, Self
 import polars as pl
 
 from rmaplab.machine.arena import Areas, Arena, check_length
-from rmaplab.machine.live import cow, diskfile, knobs
+from rmaplab.machine.live import cow, diskfile, knobs, ksm
 from rmaplab.machine.live.arena import Area
 from rmaplab.machine.live.capabilities import probe
 from rmaplab.machine.live.control import Warden, WorkerDied
@@ -49,7 +49,7 @@ class LiveMachine:
         self._files: list[LiveFile] = []
         self._mms = self._keys = 0
         self._warden = Warden()
-        self._open, self._alone = True, False
+        self._open, self._alone, self._has_ksm = True, False, False
 
     def spawn(self) -> LiveProcess:
         self.check_open("spawn")
@@ -77,6 +77,13 @@ class LiveMachine:
         made = LiveFile(kind, length, order, fd)
         self._files.append(made)
         return made
+
+    def merge(self) -> None:
+        self.check_open("merge")
+        self.require_ksm()
+        self._warden.merge()
+        self.recorder.count("merges")
+        self.look(None)
 
     def processes(self) -> list[LiveProcess]:
         return [p for p in self._processes if p.alive]
@@ -179,6 +186,17 @@ class LiveMachine:
             self._warden.alone()
             self._alone = True
 
+    def require_ksm(self) -> None:
+        """Before memory becomes mergeable: be alone, and the only one whose memory is merged, until `close`."""
+        if self._has_ksm:
+            return
+        probe().require("ksm")
+        self.alone()
+        if others := ksm.users():
+            raise NotAvailable(f"KSM: {len(others)} processes have merged memory of their own, the first is {others[0]}")
+        self._warden.borrow_ksm()
+        self._has_ksm = True
+
     def own_file(self, call: str, file: File) -> LiveFile:
         if not isinstance(file, LiveFile) or file not in self._files:
             raise BadOperation(call, file, "not a file of this machine")
@@ -204,7 +222,7 @@ class LiveMachine:
 
 _NO_STATS: Final = dict.fromkeys(
     (
-        *("operations", "spawns", "forks", "execs", "exits", "died", "background_changes"),
+        *("operations", "spawns", "forks", "execs", "exits", "died", "merges", "background_changes"),
         *("cow_faults", "unshare_faults", "reused_pages", "copied_pages", "write_seconds", "fork_seconds"),
     ),
     0.0,

@@ -67,6 +67,7 @@ def _joined(key: Index, entry: np.ndarray, snapshot: Snapshot) -> Observation:
         mmap_exclusive=known_where(present, entry & procfs.PM_MMAP_EXCLUSIVE != 0),
         anon_exclusive=of_page(pages.exclusive),
         pmd_mapped=np.append(snapshot.pmd.astype(np.int64), UNKNOWN)[row],
+        kind=of_page(pages.folio_kind[pages.local]),
     )
 
 

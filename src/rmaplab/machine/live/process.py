@@ -199,6 +199,8 @@ class LiveProcess:
             return
         if advice in ("cold", "pageout"):
             self._machine.write_back()
+        if advice == "mergeable":
+            self._machine.require_ksm()
         if advice in ("hugepage", "nohugepage"):
             self._areas.replace(area, advised=advice == "hugepage")
         try:

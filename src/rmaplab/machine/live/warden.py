@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import worker  # type: ignore[import-not-found]
+from ksm import Ksm, end_group  # type: ignore[import-not-found]
 from turn import Turn  # type: ignore[import-not-found]
 from wire import receive, receive_with_fd  # type: ignore[import-not-found]
 
@@ -81,7 +82,7 @@ def start_worker(fd: int) -> int:
     return pid
 
 
-def handle(request: dict[str, Any], fd: int, knobs: Knobs, turn: Turn) -> Any:
+def handle(request: dict[str, Any], fd: int, knobs: Knobs, turn: Turn, ksm: Ksm) -> Any:
     match request["do"]:
         case "spawn":
             return start_worker(fd)
@@ -93,10 +94,14 @@ def handle(request: dict[str, Any], fd: int, knobs: Knobs, turn: Turn) -> Any:
             turn.share()
         case "alone":
             turn.alone()
+        case "ksm":
+            ksm.begin()
+        case "merge":
+            return ksm.merge()
     return None
 
 
-def serve(channel: socket.socket, coordinator: int, knobs: Knobs, turn: Turn) -> None:
+def serve(channel: socket.socket, coordinator: int, knobs: Knobs, turn: Turn, ksm: Ksm) -> None:
     """Until the socket closes, or the coordinator (a pidfd) ends while others hold copies of the socket."""
     while coordinator not in select.select([channel.fileno(), coordinator], [], [])[0]:
         try:
@@ -105,7 +110,7 @@ def serve(channel: socket.socket, coordinator: int, knobs: Knobs, turn: Turn) ->
         except EOFError:
             return
         try:
-            answer = {"value": handle(request, fd, knobs, turn)}
+            answer = {"value": handle(request, fd, knobs, turn, ksm)}
         except OSError as error:
             answer = {"error": f"{error.filename or request['do']}: {error.strerror}"}
         finally:
@@ -124,15 +129,17 @@ def main(fd: int, coordinator: int) -> None:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGPIPE, signal.SIGCHLD):
         signal.signal(number, signal.SIG_IGN)
     ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-    knobs, turn = Knobs(), Turn()
+    knobs, turn, ksm = Knobs(), Turn(), Ksm()
     try:
         alive = os.pidfd_open(coordinator)
         os.sched_setaffinity(0, {max(os.sched_getaffinity(coordinator))})
-        serve(socket.socket(fileno=fd), alive, knobs, turn)
+        serve(socket.socket(fileno=fd), alive, knobs, turn, ksm)
     except (ConnectionError, ProcessLookupError):
         pass
     finally:
         try:
             knobs.restore()
+            end_group()
+            ksm.end()
         finally:
             os.killpg(0, signal.SIGKILL)

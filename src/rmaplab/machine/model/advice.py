@@ -4,11 +4,12 @@ For the model's processes. One function an advice, in `ADVICE`; each takes the a
 that is mapped throughout.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from rmaplab.machine.model import faults
 from rmaplab.machine.model.collapse import collapse
+from rmaplab.machine.model.ksm import unmerge
 from rmaplab.machine.model.pagetable import BLOCK
 from rmaplab.machine.model.space import AddressSpace
 from rmaplab.machine.model.split import cold, free, pageout
@@ -31,6 +32,23 @@ def populate_read(space: AddressSpace, start: int, end: int) -> None:
     faults.read(space, start, end)
 
 
+def mergeable(space: AddressSpace, start: int, end: int) -> None:
+    """Let KSM scan private mappings; it comes to new address spaces last. Of shared ones the advice is ignored."""
+    private = [vma for vma in space.vmas.within(start, end) if vma.private and not vma.mergeable]
+    if private and space.mm not in space.memory.ksm_mms:
+        space.memory.ksm_mms.append(space.mm)
+    _set_flag(space, private, start, end, "mergeable", value=True)
+
+
+def unmergeable(space: AddressSpace, start: int, end: int) -> None:
+    """Take KSM pages apart, and keep KSM away."""
+    merging = [vma for vma in space.vmas.within(start, end) if vma.mergeable]
+    step = space.memory.recorder.tick()
+    for vma in merging:
+        unmerge(space, max(vma.start, start), min(vma.end, end), step)
+    _set_flag(space, merging, start, end, "mergeable", value=False)
+
+
 _OPPOSITE: Final[Mapping[str, str]] = {"thp": "nothp", "nothp": "thp"}
 
 
@@ -38,19 +56,28 @@ def _flag(name: str, value: bool, *, anonymous: bool = False) -> Callable[[Addre
     """An advice that sets attribute `name` of the VMAs; `anonymous`: private anonymous ones only."""
 
     def apply(space: AddressSpace, start: int, end: int) -> None:
-        step = space.memory.recorder.tick()
-        for vma in space.vmas.within(start, end):
-            if anonymous and not (vma.anonymous and vma.private):
-                raise BadOperation("madvise", name, "only private anonymous memory can be wiped on fork")
-            if getattr(vma, name) == value:
-                continue
-            part = _cut_out(space, vma, max(vma.start, start), min(vma.end, end), step)
-            setattr(part, name, value)
-            if name in _OPPOSITE:
-                setattr(part, _OPPOSITE[name], False)
-        space.vmas.merge(start, end)
+        vmas = space.vmas.within(start, end)
+        ordinary = [vma.anonymous and vma.private for vma in vmas]
+        if anonymous and not all(ordinary):
+            vmas = vmas[: ordinary.index(False)]
+        _set_flag(space, vmas, start, end, name, value=value)
+        if anonymous and not all(ordinary):
+            raise BadOperation("madvise", name, "only private anonymous memory can be wiped on fork")
 
     return apply
+
+
+def _set_flag(space: AddressSpace, vmas: Sequence[Vma], start: int, end: int, name: str, *, value: bool) -> None:
+    """Set attribute `name` of the parts of `vmas` within [start, end), which become VMAs of their own if need be."""
+    step = space.memory.recorder.tick()
+    for vma in vmas:
+        if getattr(vma, name) == value:
+            continue
+        part = _cut_out(space, vma, max(vma.start, start), min(vma.end, end), step)
+        setattr(part, name, value)
+        if name in _OPPOSITE:
+            setattr(part, _OPPOSITE[name], False)
+    space.vmas.merge(start, end)
 
 
 def _cut_out(space: AddressSpace, vma: Vma, lo: int, hi: int, step: int) -> Vma:
@@ -72,6 +99,8 @@ ADVICE: Final[Mapping[str, Callable[[AddressSpace, int, int], None]]] = {
     "nohugepage": _flag("nothp", True),
     "dontfork": _flag("dontfork", True),
     "dofork": _flag("dontfork", False),
+    "mergeable": mergeable,
+    "unmergeable": unmergeable,
     "wipeonfork": _flag("wipeonfork", True, anonymous=True),
     "keeponfork": _flag("wipeonfork", False),
 }

@@ -25,6 +25,7 @@ COPIED: Final = OUTCOMES.index("copied")
 SPLIT: Final = OUTCOMES.index("split")
 NOBODY_ASKED: Final = 255
 _ANON: Final = KINDS.index("anon")
+_KSM: Final = KINDS.index("ksm")
 
 What = Literal["cow", "unshare"]
 """Who asks: a write fault, which makes pages writable, or GUP for reading, which makes them exclusive only."""
@@ -63,7 +64,8 @@ def write_protected(space: AddressSpace, vma: Vma, window: Window, index: Index,
     if foreign.any():
         space.prepare_anon_vma(vma)
         if vma.file is not None:
-            leaf.expect[index[foreign]] = vma.file.expect[vma.offset_of(base) + index[foreign]]
+            cached = index[foreign & (kinds != _KSM)]
+            leaf.expect[cached] = vma.file.expect[vma.offset_of(base) + cached]
         replace_pages(space, leaf, index[foreign], step[foreign] + 1)
     answered = _sweep(space, leaf, index[ask], step[ask] + 1, "cow")
     return Tally(tally.reused + answered.reused, tally.copied + answered.copied)

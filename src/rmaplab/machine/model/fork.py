@@ -25,6 +25,8 @@ def fork(parent: AddressSpace, mm: int) -> AddressSpace:
     """A child address space `mm`. Only private VMAs that may hold anonymous pages have their page tables copied; the
     rest faults in again."""
     step = parent.memory.recorder.tick()
+    if parent.mm in parent.memory.ksm_mms:
+        parent.memory.ksm_mms.append(mm)
     child = AddressSpace(parent.memory, mm, VmaList([_child_vma(parent, v) for v in parent.vmas if not v.dontfork]))
     copied = [v for v in parent.vmas if v.private and v.anon_vma and not v.dontfork and not v.wipeonfork]
     for region in parent.table.regions:

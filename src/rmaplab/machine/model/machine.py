@@ -13,6 +13,7 @@ import polars as pl
 
 from rmaplab.machine.arena import Areas, Arena, check_length
 from rmaplab.machine.model.files import PAGE_SHIFT, ModelFile
+from rmaplab.machine.model.ksm import Scanner
 from rmaplab.machine.model.memory import Counters, Memory, Observer
 from rmaplab.machine.model.observe import observe
 from rmaplab.machine.model.policy import KernelPolicy, policy_of
@@ -37,6 +38,7 @@ class ModelMachine:
         self.memory = Memory(self.policy, self.recorder)
         self.memory.observer = observer
         self.arena = Arena()
+        self._ksm = Scanner(self.memory)
         self._processes: list[ModelProcess] = []
         self._files: list[ModelFile] = []
         self._mms = self._versions = 0
@@ -68,6 +70,10 @@ class ModelMachine:
         made = ModelFile(self.memory, kind, length >> PAGE_SHIFT, order)
         self._files.append(made)
         return made
+
+    def merge(self) -> None:
+        self.check_open("merge")
+        self._ksm.merge()
 
     def processes(self) -> Sequence[ModelProcess]:
         return [p for p in self._processes if p.alive]

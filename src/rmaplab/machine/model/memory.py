@@ -90,6 +90,8 @@ class Memory:
         self._free_slots: list[Frames] = []
         self._anon_vmas = 0
         self.spaces: dict[int, AddressSpace] = {}
+        self.ksm_mms: list[int] = []
+        """MMs with mergeable memory in the order KSM scans them; some may have ended."""
         self.frame.extend(_FIRST_FRAME)
         self.folio.extend(3)
         self.frame["folio"][ZERO] = _SMALL

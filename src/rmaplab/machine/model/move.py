@@ -5,6 +5,7 @@ For the model's processes. Moving changes no counter: the same MM maps the same 
 
 from dataclasses import replace
 
+from rmaplab.machine.model.ksm import unmerge
 from rmaplab.machine.model.pagetable import BLOCK, PMD, Leaf
 from rmaplab.machine.model.space import AddressSpace
 from rmaplab.machine.model.vma import Vma
@@ -25,6 +26,9 @@ def relocate(
 
     `keep_source`: the source stays mapped, empty (DONTUNMAP).
     """
+    if vma.mergeable:
+        # KSM pages do not move (move_vma() in mm/mremap.c).
+        unmerge(space, source, source + pages, step)
     if not keep_source:
         space.split_at(source, step)
         space.split_at(source + pages, step)

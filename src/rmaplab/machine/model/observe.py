@@ -62,4 +62,5 @@ def _joined(
         mmap_exclusive=known_where(present, known & (asked_count == 1)),
         anon_exclusive=known_where(known, memory.frame["exclusive"][frame]),
         pmd_mapped=known_where(known, flags & PMD != 0),
+        kind=known_where(known, memory.folio["kind"][slot]),
     )

@@ -6,6 +6,7 @@ pages [start, end); an operation has checked them before it comes here.
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +15,11 @@ from rmaplab.machine.model.columns import Index, Runs
 from rmaplab.machine.model.memory import HUGE_ZERO, ZERO, Frames, Memory
 from rmaplab.machine.model.pagetable import BLOCK, DIRTY, PMD, Leaf, PageTable, W, Window
 from rmaplab.machine.model.vma import Vma, VmaList
+from rmaplab.trace import KINDS
+
+
+_PRIVATE_KINDS: Final = (KINDS.index("anon"), KINDS.index("ksm"))
+"""Folios whose contents are a process's own."""
 
 
 class ContentLeak(AssertionError):
@@ -157,7 +163,7 @@ class AddressSpace:
         version = self.memory.frame["version"][frames]
         wanted = leaf.expect[index]
         if vma.file is not None:
-            anon = self.memory.folio["kind"][self.memory.frame["folio"][frames]] == 0
+            anon = np.isin(self.memory.folio["kind"][self.memory.frame["folio"][frames]], _PRIVATE_KINDS)
             wanted = np.where(anon & vma.private, wanted, vma.file.expect[vma.offset_of(window.base) + index])
         wrong = np.flatnonzero(version != wanted)
         if len(wrong):

@@ -85,6 +85,7 @@ def split_folio(memory: Memory, slot: int, step: int) -> None:
     for space, leaf, index in mappings:
         stays = np.isin(leaf.frame[index], kept)
         leaf.frame[index[~stays]] = ZERO
+        leaf.expect[index[~stays]] = 0
         leaf.flags[index[~stays]] &= ~np.uint8(W)
         memory.map_pages(memory.runs(leaf.frame[index[stays]]), space.mm, step)
 

@@ -1,0 +1,177 @@
+"""The system's KSM scanner, borrowed: full scans on demand, and everything as it was afterwards.
+
+For the warden, which gives it back whatever happens, and for the machine, which asks first whether it may (`users`).
+Standard library only. Borrowed while the machine is alone; the files of /sys/kernel/mm/ksm are those of
+Documentation/admin-guide/mm/ksm.rst.
+"""
+
+import ctypes
+import errno
+import mmap
+import os
+import signal
+import time
+from pathlib import Path
+
+KSM = Path("/sys/kernel/mm/ksm")
+
+_STOP, _MERGE, _UNMERGE = "0", "1", "2"
+
+_WANTED = {
+    "run": _STOP,
+    "advisor_mode": "none",
+    "pages_to_scan": "1000000000",
+    "sleep_millisecs": "0",
+    "smart_scan": "0",
+    "use_zero_pages": "0",
+    "merge_across_nodes": "1",
+    "max_page_sharing": "1000000000",
+    "stable_node_chains_prune_millisecs": "0",
+}
+"""In the order of writing: the advisor forbids pages_to_scan. A batch is then exactly one full scan, pages are skipped
+for no reason, and the duplicates of a page are looked through every time. Files a kernel lacks are left out."""
+
+_SCANS = 3
+"""Full scans between two looks at the counters: the first sees a checksum, the second that it is stable, the third meets
+what the second merged."""
+
+_PATIENCE = 120.0
+"""Seconds in which a full scan must end."""
+
+_MOVE_PAGES = 279
+_PR_SET_PDEATHSIG = 1
+
+
+def users() -> list[int]:
+    """Processes that have merged memory now."""
+    return sorted(int(path.parent.name) for path in Path("/proc").glob("[0-9]*/ksm_merging_pages") if _merging(path))
+
+
+def _merging(path: Path) -> bool:
+    try:
+        return path.read_text().strip() not in ("", "0")
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+class Ksm:
+    """The scanner, ours between `begin` and `end`. Raises OSError if a file refuses or a scan does not end."""
+
+    def __init__(self) -> None:
+        self._original: list[tuple[Path, str]] = []
+
+    def begin(self) -> None:
+        """Stop it, forget what it knows of earlier memory, and set it up. Again does nothing."""
+        if self._original:
+            return
+        for name, value in _WANTED.items():
+            path = KSM / name
+            if not path.exists():
+                continue
+            self._original.append((path, _chosen(path.read_text())))
+            path.write_text(value)
+            if name == "run":
+                self._forget()
+
+    def merge(self) -> int:
+        """Scan until the numbers of merged pages stand still, then stop; returns the full scans that took."""
+        start, seen = _full_scans(), None
+        anchor = _start_anchor()
+        try:
+            self._scan(start + _SCANS)
+            while seen != (seen := _merged()):
+                self._scan(_full_scans() + _SCANS)
+        finally:
+            os.kill(anchor, signal.SIGKILL)
+        _drain()
+        return _full_scans() - start
+
+    def end(self) -> None:
+        """Unmerge what is left, which must be nobody's, and write every original value back. Again does nothing."""
+        if not self._original:
+            return
+        self._forget()
+        original, self._original = self._original, []
+        for path, value in reversed(original):
+            path.write_text(value)
+
+    def _scan(self, until: int) -> None:
+        (KSM / "run").write_text(_MERGE)
+        limit = time.monotonic() + _PATIENCE
+        try:
+            while (scans := _full_scans()) < until:
+                if time.monotonic() > limit:
+                    raise OSError(errno.ETIMEDOUT, f"full scan {scans + 1} did not end in {_PATIENCE:.0f} s", str(KSM))
+                time.sleep(0.001)
+        finally:
+            (KSM / "run").write_text(_STOP)
+
+    @staticmethod
+    def _forget() -> None:
+        """With the items of processes that ended the counters go that forbid some of the writes."""
+        (KSM / "run").write_text(_UNMERGE)
+        (KSM / "run").write_text(_STOP)
+
+
+def _start_anchor() -> int:
+    """A process with a mergeable page it never touches: where no process has mergeable memory, scans are not counted.
+    Not a page of ours: the processes we fork would stand in the scanner's list from their start on."""
+    ready, say_ready = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+            page = mmap.mmap(-1, mmap.PAGESIZE, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+            page.madvise(mmap.MADV_MERGEABLE)
+            os.write(say_ready, b"1")
+            signal.pause()
+        finally:
+            os._exit(1)
+    os.close(say_ready)
+    os.read(ready, 1)
+    os.close(ready)
+    return pid
+
+
+def end_group() -> None:
+    """Kill every other process of our group, and wait until its memory is gone."""
+    while others := _group():
+        for pid in others:
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                continue
+        time.sleep(0.001)
+
+
+def _group() -> list[int]:
+    """Every process of our group but this one."""
+    found = []
+    for entry in os.listdir("/proc"):
+        if not entry.isdigit() or int(entry) == os.getpid():
+            continue
+        try:
+            if os.getpgid(int(entry)) == os.getpgrp():
+                found.append(int(entry))
+        except ProcessLookupError:
+            continue
+    return found
+
+
+def _full_scans() -> int:
+    return int((KSM / "full_scans").read_text())
+
+
+def _merged() -> tuple[int, ...]:
+    return tuple(int((KSM / name).read_text()) for name in ("pages_shared", "pages_sharing"))
+
+
+def _drain() -> None:
+    """Empty the LRU batches of all CPUs: the scanner's hold references on pages it made. A move_pages() of no pages
+    does that and nothing else."""
+    nothing = ctypes.byref(ctypes.c_long())
+    ctypes.CDLL(None).syscall(_MOVE_PAGES, 0, 0, nothing, nothing, nothing, 0)
+
+
+def _chosen(text: str) -> str:
+    return text[text.index("[") + 1 : text.index("]")] if "[" in text else text.strip()

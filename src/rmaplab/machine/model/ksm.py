@@ -1,0 +1,273 @@
+"""KSM: the scanner that merges equal pages, and what takes its pages apart again.
+
+For the model's machine, madvise and mremap. `Scanner` does what ksmd does, page by page in its order, because order
+decides which pages merge where references, forks or older KSM pages stand in the way (mm/ksm.c:
+cmp_and_merge_page()). Contents are equal where the value bytes are: the rest of a page is zero. The system's knobs are
+those the live machine sets: no smart scan, no zero-page merging, no limit to the sharing of one page.
+"""
+
+from dataclasses import dataclass, field
+from typing import Final
+
+import numpy as np
+
+from rmaplab.machine.model.columns import Runs
+from rmaplab.machine.model.cow import replace_pages
+from rmaplab.machine.model.memory import Memory
+from rmaplab.machine.model.pagetable import Leaf, W
+from rmaplab.machine.model.space import AddressSpace
+from rmaplab.machine.model.split import split_folio
+from rmaplab.trace import KINDS
+
+_ANON: Final = KINDS.index("anon")
+_KSM: Final = KINDS.index("ksm")
+_ONE: Final = np.ones(1, np.int64)
+
+
+def unmerge(space: AddressSpace, start: int, end: int, step: int) -> None:
+    """Give every KSM page of [start, end) a copy of its own (break_ksm(): unsharing faults, so they stay read-only)."""
+    memory = space.memory
+    for window in space.table.windows(start, end):
+        index = window.leaf.present(window.lo, window.hi)
+        merged = index[memory.folio["kind"][memory.frame["folio"][window.leaf.frame[index]]] == _KSM]
+        if not len(merged):
+            continue
+        (own,) = space.table.windows(window.page, window.page + window.hi - window.lo, write=True)
+        replace_pages(space, own.leaf, merged, np.full(len(merged), step))
+        own.leaf.flags[merged] &= ~np.uint8(W)
+
+
+@dataclass(slots=True, eq=False)
+class _Node:
+    """A page of the stable tree. `users`: the scanned pages known to map it (rmap_hlist_len); none: it takes no more."""
+
+    frame: int
+    ident: int
+    users: int = 0
+
+
+@dataclass(slots=True, eq=False)
+class _Item:
+    """What the scanner knows of a virtual page: its contents at the last look, and the KSM page it merged into."""
+
+    space: AddressSpace
+    page: int
+    value: int = -1
+    node: _Node | None = None
+
+    def join(self, node: _Node | None) -> None:
+        """Be a user of `node` and of no other."""
+        if self.node is not None:
+            self.node.users -= 1
+        if node is not None:
+            node.users += 1
+        self.node = node
+
+
+@dataclass(slots=True)
+class Scanner:
+    """The system's one scanner. `merge` is O(full scans x mergeable pages), about 5 us each."""
+
+    memory: Memory
+    _items: dict[int, dict[int, _Item]] = field(default_factory=dict)
+    """By MM and virtual page."""
+    _stable: dict[int, list[_Node]] = field(default_factory=dict)
+    """By contents; duplicates in the order they are looked at."""
+    _unstable: dict[int, _Item] = field(default_factory=dict)
+    """By contents: pages met in this full scan that nobody equals yet."""
+    _news: bool = False
+    """Did this full scan change anything that the next would meet?"""
+    _step: int = 0
+
+    def merge(self) -> None:
+        """Full scans until one changes nothing."""
+        self._step = self.memory.recorder.tick()
+        self._news = True
+        while self._news:
+            self._news = False
+            self._scan_all()
+
+    def _scan_all(self) -> None:
+        memory = self.memory
+        self._unstable.clear()
+        memory.ksm_mms[:] = [mm for mm in memory.ksm_mms if mm in memory.spaces]
+        for mm in [mm for mm in self._items if mm not in memory.spaces]:
+            _forget(self._items.pop(mm))
+        for mm in memory.ksm_mms.copy():
+            space = memory.spaces[mm]
+            if any(vma.mergeable for vma in space.vmas):
+                self._scan(space)
+            else:
+                memory.ksm_mms.remove(mm)
+                _forget(self._items.pop(mm, {}))
+
+    def _scan(self, space: AddressSpace) -> None:
+        """One address space, ascending. Items of pages that are not there any more go as the scan passes them."""
+        old = self._items.pop(space.mm, {})
+        passed = sorted(old, reverse=True)
+        items = self._items[space.mm] = {}
+        for vma in [v for v in space.vmas if v.mergeable and v.anon_vma]:
+            for window in list(space.table.windows(vma.start, vma.end)):
+                for page in (window.base + window.leaf.present(window.lo, window.hi)).tolist():
+                    frame = self._scanned(space, page)
+                    if not frame:
+                        continue
+                    while passed and passed[-1] <= page:
+                        if (at := passed.pop()) < page:
+                            old[at].join(None)
+                    item = items[page] = old.get(page) or _Item(space, page)
+                    self._meet(item, frame)
+        for at in passed:
+            old[at].join(None)
+
+    def _scanned(self, space: AddressSpace, page: int) -> int:
+        """The anonymous or KSM page mapped at `page`, 0 if there is none (any more)."""
+        leaf, at = _entry(space, page)
+        frame = int(leaf.frame[at])
+        return frame if self._kind(frame) in (_ANON, _KSM) and space.counted(leaf.frame[at : at + 1])[0] else 0
+
+    def _kind(self, frame: int) -> int:
+        return int(self.memory.folio["kind"][self.memory.frame["folio"][frame]])
+
+    def _meet(self, item: _Item, frame: int) -> None:
+        """cmp_and_merge_page(): contents must have been seen before, then equal pages are looked for."""
+        value = int(self.memory.frame["value"][frame])
+        node = self._node_of(frame, value)
+        if node is not None:
+            if item.node is not node:
+                item.join(node)
+                self._news = True
+            return
+        item.join(None)
+        if item.value != value:
+            item.value, self._news = value, True
+            return
+        if (node := self._find(value)) is not None:
+            if self._merge_one(item, frame, node.frame):
+                item.join(node)
+            return
+        other = self._unstable.setdefault(value, item)
+        theirs = self._scanned(other.space, other.page)
+        if theirs in (frame, 0):
+            return
+        if self._merge_two(item, frame, other, theirs):
+            node = _Node(frame, int(self.memory.folio["ident"][self.memory.frame["folio"][frame]]))
+            self._stable.setdefault(value, []).insert(0, node)
+            other.join(node)
+            item.join(node)
+        elif self.memory.frame["folio"][frame] == self.memory.frame["folio"][theirs]:
+            # With two pages of one folio in hand nobody can split it; with one it works.
+            self._split(frame)
+
+    # --- the stable tree ----------------------------------------------------------------------------------------
+
+    def _alive(self, node: _Node) -> bool:
+        slot = self.memory.frame["folio"][node.frame]
+        return bool(self.memory.folio["kind"][slot] == _KSM and self.memory.folio["ident"][slot] == node.ident)
+
+    def _chain(self, value: int) -> list[_Node]:
+        """KSM pages of these contents, without those that are gone."""
+        chain = self._stable.get(value, [])
+        chain[:] = [node for node in chain if self._alive(node)]
+        return chain
+
+    def _node_of(self, frame: int, value: int) -> _Node | None:
+        if self._kind(frame) != _KSM:
+            return None
+        return next((node for node in self._chain(value) if node.frame == frame), None)
+
+    def _find(self, value: int) -> _Node | None:
+        """The page to merge with: of several the one with the most users (stable_node_dup())."""
+        chain = self._chain(value)
+        if not chain:
+            return None
+        best = max(chain, key=lambda node: node.users)
+        if best.users:
+            chain.remove(best)
+            chain.insert(0, best)
+        return best if best.users else None
+
+    # --- merging ------------------------------------------------------------------------------------------------
+
+    def _merge_two(self, item: _Item, frame: int, other: _Item, theirs: int) -> bool:
+        """Make `frame` a KSM page and map it where `theirs` is; if that fails, take it apart again."""
+        twice = bool(self.memory.frame["folio"][frame] == self.memory.frame["folio"][theirs])
+        if twice or not self._merge_one(item, frame, 0):
+            return False
+        if self._merge_one(other, theirs, frame):
+            del self._unstable[item.value]
+            return True
+        # Who else maps it keeps a KSM page that is in no tree.
+        self._news |= bool(self.memory.frame["mapcount"][frame] > 1)
+        unmerge(item.space, item.page, item.page + 1, self._step)
+        return False
+
+    def _merge_one(self, item: _Item, frame: int, onto: int) -> bool:
+        """Map KSM page `onto` (0: `frame` itself, which becomes one) where `item` maps `frame`, if nobody but page tables
+        refers to it (write_protect_page()). A large folio is split first, whatever comes of the rest."""
+        memory = self.memory
+        if memory.folio["order"][memory.frame["folio"][frame]] and not self._split(frame):
+            return False
+        leaf, at = _entry(item.space, item.page)
+        slot = memory.frame["folio"][frame]
+        if int(leaf.frame[at]) != frame or self._kind(frame) == _KSM:
+            return False
+        if memory.folio["refs"][slot] != memory.folio["mapcount"][slot]:
+            return False
+        (own,) = item.space.table.windows(item.page, item.page + 1, write=True)
+        own.leaf.flags[own.lo] &= ~np.uint8(W)
+        memory.frame["exclusive"][frame] = False
+        if onto:
+            self._replace(item.space, own.leaf, own.lo, onto)
+            self._news = True
+        else:
+            self._become_ksm(int(slot))
+        return True
+
+    def _split(self, frame: int) -> bool:
+        memory = self.memory
+        slot = int(memory.frame["folio"][frame])
+        if not memory.folio["order"][slot] or memory.folio["refs"][slot] != memory.folio["mapcount"][slot]:
+            return False
+        split_folio(memory, slot, self._step)
+        self._news = True
+        return True
+
+    def _replace(self, space: AddressSpace, leaf: Leaf, at: int, onto: int) -> None:
+        memory, old = self.memory, leaf.frame[at : at + 1].copy()
+        memory.map_pages(Runs(_ONE, _ONE * onto, _ONE), space.mm, self._step)
+        leaf.frame[at], leaf.flags[at], leaf.expect[at] = onto, 0, memory.frame["version"][onto]
+        memory.unmap_pages(memory.runs(old), space.mm, self._step)
+
+    def _become_ksm(self, slot: int) -> None:
+        """An anonymous page turns into a KSM page in place: in the trace another folio, with the same mappings."""
+        memory = self.memory
+        frame = int(memory.folio["head"][slot])
+        users = _mappers(memory, frame)
+        old, new = int(memory.folio["ident"][slot]), memory.recorder.folios(0, _KSM, 1)
+        for mm, times in users.items():
+            memory.recorder.events(self._step, np.full(times, old), mm, 0, -1, entire=False)
+            memory.recorder.events(self._step, np.full(times, new), mm, 0, 1, entire=False)
+        memory.folio["kind"][slot], memory.folio["ident"][slot] = _KSM, new
+
+
+def _forget(items: dict[int, _Item]) -> None:
+    for item in items.values():
+        item.join(None)
+
+
+def _entry(space: AddressSpace, page: int) -> tuple[Leaf, int]:
+    """Leaf and index of a page that is mapped."""
+    (window,) = space.table.windows(page, page + 1)
+    return window.leaf, window.lo
+
+
+def _mappers(memory: Memory, frame: int) -> dict[int, int]:
+    """How often each MM maps a small folio."""
+    found = {}
+    for space in memory.spaces.values():
+        leaves = [leaf for region in space.table.regions for leaf in region.leaves.values()]
+        times = sum(int(np.count_nonzero(leaf.frame == frame)) for leaf in leaves)
+        if times:
+            found[space.mm] = times
+    return found
