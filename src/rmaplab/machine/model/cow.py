@@ -72,7 +72,8 @@ def write_protected(space: AddressSpace, vma: Vma, window: Window, index: Index,
 
 
 def unshare(space: AddressSpace, vma: Vma, window: Window, step: Index) -> None:
-    """FAULT_FLAG_UNSHARE faults on `window`, one step pair a page: its anonymous pages are exclusive afterwards.
+    """FAULT_FLAG_UNSHARE faults on `window`, one step pair a page: its anonymous pages are exclusive afterwards, of KSM
+    pages it has copies.
 
     gup_must_unshare(): zero pages and the file's own pages are left alone, and so is write protection.
     """
@@ -85,6 +86,16 @@ def unshare(space: AddressSpace, vma: Vma, window: Window, step: Index) -> None:
         index = index[_to_unshare(space, leaf, index)]
     space.memory.counters.faults += len(index)
     _sweep(space, leaf, index, step[index - window.lo] + 1, "unshare")
+    unmerge(space, window, step + 1)
+
+
+def unmerge(space: AddressSpace, window: Window, step: Index) -> None:
+    """Unsharing faults on the KSM pages of `window`, one step a page: each becomes a copy, read-only as it was."""
+    leaf = window.leaf
+    index = leaf.present(window.lo, window.hi)
+    index = index[space.memory.folio["kind"][space.memory.frame["folio"][leaf.frame[index]]] == _KSM]
+    if len(index):
+        replace_pages(space, leaf, index, step[index - window.lo], access=0)
 
 
 def _to_unshare(space: AddressSpace, leaf: Leaf, index: Index) -> NDArray[np.bool_]:

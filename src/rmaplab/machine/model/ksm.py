@@ -11,8 +11,8 @@ from typing import Final
 
 import numpy as np
 
+from rmaplab.machine.model import cow
 from rmaplab.machine.model.columns import Runs
-from rmaplab.machine.model.cow import replace_pages
 from rmaplab.machine.model.memory import Memory
 from rmaplab.machine.model.pagetable import Leaf, W
 from rmaplab.machine.model.space import AddressSpace
@@ -25,16 +25,9 @@ _ONE: Final = np.ones(1, np.int64)
 
 
 def unmerge(space: AddressSpace, start: int, end: int, step: int) -> None:
-    """Give every KSM page of [start, end) a copy of its own (break_ksm(): unsharing faults, so they stay read-only)."""
-    memory = space.memory
-    for window in space.table.windows(start, end):
-        index = window.leaf.present(window.lo, window.hi)
-        merged = index[memory.folio["kind"][memory.frame["folio"][window.leaf.frame[index]]] == _KSM]
-        if not len(merged):
-            continue
-        (own,) = space.table.windows(window.page, window.page + window.hi - window.lo, write=True)
-        replace_pages(space, own.leaf, merged, np.full(len(merged), step))
-        own.leaf.flags[merged] &= ~np.uint8(W)
+    """Take the KSM pages of [start, end) apart: break_ksm()."""
+    for window in space.table.windows(start, end, write=True):
+        cow.unmerge(space, window, np.full(window.hi - window.lo, step))
 
 
 @dataclass(slots=True, eq=False)
