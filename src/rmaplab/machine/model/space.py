@@ -17,7 +17,6 @@ from rmaplab.machine.model.pagetable import BLOCK, DIRTY, PMD, Leaf, PageTable, 
 from rmaplab.machine.model.vma import Vma, VmaList
 from rmaplab.trace import KINDS
 
-
 _PRIVATE_KINDS: Final = (KINDS.index("anon"), KINDS.index("ksm"))
 """Folios whose contents are a process's own."""
 
