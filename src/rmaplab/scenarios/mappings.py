@@ -1,4 +1,4 @@
-"""Scenarios about partial, double and file mappings, and about references that are no mappings.
+"""Scenarios about partial, double, file and merged mappings, and about references that are no mappings.
 
 For the registry in `rmaplab.scenarios`.
 """
@@ -49,6 +49,22 @@ def file_shared(machine: Machine, p: Parameters) -> None:
         address[process] = process.mmap(p.size, file=file, shared=True)
         process.read(address[process], p.size)
     survivor = pick(list(address), p.survivor)
+    survivor.ask(address[survivor], p.size)
+    leave_one(list(address), p.survivor)
+    survivor.ask(address[survivor], p.size)
+
+
+def ksm(machine: Machine, p: Parameters) -> None:
+    """k + 1 processes that share nothing fill memory alike and let KSM merge it; one writes half of its own, which
+    copies, and asks about all of it while the others are there and after they left."""
+    address: dict[Process, int] = {}
+    for _ in range(p.k + 1):
+        process = machine.spawn()
+        address[process] = populate(process, p)
+        process.madvise(address[process], p.size, "mergeable")
+    machine.merge()
+    survivor = pick(list(address), p.survivor)
+    survivor.write(address[survivor], max(p.size // 2 // PAGE_SIZE, 1) * PAGE_SIZE, 2)
     survivor.ask(address[survivor], p.size)
     leave_one(list(address), p.survivor)
     survivor.ask(address[survivor], p.size)
