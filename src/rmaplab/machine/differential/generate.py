@@ -60,9 +60,7 @@ class Generator:
     """Makes one program. `orders`: large folio orders the kernel offers. `disk`: there may be files of a disk file
     system; `ksm`: it may merge memory."""
 
-    def __init__(
-        self, seed: int, orders: Sequence[int], steps: int, *, disk: bool = True, ksm: bool = True
-    ) -> None:
+    def __init__(self, seed: int, orders: Sequence[int], steps: int, *, disk: bool = True, ksm: bool = True) -> None:
         self._random = random.Random(seed)
         self._orders = self._random.choice(([0], [PMD_ORDER], [0, *orders], [PMD_ORDER, *orders]))
         self._want = steps
