@@ -4,7 +4,8 @@ For `rmaplab.machine.model.memory`. One table per folio order; a folio's row in 
 folios have no row: their mapcount answers, as in every kernel.
 """
 
-from typing import Any
+import math
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +13,10 @@ from numpy.typing import NDArray
 from rmaplab.machine.model.columns import Index, distinct_rounds
 from rmaplab.schemes import Scheme, State
 from rmaplab.trace import Verdict
+
+_MODULUS: Final = 1 << 64
+_REMEMBERED: Final = 1 << 14
+"""Updates of single folios an order's table remembers, about 300 B each."""
 
 
 class _Table:
@@ -29,6 +34,9 @@ class _Table:
         self.sums = np.zeros((0, 3), np.uint64)
         self.free: list[NDArray[np.uint32]] = []
         self._fresh = 0
+        self._bytes = _as_bytes(self.state)
+        self._seen: dict[tuple[bytes, int, int, int, bool], NDArray[np.uint8]] = {}
+        """State, argument of an update: the state after it."""
 
     def open(self, count: int) -> NDArray[np.uint32]:
         parts: list[NDArray[np.uint32]] = []
@@ -57,6 +65,7 @@ class _Table:
         self.sums = np.concatenate((self.sums, np.zeros((more, 3), np.uint64)))
         if self.scheme:
             self.state = np.concatenate((self.state, self.scheme.start(self.order, more).data))
+            self._bytes = _as_bytes(self.state)
 
     def update(self, rows: Index, mm: int, page: Index, nr: Index, *, entire: bool) -> None:
         if self.scheme is None:
@@ -70,10 +79,33 @@ class _Table:
 
     def count(self, rows: Index, mm: int, nr: Index) -> None:
         times, who = nr.astype(np.uint64), np.uint64(mm)
-        if len(rows) == 1:
-            self.sums[rows[0]] += times[0] * np.array([1, mm, mm * mm], np.uint64)
-            return
         np.add.at(self.sums, rows, np.stack((times, times * who, times * who * who), axis=1))
+
+    def update_one(self, row: int, mm: int, page: int, nr: int, *, entire: bool) -> None:
+        """`update` and `count` of one row. What a scheme made of a state once it makes of it again: looked up."""
+        self.sums[row] += np.array([nr % _MODULUS, nr * mm % _MODULUS, nr * mm * mm % _MODULUS], np.uint64)
+        if self.scheme is None:
+            return
+        if self._bytes is None:
+            self.update(np.array([row]), mm, np.array([page]), np.array([nr]), entire=entire)
+            return
+        key = (self._bytes[row].tobytes(), mm, page, nr, entire)
+        after = self._seen.get(key)
+        if after is None:
+            if len(self._seen) >= _REMEMBERED:
+                self._seen.clear()
+            self.update(np.array([row]), mm, np.array([page]), np.array([nr]), entire=entire)
+            self._seen[key] = self._bytes[row].copy()
+        else:
+            self._bytes[row] = after
+
+
+def _as_bytes(state: NDArray[Any]) -> NDArray[np.uint8] | None:
+    """A view of the state with one row of bytes a folio; None if it holds objects (the `truth` scheme)."""
+    if state.dtype.hasobject:
+        return None
+    width = state.dtype.itemsize * math.prod(state.shape[1:])
+    return state.view(np.uint8).reshape(len(state), width)
 
 
 class Answers:
@@ -100,6 +132,10 @@ class Answers:
     def count(self, order: int, rows: Index, mm: int, nr: Index) -> None:
         """The same update to the truth."""
         self._tables[order].count(rows, mm, nr)
+
+    def update_one(self, order: int, row: int, mm: int, page: int, nr: int, *, entire: bool) -> None:
+        """One rmap update, to the scheme's state and to the truth."""
+        self._tables[order].update_one(row, mm, page, nr, entire=entire)
 
     def verdict(self, order: int, rows: Index, mm: int) -> NDArray[np.uint8]:
         """What the scheme says to `mm`, one `Verdict` a row; UNKNOWN if it does not cover the order."""

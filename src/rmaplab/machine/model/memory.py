@@ -15,6 +15,7 @@ from rmaplab.machine.model.answers import Answers
 from rmaplab.machine.model.columns import Columns, Index, Runs, runs_of, spread
 from rmaplab.machine.model.policy import KernelPolicy, Phase
 from rmaplab.machine.model.recorder import Recorder
+from rmaplab.machine.model.single import note_partial_one, update_one
 from rmaplab.machine.protocol import PMD_ORDER
 from rmaplab.trace import KINDS, Verdict
 
@@ -28,6 +29,8 @@ _FIRST_FRAME: Final = 2 << PMD_ORDER
 _ANON: Final = KINDS.index("anon")
 _SMALL, _HUGE = 1, 2
 """Folio slots of the zero page and of the huge zero folio; slot 0 is no folio."""
+
+_FIRST, _ONE = np.zeros(1, np.int64), np.ones(1, np.int64)
 
 Frames = NDArray[np.uint32]
 
@@ -208,6 +211,8 @@ class Memory:
 
     def runs(self, frames: Frames) -> Runs:
         """Runs of mapped frames as an rmap batch sees them."""
+        if len(frames) == 1:
+            return Runs(_FIRST, frames.astype(np.int64), _ONE)
         return runs_of(frames, self.frame["head"])
 
     def slots(self, runs: Runs) -> Frames:
@@ -233,6 +238,9 @@ class Memory:
         """Large anonymous folios of which some page of `runs` is not mapped any more, but others are, are partially
         mapped from now on, whatever is mapped later (folio_set_partially_mapped())."""
         folio = self.folio
+        if len(slots) == 1:
+            note_partial_one(self, int(slots[0]), int(runs.first[0]), int(runs.size[0]))
+            return
         some = (folio["order"][slots] > 1) & (folio["kind"][slots] == _ANON) & (folio["mapcount"][slots] > 0)
         some &= (folio["entire"][slots] == 0) & ~folio["partial"][slots]
         if some.any():
@@ -243,6 +251,9 @@ class Memory:
         if not len(runs):
             return
         slots = self.slots(runs)
+        if len(runs) == 1 and each is None:
+            update_one(self, int(slots[0]), int(runs.first[0]), int(runs.size[0]), mm, step, sign=sign, entire=False)
+            return
         page = runs.first - self.folio["head"][slots]
         nr = runs.size * sign
         ident = self.folio["ident"][slots]
@@ -271,6 +282,10 @@ class Memory:
 
     def _entire(self, slots: Frames, mm: int, step: int | Index, *, sign: int) -> None:
         if not len(slots):
+            return
+        if len(slots) == 1:
+            slot = int(slots[0])
+            update_one(self, slot, int(self.folio["head"][slot]), 1 << PMD_ORDER, mm, step, sign=sign, entire=True)
             return
         page, nr = np.zeros(len(slots), np.int64), np.full(len(slots), sign, np.int64)
         self.recorder.events(step, self.folio["ident"][slots], mm, page, nr, entire=True)

@@ -4,10 +4,11 @@ For the model's address spaces: a THP must fit into one VMA, an unaligned bounda
 tables stand elsewhere and do not know VMAs.
 """
 
-from bisect import bisect_left, bisect_right, insort
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from operator import attrgetter
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from rmaplab.machine.model.files import ModelFile
@@ -84,11 +85,15 @@ class Vma:
             self.accounted = False
 
 
+_fields: Final = attrgetter(*Vma.__slots__)
+
+
 class VmaList:
     """The VMAs of one address space in address order. O(log n) to find one."""
 
     def __init__(self, vmas: list[Vma] | None = None) -> None:
         self._vmas = vmas or []
+        self._starts = [vma.start for vma in self._vmas]
 
     def __iter__(self) -> Iterator[Vma]:
         return iter(self._vmas)
@@ -98,15 +103,20 @@ class VmaList:
 
     def add(self, vma: Vma) -> None:
         """Insert; the range is free."""
-        insort(self._vmas, vma, key=_start)
+        self._insert(bisect_right(self._starts, vma.start), vma)
+
+    def _insert(self, at: int, vma: Vma) -> None:
+        self._vmas.insert(at, vma)
+        self._starts.insert(at, vma.start)
 
     def remove(self, vma: Vma) -> None:
-        del self._vmas[bisect_left(self._vmas, vma.start, key=_start)]
+        at = bisect_left(self._starts, vma.start)
+        del self._vmas[at], self._starts[at]
 
     def within(self, start: int, end: int) -> list[Vma]:
         """VMAs that overlap [start, end)."""
-        first = max(bisect_right(self._vmas, start, key=_start) - 1, 0)
-        last = bisect_left(self._vmas, end, key=_start)
+        first = max(bisect_right(self._starts, start) - 1, 0)
+        last = bisect_left(self._starts, end)
         return [v for v in self._vmas[first:last] if v.end > start]
 
     def covers(self, start: int, end: int) -> bool:
@@ -120,28 +130,28 @@ class VmaList:
 
     def cut(self, page: int) -> bool:
         """Make `page` a boundary; true if a VMA had to be cut in two."""
-        at = bisect_right(self._vmas, page, key=_start) - 1
+        at = bisect_right(self._starts, page) - 1
         if at < 0 or not self._vmas[at].start < page < self._vmas[at].end:
             return False
         vma = self._vmas[at]
-        self._vmas.insert(at + 1, replace(vma, start=page, pgoff=vma.offset_of(page)))
+        upper = Vma(*_fields(vma))
+        upper.start, upper.pgoff = page, vma.offset_of(page)
+        self._insert(at + 1, upper)
         vma.end = page
         return True
 
     def merge(self, start: int, end: int) -> None:
         """Merge neighbours at and around [start, end) where the kernel would."""
-        first = max(bisect_left(self._vmas, start, key=_start) - 1, 0)
-        last = bisect_right(self._vmas, end, key=_start)
-        merged: list[Vma] = []
-        for vma in self._vmas[first:last]:
-            before = merged[-1] if merged else None
-            if before is not None and _mergeable(before, vma):
+        at = max(bisect_left(self._starts, start), 1)
+        while at < len(self._vmas) and self._vmas[at].start <= end:
+            before, vma = self._vmas[at - 1], self._vmas[at]
+            if _mergeable(before, vma):
                 before.end = vma.end
                 before.anon_vma = before.anon_vma or vma.anon_vma
                 before.cloned = before.cloned or vma.cloned
+                del self._vmas[at], self._starts[at]
             else:
-                merged.append(vma)
-        self._vmas[first:last] = merged
+                at += 1
 
     def neighbour_anon_vma(self, vma: Vma) -> int:
         """What a first fault in `vma` takes over from a neighbour that differs in permissions at most; 0 if none."""
@@ -150,10 +160,6 @@ class VmaList:
             if touching and other.anon_vma and not other.cloned and _alike(other, vma):
                 return other.anon_vma
         return 0
-
-
-def _start(vma: Vma) -> int:
-    return vma.start
 
 
 def _alike(one: Vma, two: Vma) -> bool:
