@@ -122,15 +122,13 @@ def peers() -> Iterator[dict[str, Callable[[list[int]], list[list[str]]]]]:
     """Name of each tool that is here, and the commands it takes for some PIDs."""
     with tempfile.TemporaryDirectory(prefix="rmaplab-bench-") as folder:
         tools = build_tools(Path(folder))
+        rmaplab = [sys.executable, "-c", "from rmaplab.cli.app import main; main()"]
+        start = "from rmaplab.cli.app import build; build('inspect')"
         found: dict[str, Callable[[list[int]], list[list[str]]]] = {
-            OURS: lambda pids: [[sys.executable, "-m", "rmaplab", "inspect", *map(str, pids)]]
+            OURS: lambda pids: [[*rmaplab, "inspect", *map(str, pids)]],
+            "rmaplab inspect --json": lambda pids: [[*rmaplab, "inspect", "--json", *map(str, pids)]],
+            "(start only)": lambda _: [[sys.executable, "-c", start]],
         }
-        if rmaplab := shutil.which("rmaplab", path=str(Path(sys.executable).parent)):
-            found[OURS] = lambda pids: [[rmaplab, "inspect", *map(str, pids)]]
-            found["rmaplab inspect --json"] = lambda pids: [[rmaplab, "inspect", "--json", *map(str, pids)]]
-        found["(start only: import rmaplab.cli.inspect)"] = lambda _: [
-            [sys.executable, "-c", "import rmaplab.cli.app, rmaplab.cli.inspect"]
-        ]
         if thpmaps := tools.get("thpmaps"):
             words = [sys.executable, thpmaps, "--rollup"]
             found["thpmaps"] = lambda pids: [[*words, *(w for pid in pids for w in ("--pid", str(pid)))]]

@@ -1,6 +1,9 @@
 """The command line keeps its promises: exit codes, one line per error, JSON others may rely on."""
 
 import json
+import os
+import shlex
+import signal
 import subprocess
 import sys
 from importlib import import_module
@@ -13,6 +16,8 @@ from rmaplab.errors import RmaplabError
 from rmaplab.recorded import recorded
 from rmaplab.scenarios import SCENARIOS
 from rmaplab.schemes import SCHEMES
+
+RMAPLAB = [sys.executable, "-c", "from rmaplab.cli.app import main; main()"]
 
 
 def call(monkeypatch: pytest.MonkeyPatch, *words: str) -> int:
@@ -69,6 +74,19 @@ def test_loading_a_command_starts_no_threads_and_leaves_the_environment_alone() 
         (("run", "prefork", "chain"), "prefork chain"),
         (("run", "--on", "trace", "/no/such/trace"), "/no/such/trace"),
         (("run", "--on", "trace", "chain", str(recorded("prefork"))), "prefork"),
+        (("run", "--on", "trace", str(recorded("prefork")), "--kernel", "linux-6.6"), "linux-6.6"),
+        (("run", "prefork", "--on", "model", "--save-trace", "/dev/null/trace"), "/dev/null/trace"),
+        (("run", "prefork", "--on", "model", "--kernel", "linux-6.6,linux-6.12", "--save-trace", "t"), "2 kernels"),
+        (("record", "/dev/null/trace", "--around", "true"), "/dev/null/trace"),
+        (("record", "trace", "--around", "'"), "--around"),
+        (("record", "trace", "--around", "true", "--pid", "1"), "--pid and --around"),
+        (("refute", "--subids", "os:getcwd"), "os:getcwd"),
+        (("refute", "--subids", "builtins:abs", "--order", "99"), "99"),
+        (("refute", "--needs", "--order", "40"), "40"),
+        (("refute", "--density", "--order", "40"), "40"),
+        (("bench", "--plot", "plot.gif"), "plot.gif"),
+        (("bench", "--plot", "/dev/null/plot.svg"), "/dev/null/plot.svg"),
+        (("bench", "streams", "--plot", "plot.svg"), "--plot"),
     ],
 )
 def test_bad_input_is_one_line_that_names_it_and_exit_2(
@@ -80,6 +98,37 @@ def test_bad_input_is_one_line_that_names_it_and_exit_2(
     lines = captured.err.strip().splitlines()
     assert len(lines) == 1
     assert named in lines[0]
+
+
+@pytest.mark.parametrize("words", [["schemes"], ["schemes", "--json"], ["--help"]])
+def test_a_reader_that_leaves_is_no_error(words: list[str]) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = subprocess.run([*RMAPLAB, *words], stdout=writing, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize(("redirected", "code", "named"), [(">/dev/full", 3, "No space left"), (">&-", 2, "closed")])
+@pytest.mark.parametrize("words", ["schemes", "schemes --json"])
+def test_output_that_cannot_be_written_is_one_line_and_no_success(
+    words: str, redirected: str, code: int, named: str
+) -> None:
+    command = f"{shlex.join(RMAPLAB)} {words} {redirected}"
+    done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=False)
+    assert done.returncode == code
+    (line,) = done.stderr.splitlines()
+    assert named in line
+
+
+def test_an_interrupted_command_says_so_and_ends_with_130() -> None:
+    endless = [*RMAPLAB, "run", "snapshot", "--on", "model", "--size", "64G"]
+    with subprocess.Popen(endless, stderr=subprocess.PIPE, text=True) as running:
+        assert running.stderr is not None
+        assert "snapshot on model" in running.stderr.readline()
+        running.send_signal(signal.SIGINT)
+        assert running.stderr.read() == "rmaplab: interrupted\n"
+    assert running.returncode == 130
 
 
 @pytest.mark.parametrize("scenario", ["prefork", "fork-exit-write"])

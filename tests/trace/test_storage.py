@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rmaplab.trace import Meta, Trace, TraceBuilder, TraceError, read, validate, write
+from rmaplab.trace import Meta, Trace, TraceBuilder, TraceError, check_place, read, validate, write
 from strategies import traces
 
 FILES = ("folios.parquet", "events.parquet", "questions.parquet")
@@ -71,6 +71,17 @@ def test_an_invalid_trace_is_not_written(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
+def test_a_place_that_cannot_take_a_trace_is_refused_before_recording(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("precious")
+    for place, rule in (("file", "not a trace"), ("file/t", "file is not a directory")):
+        with pytest.raises(TraceError, match=rule):
+            check_place(tmp_path / place)
+    check_place(tmp_path / "new" / "t")
+    write(small(), tmp_path / "t")
+    check_place(tmp_path / "t")
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["file", "t"]
+
+
 def test_a_failed_write_leaves_the_older_trace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write(small(), tmp_path / "t")
 
@@ -78,7 +89,7 @@ def test_a_failed_write_leaves_the_older_trace(tmp_path: Path, monkeypatch: pyte
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(pl.DataFrame, "write_parquet", full)
-    with pytest.raises(OSError, match="No space"):
+    with pytest.raises(TraceError, match="t: cannot be written: No space"):
         write(small(Meta("second", pfns=True)), tmp_path / "t")
     assert read(tmp_path / "t").meta.source == "test"
     assert [entry.name for entry in tmp_path.iterdir()] == ["t"]
@@ -96,7 +107,7 @@ def test_a_write_that_cannot_be_put_in_place_brings_the_older_trace_back(
         return rename(self, target)
 
     monkeypatch.setattr(Path, "rename", refuse)
-    with pytest.raises(OSError, match="not permitted"):
+    with pytest.raises(TraceError, match="t: cannot be written: Operation not permitted"):
         write(small(Meta("second", pfns=True)), tmp_path / "t")
     assert read(tmp_path / "t").meta.source == "test"
     assert [entry.name for entry in tmp_path.iterdir()] == ["t"]

@@ -15,7 +15,7 @@ from typing import Any, Final
 import typer
 
 from rmaplab import __version__
-from rmaplab.cli.exits import reporting
+from rmaplab.cli.exits import INTERRUPTED, reporting
 
 COMMANDS: Final = MappingProxyType(
     {
@@ -52,7 +52,10 @@ def main() -> None:
     """Entry point. Exit codes: 0 fine, 1 a finding, 2 usage, 3 not permitted or not available."""
     wanted = next((word for word in sys.argv[1:] if word in COMMANDS), None)
     with reporting():
-        sys.exit(build(wanted)(standalone_mode=False))
+        code = build(wanted)(standalone_mode=False)
+        if code == INTERRUPTED:
+            raise KeyboardInterrupt
+    sys.exit(code)
 
 
 def _load(name: str) -> Callable[..., Any]:

@@ -1,7 +1,8 @@
 """`rmaplab bench`: what the schemes cost on real atomics."""
 
+import os
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 import typer
 from rich.console import Console
@@ -15,6 +16,8 @@ from rmaplab.bench.streams import measure_streams
 from rmaplab.core import variants
 from rmaplab.errors import RmaplabError
 from rmaplab.report.console import emit_json, stdout
+
+_PLOTS: Final = (".svg", ".png", ".html")
 
 
 def bench(
@@ -35,10 +38,21 @@ def bench(
     for one in order or []:
         if one not in ORDERS:
             raise RmaplabError(f"order: {one}: must be one of {', '.join(map(str, ORDERS))}")
+    if what == "streams" and (order or plot_to):
+        raise RmaplabError("bench streams: must come without --order and --plot")
+    if plot_to is not None:
+        _check_plot(plot_to)
     if what == "streams":
         _streams(chosen, rounds, as_json)
     else:
         _operations(chosen, order or list(ORDERS), rounds, as_json, plot_to)
+
+
+def _check_plot(path: Path) -> None:
+    if path.suffix not in _PLOTS:
+        raise RmaplabError(f"--plot: {path}: must end in {', '.join(_PLOTS)}")
+    if not os.access(path.parent, os.W_OK | os.X_OK):
+        raise RmaplabError(f"--plot: {path}: {path.parent} must be a directory that may be written to")
 
 
 def _known_schemes(names: list[str]) -> list[str]:

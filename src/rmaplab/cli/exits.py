@@ -1,8 +1,12 @@
 """How a command ends when something is wrong: one line on stderr and an exit code, never a traceback.
 
 For `rmaplab.cli.app`. Errors that are the user's to mend carry their line; everything else is a bug and shows itself.
+A reader that has seen enough (`| head`) is no error.
 """
 
+import errno
+import os
+import select
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,25 +21,64 @@ USAGE: Final = 2
 NOT_AVAILABLE: Final = 3
 INTERRUPTED: Final = 130
 
+_NO_ROOM: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
 
 @contextmanager
 def reporting() -> Iterator[None]:
-    """Turn usage errors and the package's own into one line and an exit code."""
+    """Turn usage errors, the package's own and the system's into one line and an exit code."""
+    _check_streams()
+    data = os.dup(1)  # rich puts /dev/null in the place of a stdout that nobody reads
     try:
         yield
+        sys.stdout.flush()
     except NotAvailable as error:
         _end(error, NOT_AVAILABLE)
     except RmaplabError as error:
         _end(error, USAGE)
     except typer.TyperException as error:
-        _end(f"{error.format_message()} (see --help)", USAGE)
+        message = error.format_message()
+        _end(f"{message} (see --help)" if message else "", USAGE)
     except (KeyboardInterrupt, typer.Abort):
         _end("interrupted", INTERRUPTED)
-    except BrokenPipeError:
-        sys.stderr.close()
+    except (SystemExit, BrokenPipeError) as error:
+        # typer and rich end with 1, which means a finding here, where they meet a pipe without a reader.
+        if not isinstance(error, BrokenPipeError) and not isinstance(error.__context__, BrokenPipeError):
+            raise
+        if not _reader_has_left(data, 2):
+            raise
+        _drop_output()
         sys.exit(0)
+    except OSError as error:
+        if error.errno not in _NO_ROOM:
+            raise
+        _drop_output()
+        _end(f"cannot write: {error.strerror}", NOT_AVAILABLE)
+    finally:
+        os.close(data)
+
+
+def _check_streams() -> None:
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w")  # noqa: SIM115
+    if sys.stdout is None:
+        _end("stdout: is closed: must be open, data goes there", USAGE)
+
+
+def _reader_has_left(*outputs: int) -> bool:
+    poll = select.poll()
+    for output in outputs:
+        poll.register(output, 0)
+    return any(events & select.POLLERR for _, events in poll.poll(0))
+
+
+def _drop_output() -> None:
+    """What is still buffered goes nowhere, so that Python does not try again when it ends."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
 
 
 def _end(error: object, code: int) -> None:
-    print(f"rmaplab: {error}", file=sys.stderr)
+    if line := str(error):
+        print(f"rmaplab: {line}", file=sys.stderr)
     sys.exit(code)

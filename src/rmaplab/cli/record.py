@@ -18,9 +18,9 @@ from rmaplab.inspect.processes import descendants
 from rmaplab.inspect.recorder import Recorder
 from rmaplab.inspect.saving import save_trace
 from rmaplab.inspect.sharing import reached_folios
-from rmaplab.inspect.snapshot import take
+from rmaplab.inspect.snapshot import of_pids, take
 from rmaplab.report.console import emit_json, note
-from rmaplab.trace import Trace
+from rmaplab.trace import Trace, check_place
 
 
 def record(
@@ -39,14 +39,16 @@ def record(
     """Record a running system's mappings into a trace."""
     if bool(pid) == (around is not None):
         raise RmaplabError("record: --pid and --around: must be one of them")
+    words = _words(around) if around is not None else []
+    check_place(path)
     view = probe()
     try:
         recorder = Recorder(view.reader, view.flag_bit, pfns=addresses)
-        if around is not None:
-            _around(recorder, around, every, snapshots, sys.stderr.fileno() if as_json else None)
+        if words:
+            _around(recorder, words, every, snapshots, sys.stderr.fileno() if as_json else None)
         else:
             _follow(recorder, set(pid or ()), every, snapshots)
-        trace = recorder.trace(f"record --around {shlex.split(around)[0]}" if around else "record --pid")
+        trace = recorder.trace(f"record --around {words[0]}" if words else "record --pid")
     finally:
         view.close()
     save_trace(trace, path)
@@ -72,7 +74,10 @@ def _about(trace: Trace, path: Path) -> dict[str, object]:
 def _follow(
     recorder: Recorder, pids: set[int], every: float, limit: int | None, child: subprocess.Popen[bytes] | None = None
 ) -> None:
-    """Snapshots until the limit, the end of all `pids` (and one more, which sees them gone), or ^C."""
+    """Snapshots until the limit, the end of all `pids` (and one more, which sees them gone), or ^C.
+
+    Without a `child` all `pids` have to be there at the first.
+    """
     taken = 0
     try:
         while limit is None or taken < limit:
@@ -82,20 +87,29 @@ def _follow(
                 pids |= descendants(child.pid)
             snapshot = take()
             known = snapshot.mm_of_pid
+            if child is None and not taken:
+                of_pids(snapshot.mms, pids)
             mms = sorted({known[p] for p in pids if p in known})
             recorder.add(snapshot, reached_folios(snapshot.sharing, np.isin(snapshot.sharing.owner, mms)))
             taken += 1
-            if not any(p in snapshot.mm_of_pid for p in pids):
+            if not mms:
                 break
             time.sleep(max(0.0, every - (time.monotonic() - began)))
     except KeyboardInterrupt:
         note(f"stopped after {taken} snapshots")
 
 
-def _around(recorder: Recorder, command: str, every: float, limit: int | None, output: int | None) -> None:
-    words = shlex.split(command)
+def _words(command: str) -> list[str]:
+    try:
+        words = shlex.split(command)
+    except ValueError as error:
+        raise RmaplabError(f"--around {command!r}: {error}") from error
     if not words:
         raise RmaplabError("--around: must be a command")
+    return words
+
+
+def _around(recorder: Recorder, words: list[str], every: float, limit: int | None, output: int | None) -> None:
     try:
         child = subprocess.Popen(words, stdout=output, start_new_session=True)
     except OSError as error:

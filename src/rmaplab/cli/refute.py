@@ -33,7 +33,7 @@ def refute(
     posted: Annotated[bool, typer.Option("--posted", help="Both stages of the series, every order 2-15.")] = False,
     show_needs: Annotated[bool, typer.Option("--needs", help="Values and ID bits each order needs.")] = False,
     density: Annotated[bool, typer.Option("--density", help="How many IDs one 64-bit value can hold.")] = False,
-    seconds: Annotated[float, typer.Option(help="Give up on one configuration after this long.")] = 60.0,
+    seconds: Annotated[float, typer.Option(min=0, help="Give up on one configuration after this long.")] = 60.0,
     rocq: Annotated[bool, typer.Option("--rocq", help="A Rocq theorem for each witness instead of tables.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON list instead of tables.")] = False,
 ) -> None:

@@ -14,7 +14,7 @@ from rmaplab.report.kernels import kernels_table
 from rmaplab.report.run import run_json, run_tables
 from rmaplab.scenarios import Parameters, Scenario, find
 from rmaplab.schemes import select
-from rmaplab.trace import Trace, read, write
+from rmaplab.trace import Trace, check_place, read, write
 
 
 def run(
@@ -25,8 +25,8 @@ def run(
         Literal["live", "model", "trace"], typer.Option(help="Where: real processes, the model, or a recorded trace.")
     ] = "live",
     kernel: Annotated[
-        str, typer.Option(help="Kernel of the model; several, separated by commas, are compared.")
-    ] = "linux-6.18",
+        str | None, typer.Option(help="Kernel of the model (linux-6.18); several, separated by commas, are compared.")
+    ] = None,
     scheme: Annotated[list[str] | None, typer.Option(help="Only this scheme (may be repeated).")] = None,
     size: Annotated[str, typer.Option(help="Memory the scenario maps: bytes, or with K, M, G.")] = "16M",
     order: Annotated[int, typer.Option(help="Order of its folios: 0 small, 9 THP, between: mTHP.")] = 9,
@@ -39,14 +39,20 @@ def run(
 ) -> None:
     """Run a scenario, replay it through the schemes, and judge them."""
     schemes = select(scheme or None)
+    if kernel is not None and on != "model":
+        raise RmaplabError(f"--kernel: {kernel}: goes with --on model")
+    kernels = (kernel or "linux-6.18").split(",")
+    if save_trace is not None:
+        _check_save(save_trace, kernels)
     if on == "trace":
         traces = [_recorded(what)]
     else:
         parameters = Parameters(parse_size(size), order, k, survivor, seed, mapping)
         parameters.check()
-        traces = [_played(find(_only(what)), parameters, on, name) for name in kernel.split(",")]
+        traces = [_played(find(_only(what)), parameters, on, name) for name in kernels]
     if save_trace is not None:
-        _save(traces, save_trace)
+        write(traces[0], save_trace)
+        note(f"trace written to {save_trace}")
     judged = [(trace, judge(trace, schemes)) for trace in traces]
     if as_json:
         documents = [run_json(trace, judgement) for trace, judgement in judged]
@@ -63,11 +69,10 @@ def _played(scenario: Scenario, parameters: Parameters, on: Literal["live", "mod
         return scenario.play(machine, parameters)
 
 
-def _save(traces: list[Trace], directory: Path) -> None:
-    if len(traces) != 1:
-        raise RmaplabError(f"--save-trace: {directory}: takes one trace, not those of {len(traces)} kernels")
-    write(traces[0], directory)
-    note(f"trace written to {directory}")
+def _check_save(directory: Path, kernels: list[str]) -> None:
+    if len(kernels) != 1:
+        raise RmaplabError(f"--save-trace: {directory}: takes one trace, not those of {len(kernels)} kernels")
+    check_place(directory)
 
 
 def _only(what: list[str]) -> str:

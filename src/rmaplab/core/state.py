@@ -81,7 +81,7 @@ NAMES: Final = (
 class Folios:
     """`count` folios of `order` under one variant, mapped by MMs of the given rmap IDs.
 
-    Folios and MMs are named by index. Raises ValueError for an order the scheme does not cover and IdRangeError for
+    Folios and MMs are named by index. Raises OrderRangeError for an order the scheme does not cover and IdRangeError for
     an ID it does not take.
     """
 

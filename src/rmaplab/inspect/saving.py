@@ -31,12 +31,10 @@ def make_private(directory: Path) -> None:
 
 
 def save_trace(trace: Trace, path: Path) -> None:
-    """Write a trace directory, mode 0700, its files 0600. Raises RmaplabError."""
+    """Write a trace directory, mode 0700, its files 0600. Raises TraceError."""
     before = os.umask(0o077)
     try:
         write(trace, path)
-    except OSError as error:
-        raise RmaplabError(f"{path}: cannot be written: {error.strerror}") from error
     finally:
         os.umask(before)
     make_private(path)

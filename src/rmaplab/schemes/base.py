@@ -50,6 +50,10 @@ class IdRangeError(RmaplabError, ValueError):
     """An rmap ID, or a count, that a scheme cannot hold: names the scheme, the value and the range."""
 
 
+class OrderRangeError(RmaplabError, ValueError):
+    """An order that a scheme does not cover: names the scheme, the order and the range."""
+
+
 @dataclass(frozen=True, slots=True)
 class Field:
     """`count` equal fields of `bits` bits; `per_page` ones exist once in every page, the others once a folio."""
@@ -172,9 +176,9 @@ class Scheme(ABC):
                 )
 
     def check_order(self, order: int) -> None:
-        """Raises ValueError for an order the scheme does not cover."""
+        """Raises OrderRangeError for an order the scheme does not cover."""
         if order not in self.orders:
-            raise ValueError(f"{self.name}: order {order}: must be in {self.orders.start} .. {self.orders.stop - 1}")
+            raise OrderRangeError(f"{self.name}: order {order}: must be in {self.orders.start} .. {self.orders.stop - 1}")
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """The data that flows: folio table, event table, question table, and what is known about them."""
 
 from rmaplab.trace.errors import TraceError
-from rmaplab.trace.parquet import read, write
+from rmaplab.trace.parquet import check_place, read, write
 from rmaplab.trace.tables import EVENTS, FOLIOS, FORMAT_VERSION, QUESTIONS, Meta, Trace, TraceBuilder
 from rmaplab.trace.validate import validate
 from rmaplab.trace.vocabulary import (
@@ -34,6 +34,7 @@ __all__ = [
     "TraceBuilder",
     "TraceError",
     "Verdict",
+    "check_place",
     "read",
     "validate",
     "write",

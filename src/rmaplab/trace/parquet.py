@@ -37,18 +37,35 @@ _META_TYPES: Final[dict[str, type]] = {
 def write(trace: Trace, directory: str | os.PathLike[str]) -> None:
     """Store a valid trace. `directory` appears whole or not at all; an older trace of that name is replaced.
 
-    PFNs are left out unless `meta.pfns`. Raises TraceError for an invalid trace and where `directory` exists and is
-    neither a trace nor an empty directory, OSError where the file system refuses.
+    PFNs are left out unless `meta.pfns`. Raises TraceError for an invalid trace, where `directory` exists and is
+    neither a trace nor an empty directory, and where the file system refuses.
     """
     target = Path(directory)
-    _check_replaceable(target)
     validate(trace)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent) as scratch:
-        fresh = Path(scratch) / "new"
-        fresh.mkdir()
-        _write_files(trace, fresh)
-        _put_in_place(fresh, target, Path(scratch) / "old")
+    try:
+        _check_replaceable(target)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent) as scratch:
+            fresh = Path(scratch) / "new"
+            fresh.mkdir()
+            _write_files(trace, fresh)
+            _put_in_place(fresh, target, Path(scratch) / "old")
+    except OSError as error:
+        raise _not_written(target, error) from error
+
+
+def check_place(directory: str | os.PathLike[str]) -> None:
+    """Raise TraceError where `write` to `directory` is bound to fail: for recorders, before they begin."""
+    target = Path(directory)
+    try:
+        _check_replaceable(target)
+        above = next(parent for parent in target.absolute().parents if parent.exists())
+    except OSError as error:
+        raise _not_written(target, error) from error
+    if not above.is_dir():
+        raise TraceError(str(target), None, f"cannot be written: {above} is not a directory")
+    if not os.access(above, os.W_OK | os.X_OK):
+        raise TraceError(str(target), None, f"cannot be written: {above} is not writable")
 
 
 def read(directory: str | os.PathLike[str]) -> Trace:
@@ -62,6 +79,10 @@ def read(directory: str | os.PathLike[str]) -> Trace:
     except TraceError as error:
         raise TraceError(str(source / error.file), error.row, error.rule) from error.__cause__
     return trace
+
+
+def _not_written(target: Path, error: OSError) -> TraceError:
+    return TraceError(str(target), None, f"cannot be written: {error.strerror}")
 
 
 def _check_replaceable(target: Path) -> None:

@@ -8,8 +8,10 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from importlib import import_module
+from inspect import signature
 
 from rmaplab.errors import RmaplabError
+from rmaplab.trace import MAX_ORDER
 from rmaplab.verify.refute.decide import from_table
 from rmaplab.verify.refute.problem import Budget, Config, Decision, Finding, OutOfBudget, Witness
 from rmaplab.verify.refute.table import from_subids, smallest_collision
@@ -29,9 +31,9 @@ def load(name: str) -> SubIds:
         sys.path.insert(0, "")
     try:
         function = getattr(import_module(module_name), function_name)
-    except (ImportError, AttributeError) as error:
+    except (ImportError, AttributeError, SyntaxError) as error:
         raise RmaplabError(f"subids: {name!r}: {error}") from error
-    if not callable(function):
+    if not callable(function) or not _takes_one(function):
         raise RmaplabError(f"subids: {name!r}: must be a function of an rmap ID")
 
     def as_sequence(mm: int) -> Sequence[int]:
@@ -41,8 +43,18 @@ def load(name: str) -> SubIds:
     return as_sequence
 
 
+def _takes_one(function: Callable[..., object]) -> bool:
+    try:
+        signature(function).bind(1)
+    except (TypeError, ValueError):
+        return False
+    return True
+
+
 def decide_users(name: str, subids: SubIds, order: int, id_bits: int, word_bits: int, seconds: float) -> Finding:
     """Is this function sound on folios of `order`, for IDs 1 .. 2^id_bits - 1? Raises RmaplabError for bad ranges."""
+    if not 1 <= order <= MAX_ORDER:
+        raise RmaplabError(f"order: {order}: must be in 1 .. {MAX_ORDER}")
     if not 1 <= id_bits <= MOST_ID_BITS:
         raise RmaplabError(f"ID bits: {id_bits}: a function is searched over 1 .. {MOST_ID_BITS} bits")
     if not 1 <= word_bits <= MOST_WORD_BITS:
