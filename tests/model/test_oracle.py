@@ -8,6 +8,7 @@ from numpy.typing import ArrayLike
 
 from rmaplab.machine.model import ContentLeak, ModelMachine, precise
 from rmaplab.machine.model.invariants import Broken, check
+from rmaplab.machine.model.pagetable import W
 from rmaplab.machine.model.process import ModelProcess
 from rmaplab.schemes import Moments, State, Verdicts
 from rmaplab.trace import Verdict
@@ -80,3 +81,40 @@ def test_unknown_counts_as_shared_unless_the_policy_says_otherwise() -> None:
             process, child, address = forked(machine)
             child.exit()
             assert process.write(address, PAGE).reused == reused
+
+
+def merged(machine: ModelMachine) -> tuple[ModelProcess, ModelProcess, int]:
+    """Two processes that map one KSM page, and its frame."""
+    one, two = machine.spawn(), machine.spawn()
+    for process in (one, two):
+        address = process.mmap(PAGE)
+        process.write(address, PAGE, 7)
+        process.madvise(address, PAGE, "mergeable")
+    machine.merge()
+    check(machine)
+    return one, two, int(machine.observe()["frame"][0])
+
+
+def test_a_ksm_page_that_changes_leaks_into_whoever_maps_it() -> None:
+    with ModelMachine() as machine:
+        _, _, frame = merged(machine)
+        machine.memory.frame["version"][frame] += 1
+        with pytest.raises(ContentLeak):
+            check(machine)
+
+
+@pytest.mark.parametrize("what", ["writable", "exclusive", "large"])
+def test_a_ksm_page_is_small_shared_and_write_protected(what: str) -> None:
+    with ModelMachine() as machine:
+        one, _, frame = merged(machine)
+        slot = machine.memory.frame["folio"][frame]
+        match what:
+            case "writable":
+                for _, window in one.space.spans(one.space.vmas.within(0, 1 << 40)[0].start, 1 << 40, write=True):
+                    window.leaf.flags[window.lo] |= W
+            case "exclusive":
+                machine.memory.frame["exclusive"][frame] = True
+            case "large":
+                machine.memory.folio["order"][slot] = 1
+        with pytest.raises(Broken):
+            check(machine)

@@ -13,6 +13,7 @@ from rmaplab.machine.model.process import ModelProcess
 from rmaplab.machine.protocol import BadOperation
 
 PAGE, PAGES = 4096, 1100
+ADVICE = ("dontneed", "cold", "free", "pageout", "collapse", "mergeable", "unmergeable")
 WHO = st.integers(0, 5)
 FIRST = st.integers(0, PAGES - 1) | st.sampled_from((0, 512, 1024))
 SIZE = st.integers(1, PAGES) | st.sampled_from((1, 512))
@@ -60,7 +61,7 @@ class Walk(RuleBasedStateMachine):
         process.exit()
         del self.memory[process]
 
-    @rule(who=WHO, first=FIRST, size=SIZE, advice=st.sampled_from(("dontneed", "cold", "free", "pageout", "collapse")))
+    @rule(who=WHO, first=FIRST, size=SIZE, advice=st.sampled_from(ADVICE))
     def advise(self, who: int, first: int, size: int, advice: str) -> None:
         process, size = self.pick(who), min(size, PAGES - first)
         with suppress(BadOperation):
@@ -77,6 +78,10 @@ class Walk(RuleBasedStateMachine):
     def pin(self, who: int, first: int, longterm: bool) -> None:
         with suppress(BadOperation):
             self.pick(who).pin(self.address + first * PAGE, PAGE, longterm=longterm)
+
+    @rule()
+    def merge(self) -> None:
+        self.machine.merge()
 
     @invariant()
     def consistent(self) -> None:

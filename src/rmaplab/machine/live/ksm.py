@@ -43,15 +43,16 @@ _PR_SET_PDEATHSIG = 1
 
 
 def users() -> list[int]:
-    """Processes that have merged memory now."""
-    return sorted(int(path.parent.name) for path in Path("/proc").glob("[0-9]*/ksm_merging_pages") if _merging(path))
+    """Processes whose memory a scan would merge, or has merged; a kernel that cannot tell the first tells the second."""
+    return sorted(int(path.parent.name) for path in Path("/proc").glob("[0-9]*/ksm_stat") if _uses(path))
 
 
-def _merging(path: Path) -> bool:
+def _uses(path: Path) -> bool:
     try:
-        return path.read_text().strip() not in ("", "0")
+        said = dict(line.rstrip(":").rsplit(maxsplit=1) for line in path.read_text().splitlines())
     except (FileNotFoundError, ProcessLookupError):
         return False
+    return said.get("ksm_merging_pages", "0") != "0" or "yes" in (said.get("ksm_mergeable:"), said.get("ksm_merge_any:"))
 
 
 class Ksm:

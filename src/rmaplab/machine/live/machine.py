@@ -193,7 +193,9 @@ class LiveMachine:
         probe().require("ksm")
         self.alone()
         if others := ksm.users():
-            raise NotAvailable(f"KSM: {len(others)} processes have merged memory of their own, the first is {others[0]}")
+            raise NotAvailable(
+                f"KSM: {len(others)} processes have mergeable memory of their own, the first is {others[0]}"
+            )
         self._warden.borrow_ksm()
         self._has_ksm = True
 

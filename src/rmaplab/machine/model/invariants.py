@@ -4,17 +4,20 @@ For tests and the differential runner: `check(machine)` raises `Broken` naming t
 O(pages of all page tables).
 """
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rmaplab.machine.model.memory import Memory
-from rmaplab.machine.model.pagetable import BLOCK, PMD
+from rmaplab.machine.model.pagetable import BLOCK, PMD, W
 from rmaplab.machine.model.space import AddressSpace
+from rmaplab.trace import KINDS
 
 if TYPE_CHECKING:
     from rmaplab.machine.model.machine import ModelMachine
+
+_KSM: Final = KINDS.index("ksm")
 
 
 class Broken(AssertionError):
@@ -32,6 +35,8 @@ def check(machine: "ModelMachine") -> None:
         for vma, window in [pair for v in space.vmas for pair in space.spans(v.start, v.end)]:
             space.check_contents(vma, window)
             index = window.leaf.present(window.lo, window.hi)
+            merged = memory.folio["kind"][memory.frame["folio"][window.leaf.frame[index]]] == _KSM
+            _none("KSM page mapped writable", merged & (window.leaf.flags[index] & W != 0))
             _count(memory, space.mm, index, window.leaf.frame[index], window.leaf.flags[index], pages, entire, sums)
     _equal("page mapcount", memory.frame.used("mapcount"), pages)
     _equal("entire mapcount", memory.folio.used("entire"), entire)
@@ -41,6 +46,9 @@ def check(machine: "ModelMachine") -> None:
     exclusive = memory.frame.used("exclusive")
     times = pages + entire[memory.frame.used("folio")]
     _none("exclusive page mapped more than once", exclusive & (times > 1))
+    merged = memory.folio.used("kind") == _KSM
+    _none("KSM folio of more than one page", merged & (memory.folio.used("order") > 0))
+    _none("exclusive KSM page", exclusive & merged[memory.frame.used("folio")])
     _truth(memory, sums)
 
 

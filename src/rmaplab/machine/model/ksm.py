@@ -21,7 +21,6 @@ from rmaplab.trace import KINDS
 
 _ANON: Final = KINDS.index("anon")
 _KSM: Final = KINDS.index("ksm")
-_ONE: Final = np.ones(1, np.int64)
 
 
 def unmerge(space: AddressSpace, start: int, end: int, step: int) -> None:
@@ -59,7 +58,7 @@ class _Item:
 
 @dataclass(slots=True)
 class Scanner:
-    """The system's one scanner. `merge` is O(full scans x mergeable pages), about 5 us each."""
+    """The system's one scanner. `merge` is O(full scans x mergeable pages), page by page."""
 
     memory: Memory
     _items: dict[int, dict[int, _Item]] = field(default_factory=dict)
@@ -68,6 +67,8 @@ class Scanner:
     """By contents; duplicates in the order they are looked at."""
     _unstable: dict[int, _Item] = field(default_factory=dict)
     """By contents: pages met in this full scan that nobody equals yet."""
+    _moved: dict[int, list[tuple[int, int]]] = field(default_factory=dict)
+    """By MM: pages that page tables no longer map and the KSM pages there now, whose counters do not know it yet."""
     _news: bool = False
     """Did this full scan change anything that the next would meet?"""
     _step: int = 0
@@ -93,6 +94,7 @@ class Scanner:
             else:
                 memory.ksm_mms.remove(mm)
                 _forget(self._items.pop(mm, {}))
+        self._count_moved()
 
     def _scan(self, space: AddressSpace) -> None:
         """One address space, ascending. Items of pages that are not there any more go as the scan passes them."""
@@ -211,7 +213,8 @@ class Scanner:
         own.leaf.flags[own.lo] &= ~np.uint8(W)
         memory.frame["exclusive"][frame] = False
         if onto:
-            self._replace(item.space, own.leaf, own.lo, onto)
+            own.leaf.frame[own.lo], own.leaf.expect[own.lo] = onto, memory.frame["version"][onto]
+            self._moved.setdefault(item.space.mm, []).append((frame, onto))
             self._news = True
         else:
             self._become_ksm(int(slot))
@@ -226,14 +229,19 @@ class Scanner:
         self._news = True
         return True
 
-    def _replace(self, space: AddressSpace, leaf: Leaf, at: int, onto: int) -> None:
-        memory, old = self.memory, leaf.frame[at : at + 1].copy()
-        memory.map_pages(Runs(_ONE, _ONE * onto, _ONE), space.mm, self._step)
-        leaf.frame[at], leaf.flags[at], leaf.expect[at] = onto, 0, memory.frame["version"][onto]
-        memory.unmap_pages(memory.runs(old), space.mm, self._step)
+    def _count_moved(self) -> None:
+        """Counters and trace follow the page tables, all at once: what the scan asks of a page, whether it has references
+        but its mappings, is the same before and after."""
+        for mm, moved in self._moved.items():
+            old, new = np.array(moved, np.int64).T
+            each = np.ones(len(moved), np.int64)
+            self.memory.map_pages(Runs(new, new, each), mm, self._step)
+            self.memory.unmap_pages(Runs(old, old, each), mm, self._step)
+        self._moved.clear()
 
     def _become_ksm(self, slot: int) -> None:
         """An anonymous page turns into a KSM page in place: in the trace another folio, with the same mappings."""
+        self._count_moved()
         memory = self.memory
         frame = int(memory.folio["head"][slot])
         users = _mappers(memory, frame)

@@ -111,20 +111,22 @@ def test_a_killed_coordinator_leaves_every_knob_as_it_was() -> None:
         assert not Path(f"/proc/{worker}").exists()
 
 
-def test_memory_others_merged_is_left_alone(machine: LiveMachine, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_memory_that_others_merge_is_left_alone(machine: LiveMachine, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ksm, "users", lambda: [42])
     process = machine.spawn()
     with pytest.raises(NotAvailable, match="the first is 42"):
         process.madvise(process.mmap(PAGE), PAGE, "mergeable")
-    with pytest.raises(NotAvailable, match="1 processes have merged memory"):
+    with pytest.raises(NotAvailable, match="1 processes have mergeable memory"):
         machine.merge()
 
 
-def test_users_are_the_processes_with_merged_memory(machine: LiveMachine) -> None:
-    one, _ = filled(machine, 2)
+def test_users_are_the_processes_with_mergeable_memory(machine: LiveMachine) -> None:
+    one, address = filled(machine, 2)
     two, _ = filled(machine, 2)
-    machine.merge()
     assert ksm.users() == sorted((one.pid, two.pid))
+    one.madvise(address, 2 * PAGE, "unmergeable")
+    machine.merge()
+    assert ksm.users() == [two.pid]
 
 
 def test_a_scan_that_does_not_end_is_given_up_with_the_scanner_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
