@@ -7,7 +7,7 @@ For the model's address spaces. Virtual pages are numbered from 0 (address / 409
 from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -80,8 +80,7 @@ class Region:
         return min(LEAF, self.pages - number * LEAF)
 
 
-@dataclass(frozen=True, slots=True)
-class Window:
+class Window(NamedTuple):
     """The part [lo, hi) of one leaf; `page` is the virtual page of index `lo`."""
 
     leaf: Leaf
@@ -150,6 +149,13 @@ class PageTable:
                 leaf = self.own(region, number) if write else region.leaves[number]
                 yield Window(leaf, lo, hi, page)
             page += hi - lo
+
+    def maps_by_pmd(self, page: int) -> bool:
+        """Does a PMD map `page`?"""
+        region = self.region(page)
+        number, at = divmod(page - region.start, LEAF)
+        leaf = region.leaves.get(number)
+        return leaf is not None and at < len(leaf.flags) and bool(leaf.flags[at] & PMD)
 
     @staticmethod
     def own(region: Region, number: int) -> Leaf:

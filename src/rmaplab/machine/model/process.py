@@ -6,7 +6,7 @@ modules. A refused operation has changed nothing.
 
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, Final, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +26,8 @@ from rmaplab.machine.protocol import PAGE_SIZE, PMD_ORDER, Advice, BadOperation,
 
 if TYPE_CHECKING:
     from rmaplab.machine.model.machine import ModelMachine
+
+_ADVICE: Final = get_args(Advice)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -155,8 +157,8 @@ class ModelProcess:
         protect(self.space, *self._range("mprotect", address, length, "mapped"), writable=writable)
 
     def madvise(self, address: int, length: int, advice: Advice) -> None:
-        if advice not in get_args(Advice):
-            raise BadOperation("madvise", advice, f"must be one of {', '.join(get_args(Advice))}")
+        if advice not in _ADVICE:
+            raise BadOperation("madvise", advice, f"must be one of {', '.join(_ADVICE)}")
         start, end = self._range("madvise", address, length, "mapped")
         if advice == "populate_write":
             self._range("madvise populate_write", address, length, "writable")

@@ -13,12 +13,16 @@ from numpy.typing import NDArray
 
 from rmaplab.machine.model.columns import Index, Runs
 from rmaplab.machine.model.memory import HUGE_ZERO, ZERO, Frames, Memory
-from rmaplab.machine.model.pagetable import BLOCK, DIRTY, PMD, Leaf, PageTable, W, Window
+from rmaplab.machine.model.pagetable import BLOCK, DIRTY, PMD, SWAP, Leaf, PageTable, W, Window
 from rmaplab.machine.model.vma import Vma, VmaList
 from rmaplab.trace import KINDS
 
 _PRIVATE_KINDS: Final = (KINDS.index("anon"), KINDS.index("ksm"))
 """Folios whose contents are a process's own."""
+
+
+_COUNTED: Final = 2 * HUGE_ZERO
+"""First frame that has an rmap: those before are zero pages."""
 
 
 class ContentLeak(AssertionError):
@@ -87,11 +91,8 @@ class AddressSpace:
         """Make `page` a VMA boundary; a PMD mapping across it is split."""
         if not self.vmas.cut(page) or page % BLOCK == 0:
             return
-        vma = self.vmas.within(page, page + 1)[0]
-        for window in self.table.windows(page, page + 1):
-            if window.leaf.flags[window.lo] & PMD:
-                (own,) = self.table.windows(page, page + 1, write=True)
-                self.split_pmd(own.leaf, own.lo, step, anon=vma.anonymous)
+        if self.table.maps_by_pmd(page):
+            self._split_over(page, step, anon=self.vmas.within(page, page + 1)[0].anonymous)
 
     def split_edges(self, vma: Vma, start: int, end: int, step: int) -> None:
         """Split PMD mappings that [start, end) covers only in part."""
@@ -99,10 +100,12 @@ class AddressSpace:
             if page % BLOCK == 0 or not vma.start <= page <= vma.end:
                 continue
             at = page if page < vma.end else page - 1
-            for window in self.table.windows(at, at + 1):
-                if window.leaf.flags[window.lo] & PMD:
-                    (own,) = self.table.windows(at, at + 1, write=True)
-                    self.split_pmd(own.leaf, own.lo, step, anon=vma.anonymous)
+            if self.table.maps_by_pmd(at):
+                self._split_over(at, step, anon=vma.anonymous)
+
+    def _split_over(self, page: int, step: int, *, anon: bool) -> None:
+        (own,) = self.table.windows(page, page + 1, write=True)
+        self.split_pmd(own.leaf, own.lo, step, anon=anon)
 
     # --- taking away --------------------------------------------------------------------------------------------
 
@@ -110,8 +113,10 @@ class AddressSpace:
         """Unmap every page of [start, end) (PMD mappings in it are whole by now)."""
         for window in self.table.windows(start, end, write=True):
             leaf, lo, hi = window.leaf, window.lo, window.hi
-            index = leaf.present(lo, hi)
-            if len(index):
+            if hi - lo == 1 and not leaf.flags[lo] & (PMD | SWAP):
+                if leaf.frame[lo] >= _COUNTED:
+                    self.memory.unmap_pages(self.memory.runs(leaf.frame[lo:hi]), self.mm, step)
+            elif len(index := leaf.present(lo, hi)):
                 self._unmap_present(leaf, index, step)
             leaf.clear(lo, hi)
 
@@ -126,7 +131,7 @@ class AddressSpace:
     @staticmethod
     def counted(frames: NDArray[np.uint32]) -> NDArray[np.bool_]:
         """Which of these frames have an rmap at all: not the zero pages."""
-        return np.asarray(frames >= 2 * HUGE_ZERO)
+        return np.asarray(frames >= _COUNTED)
 
     def tidy(self, start: int, end: int) -> None:
         """No VMA covers [start, end) any more: blocks without any VMA lose their table, a region without any goes."""
