@@ -2,6 +2,6 @@
 
 `operations` times single operations, `streams` the rmap-ID series' eight benchmarks as streams of rmap updates,
 `small` compares the small folio's path instruction by instruction, `aims` holds the results against what they should
-be, `show` makes tables, JSON and a plot. For `rmaplab bench`. Not for the kernel's own cost: no page table, no PTE
+be. For `rmaplab bench`; `rmaplab.report.bench` shows what comes out. Not for the kernel's own cost: no page table, no PTE
 and no page fault is touched here.
 """

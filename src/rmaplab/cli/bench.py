@@ -11,10 +11,10 @@ from rich.progress import Progress
 from rmaplab.bench.aims import aims
 from rmaplab.bench.host import host_facts
 from rmaplab.bench.operations import ORDERS, configurations, measure
-from rmaplab.bench.show import aims_table, plot, price_table, streams_table
 from rmaplab.bench.streams import measure_streams
 from rmaplab.core import variants
 from rmaplab.errors import RmaplabError
+from rmaplab.report.bench import aims_table, plot, price_table, streams_table
 from rmaplab.report.console import emit_json, stdout
 
 _PLOTS: Final = (".svg", ".png", ".html")
