@@ -58,7 +58,7 @@ class _Process:
 
 class Generator:
     """Makes one program. `orders`: large folio orders the kernel offers. `disk`: there may be files of a disk file
-    system; `ksm`: it may merge memory."""
+    system; `ksm`: it may merge memory. A fifth of the programs is about large files and what advice does to them."""
 
     def __init__(self, seed: int, orders: Sequence[int], steps: int, *, disk: bool = True, ksm: bool = True) -> None:
         self._random = random.Random(seed)
@@ -72,7 +72,11 @@ class Generator:
         self._made = 0
         self._files: list[tuple[int, int, bool]] = []
         self._disk = self._random.choice((0.0, 0.4, 0.8)) if disk else 0.0
+        self._weights = dict(_WEIGHTS)
+        self._about_files = self._random.random() < 0.2
         self._shares = self._random.choice((0.0, 0.0, 0.4, 0.8))
+        if self._about_files:
+            self._shares, self._weights["cold"] = 0.9, 5 * _WEIGHTS["cold"]
         self._alive: list[_Process] = []
         self._steps: list[Step] = []
 
@@ -80,7 +84,7 @@ class Generator:
         """The program: `steps` steps, and a read of everything at the end."""
         self._spawn()
         self._mmap()
-        names, weights = list(_WEIGHTS), list(_WEIGHTS.values())
+        names, weights = list(self._weights), list(self._weights.values())
         while len(self._steps) < self._want:
             name = self._random.choices(names, weights)[0]
             make: Callable[[], None] = getattr(self, f"_{name}")
@@ -148,6 +152,7 @@ class Generator:
             self._add(Step("madvise", process.number, area.number, 0, pages, advice="mergeable"))
 
     def _size(self, order: int) -> int:
+        order = PMD_ORDER if self._about_files else order
         pages = self._random.choice((1 << order, 2 << order, 3 << order, self._random.randint(1, 40)))
         return min(max(pages, 1), 3 * _BLOCK) + self._random.choice((0, 0, 0, 1, 7))
 
@@ -156,15 +161,17 @@ class Generator:
         area = _Area(self._number(), self._size(order), shared=self._random.random() < 0.6, file=True)
         process.areas.append(area)
         step = Step("mmap", process.number, pages=area.pages, makes=area.number, order=order, shared=area.shared)
-        if area.shared and self._random.random() < 0.4:
-            self._add(step)
-            return
-        if not self._files or self._random.random() < 0.3:
-            self._file(order)
-        file, length, area.disk = self._random.choice(self._files)
-        first = self._random.choice((0, 0, self._random.randrange(length)))
-        area.pages = min(area.pages, length - first)
-        self._add(replace(step, file=file, page=first, pages=area.pages))
+        if not area.shared or self._random.random() < 0.6:
+            if not self._files or self._random.random() < 0.3:
+                self._file(order)
+            file, length, area.disk = self._random.choice(self._files)
+            first = self._random.choice((0, 0, self._random.randrange(length), (length - 1) // _BLOCK * _BLOCK))
+            area.pages = min(self._random.choice((area.pages, length)), length - first)
+            step = replace(step, file=file, page=first, pages=area.pages)
+        self._add(step)
+        if self._random.random() < 0.5:
+            touch = self._random.choice((Step("read"), Step("write", value=self._value())))
+            self._add(replace(touch, process=process.number, area=area.number, pages=area.pages))
 
     def _file(self, order: int) -> None:
         disk = self._random.random() < self._disk
@@ -222,10 +229,10 @@ class Generator:
         found = self._some()
         if found:
             process, area = found
-            page, pages = self._range(area)
             advice = self._random.choice(self._cold_advice)
-            if advice == "collapse" and area.file and not area.disk:
-                return
+            # Whoever collapses wants whole blocks.
+            whole = advice == "collapse" and self._random.random() < 0.7
+            page, pages = (0, area.pages) if whole else self._range(area)
             self._add(Step("madvise", process.number, area.number, page, pages, advice=advice))
 
     def _advice(self) -> None:

@@ -6,7 +6,7 @@ For `LiveMachine`; the warden does the writing. Nothing here changes anything.
 from pathlib import Path
 from typing import Final, Literal
 
-from rmaplab.machine.protocol import PAGE_SIZE
+from rmaplab.machine.protocol import PAGE_SIZE, PMD_ORDER
 
 THP = Path("/sys/kernel/mm/transparent_hugepage")
 
@@ -42,3 +42,12 @@ def words(backing: Literal["anon", "shmem"], order: int) -> dict[str, list[str]]
     on = _ON[backing] + (["inherit"] if inherits else [])
     off = ["never"] + ([] if inherits else ["inherit"])
     return {f"hugepages-{PAGE_SIZE << size >> 10}kB/{name}": on if size == order else off for size in orders(backing)}
+
+
+def collapse_words() -> dict[str, list[str]]:
+    """File below THP: the words under which MADV_COLLAPSE works on any shmem (shmem_allowable_huge_orders()).
+
+    A size that inherits listens to nobody but the call itself, as long as the global setting does not deny.
+    """
+    size = f"hugepages-{PAGE_SIZE << PMD_ORDER >> 10}kB/shmem_enabled"
+    return {"shmem_enabled": ["never", "advise", "within_size", "always", "force"], size: ["inherit"]}

@@ -169,7 +169,22 @@ class LiveMachine:
         if not area.order or area.backing == "file":
             yield
             return
-        self._warden.set_knobs(knobs.THP, knobs.words(area.backing, area.order))
+        with self._knobs(knobs.words(area.backing, area.order)):
+            yield
+
+    @contextmanager
+    def knobs_for_collapse(self, area: Area) -> Iterator[None]:
+        """While this lasts, MADV_COLLAPSE works in `area` if it is shmem, whatever it was advised; anonymous memory needs
+        no knob."""
+        if area.backing != "shmem":
+            yield
+            return
+        with self._knobs(knobs.collapse_words()):
+            yield
+
+    @contextmanager
+    def _knobs(self, words: dict[str, list[str]]) -> Iterator[None]:
+        self._warden.set_knobs(knobs.THP, words)
         try:
             yield
         finally:

@@ -206,8 +206,11 @@ class LiveProcess:
         try:
             if advice == "populate_read":
                 self._ask_faulting(Op.MADVISE, area, address, length, _ADVICE[advice])
+            elif advice == "collapse":
+                with self._machine.knobs_for_collapse(area):
+                    self._ask(Op.MADVISE, address, length, _ADVICE[advice], thp=True)
             else:
-                self._ask(Op.MADVISE, address, length, _ADVICE[advice], thp=advice == "collapse")
+                self._ask(Op.MADVISE, address, length, _ADVICE[advice])
         finally:
             # A refused collapse may have collapsed some blocks before.
             self._machine.look(None)

@@ -1,10 +1,12 @@
-"""MADV_COLLAPSE on anonymous memory: what stands in a 2 MiB block is copied into a new THP.
+"""MADV_COLLAPSE: what stands in a 2 MiB block of anonymous memory is copied into a new THP.
 
-For `advice`. Every block succeeds or fails by itself; the call is refused if one failed, and what was collapsed stays.
+For `advice`; of shmem `collapsefile` does the work, on a disk file it is refused. Every block succeeds or fails by
+itself; the call is refused if one failed, and what was collapsed stays.
 """
 
 import numpy as np
 
+from rmaplab.machine.model.collapsefile import collapse_file
 from rmaplab.machine.model.cow import map_thp
 from rmaplab.machine.model.pagetable import BLOCK, PMD, Leaf
 from rmaplab.machine.model.space import AddressSpace
@@ -16,21 +18,26 @@ def collapse(space: AddressSpace, start: int, end: int) -> None:
     """Collapse the whole blocks of [start, end), VMA by VMA up to the first that fails."""
     step = space.memory.recorder.tick()
     for vma in space.vmas.within(start, end):
-        if not vma.anonymous:
-            raise BadOperation("madvise", "collapse", "file mappings are not collapsed here")
+        if vma.on_disk:
+            raise BadOperation("madvise", "collapse", "no file system of a disk is made for it")
         if not _allowed(vma):
             raise BadOperation("madvise", "collapse", "no room for a THP in the VMA, nothing in it, or advised against")
         first, last = -(-max(vma.start, start) // BLOCK), min(vma.end, end) // BLOCK
         if last < first:
             raise BadOperation("madvise", "collapse", "no 2 MiB boundary in the range")
-        done = [_block(space, vma, block * BLOCK, step) for block in range(first, last)]
-        if not all(done):
-            raise BadOperation("madvise", "collapse", f"{done.count(False)} of {len(done)} blocks cannot be collapsed")
+        pages = range(first * BLOCK, last * BLOCK, BLOCK)
+        if vma.file is None:
+            done = sum(_block(space, vma, page, step) for page in pages)
+        else:
+            done = collapse_file(space, vma, vma.file, pages)
+        if done < len(pages):
+            raise BadOperation("madvise", "collapse", f"{len(pages) - done} of {len(pages)} blocks cannot be collapsed")
 
 
 def _allowed(vma: Vma) -> bool:
     room = vma.end // BLOCK * BLOCK - BLOCK >= vma.start
-    return room and vma.anon_vma != 0 and not vma.nothp
+    fits = vma.anon_vma != 0 if vma.anonymous else (vma.start - vma.pgoff) % BLOCK == 0
+    return room and fits and not vma.nothp
 
 
 def _block(space: AddressSpace, vma: Vma, page: int, step: int) -> bool:

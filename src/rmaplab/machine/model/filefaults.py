@@ -164,10 +164,15 @@ def _map_pmd(
         return False
     if not vma.maps_by_pmd or not vma.allows(lo + window.base, BLOCK) or leaf.frame[lo : lo + BLOCK].any():
         return False
+    install_pmd(space, vma, leaf, lo, head, step, write=write)
+    return True
+
+
+def install_pmd(space: AddressSpace, vma: Vma, leaf: Leaf, lo: int, head: int, step: int, *, write: bool) -> None:
+    """Map the cached THP that begins at frame `head` by a PMD at leaf index `lo`, where nothing is mapped."""
     leaf.frame[lo : lo + BLOCK] = np.arange(head, head + BLOCK)
     leaf.flags[lo : lo + BLOCK] = PMD | _access(vma, write)
-    memory.map_entire(slot, space.mm, step)
-    return True
+    space.memory.map_entire(space.memory.frame["folio"][head : head + 1], space.mm, step)
 
 
 def _access(vma: Vma, write: bool) -> int:

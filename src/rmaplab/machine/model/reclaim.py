@@ -75,7 +75,7 @@ def _batches(memory: Memory, leaf: Leaf, lo: int, hi: int) -> Iterator[tuple[int
 def _split(memory: Memory, file: ModelFile, slot: Frames, first: int) -> None:
     """Make small folios of the one in `slot`, which caches the pages of `file` from `first` on, and unmap it."""
     pages = 1 << int(memory.folio["order"][slot[0]])
-    _unmap(memory, slot)
+    unmap_everywhere(memory, slot)
     frames = file.frame[first : first + pages].copy()
     memory.break_up(int(slot[0]), frames)
     memory.hold(memory.frame["folio"][frames])
@@ -89,7 +89,7 @@ def _reclaim(memory: Memory, file: ModelFile, first: Index) -> None:
     slots = memory.frame["folio"][file.frame[first]]
     if not len(slots):
         return
-    _unmap(memory, slots)
+    unmap_everywhere(memory, slots)
     for page, slot in zip(first.tolist(), slots.tolist(), strict=True):
         pages = 1 << int(memory.folio["order"][slot])
         stays = not file.on_disk and file.dirty[page : page + pages].any()
@@ -97,7 +97,7 @@ def _reclaim(memory: Memory, file: ModelFile, first: Index) -> None:
             file.forget(page, pages)
 
 
-def _unmap(memory: Memory, slots: Frames) -> None:
+def unmap_everywhere(memory: Memory, slots: Frames) -> None:
     """try_to_unmap(): no address space maps these folios any more."""
     step = memory.recorder.tick()
     for space in memory.spaces.values():

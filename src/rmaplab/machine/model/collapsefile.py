@@ -1,0 +1,91 @@
+"""MADV_COLLAPSE on shmem: what a file caches of 2 MiB is copied into a new THP, which the caller maps by a PMD.
+
+For `collapse`. Two steps that succeed or fail apart (collapse_file(), collapse_pte_mapped_thp()): the page cache's, which
+unmaps the old folios everywhere, and the caller's page table's.
+"""
+
+from collections.abc import Iterable
+from enum import Enum
+
+import numpy as np
+
+from rmaplab.machine.model.filefaults import install_pmd
+from rmaplab.machine.model.files import ModelFile
+from rmaplab.machine.model.memory import Frames, Memory
+from rmaplab.machine.model.pagetable import BLOCK, PMD
+from rmaplab.machine.model.reclaim import unmap_everywhere
+from rmaplab.machine.model.space import AddressSpace
+from rmaplab.machine.model.vma import Vma
+from rmaplab.machine.protocol import PMD_ORDER
+
+
+class _Result(Enum):
+    DONE = 1
+    HELD = 2
+    """Somebody holds a page: the next block may fare better."""
+    FAILED = 3
+    """The call ends here."""
+
+
+def collapse_file(space: AddressSpace, vma: Vma, file: ModelFile, pages: Iterable[int]) -> int:
+    """Collapse the blocks that begin at the virtual pages `pages`, up to the first that fails; returns how many are
+    mapped by PMDs now."""
+    done = 0
+    for page in pages:
+        result = _block(space, vma, file, page)
+        done += result is _Result.DONE
+        if result is _Result.FAILED:
+            break
+    return done
+
+
+def _block(space: AddressSpace, vma: Vma, file: ModelFile, page: int) -> _Result:
+    memory, first = space.memory, vma.offset_of(page)
+    frames = file.frame[first : first + BLOCK]
+    slots = np.unique(memory.frame["folio"][frames[frames != 0]])
+    if not len(slots):
+        return _Result.FAILED
+    sizes = 1 << memory.folio["order"][slots].astype(np.int64)
+    if sizes[0] < BLOCK:
+        if (memory.folio["refs"][slots] != memory.folio["mapcount"][slots] + sizes).any():
+            return _Result.HELD
+        _replace(memory, file, first, slots)
+    return _map(space, vma, page, int(file.frame[first]))
+
+
+def _replace(memory: Memory, file: ModelFile, first: int, slots: Frames) -> None:
+    """Cache the 2 MiB from file page `first` on by one folio instead of those in `slots`; holes become zeros."""
+    unmap_everywhere(memory, slots)
+    cached = first + np.flatnonzero(file.frame[first : first + BLOCK])
+    for page in np.unique(file.first_pages(cached)).tolist():
+        file.forget(page, 1 << int(memory.folio["order"][memory.frame["folio"][file.frame[page]]]))
+    file.cache(np.array([first]), PMD_ORDER)
+    file.dirty[first : first + BLOCK] = True
+    for space in memory.spaces.values():
+        for vma in space.vmas:
+            if vma.file is file and not vma.anon_vma:
+                _retract(space, vma, vma.start + first - vma.pgoff)
+
+
+def _retract(space: AddressSpace, vma: Vma, page: int) -> None:
+    """Free the empty table of PTEs over the block that begins at virtual page `page`, if `vma` has all of it."""
+    if page % BLOCK == 0 and vma.allows(page, BLOCK):
+        for window in space.table.windows(page, page + BLOCK, write=True):
+            window.leaf.tables[window.lo // BLOCK] = False
+
+
+def _map(space: AddressSpace, vma: Vma, page: int, head: int) -> _Result:
+    """Map the THP at frame `head` by a PMD, in place of PTEs of its pages if there are any, and of nothing else."""
+    step = space.memory.recorder.tick()
+    (window,) = space.table.windows(page, page + BLOCK, write=True, create=True)
+    leaf, lo = window.leaf, window.lo
+    if leaf.flags[lo] & PMD:
+        return _Result.DONE
+    index = leaf.present(lo, lo + BLOCK)
+    if (leaf.frame[index] != head + index - lo).any():
+        return _Result.FAILED
+    space.memory.unmap_pages(space.memory.runs(leaf.frame[index]), space.mm, step)
+    leaf.clear(lo, lo + BLOCK)
+    leaf.tables[lo // BLOCK] = False
+    install_pmd(space, vma, leaf, lo, head, step, write=False)
+    return _Result.DONE
