@@ -158,3 +158,55 @@ def test_advice_for_anonymous_memory_is_refused_on_a_disk_file(advice: Advice) -
         with pytest.raises(BadOperation, match="madvise"):
             process.madvise(address, 1024 * PAGE, advice)
         assert np.array_equal(process.read(address, 1024 * PAGE), before)
+
+
+def of_shmem(machine: ModelMachine, *, shared: bool) -> tuple[ModelProcess, int, ModelProcess, int]:
+    """Two processes that map 2 MiB of one memfd, the first shared or private, the second shared. Pages 3, 40 hold 5."""
+    file = machine.file(THP, kind="shmem")
+    first, second = machine.spawn(), machine.spawn()
+    here, there = first.mmap(THP, file=file, shared=shared), second.mmap(THP, file=file, shared=True)
+    for page in (3, 40):
+        second.write(there + page * PAGE, PAGE, 5)
+    return first, here, second, there
+
+
+@pytest.mark.parametrize("shared", [True, False])
+def test_collapse_of_shmem_copies_what_is_cached_into_a_thp_fills_the_holes_and_maps_it(shared: bool) -> None:
+    with ModelMachine() as machine:
+        first, here, second, there = of_shmem(machine, shared=shared)
+        first.madvise(here, THP, "collapse")
+        seen = machine.observe()
+        assert seen["pmd_mapped"].to_list() == [True] * 512 + [None] * 512
+        values = [5 if page in (3, 40) else 0 for page in range(512)]
+        for process, address in ((first, here), (second, there)):
+            assert process.read(address, THP).tolist() == values
+        check(machine)
+
+
+@pytest.mark.parametrize("why", ["a page of it is held", "nothing is cached", "it is mapped out of line"])
+def test_collapse_of_shmem_is_refused_and_changes_nothing(why: str) -> None:
+    with ModelMachine() as machine:
+        process = machine.spawn()
+        file = machine.file(2 * THP, kind="shmem")
+        offset = PAGE if why == "it is mapped out of line" else 0
+        address = process.mmap(THP, file=file, offset=offset, shared=True)
+        if why != "nothing is cached":
+            process.write(address, 20 * PAGE, 5)
+        if why == "a page of it is held":
+            process.pin(address, PAGE)
+        before = machine.observe()
+        with pytest.raises(BadOperation, match="collapse"):
+            process.madvise(address, THP, "collapse")
+        assert machine.observe().equals(before)
+
+
+def test_a_private_copy_forbids_the_pmd_but_not_the_thp_behind_it() -> None:
+    with ModelMachine() as machine:
+        first, here, second, there = of_shmem(machine, shared=False)
+        first.write(here, PAGE, 9)
+        with pytest.raises(BadOperation, match="collapse"):
+            first.madvise(here, THP, "collapse")
+        assert second.read(there, PAGE).tolist() == [0]
+        assert first.read(here, 4 * PAGE).tolist() == [9, 0, 0, 5]
+        assert machine.observe()["order"].drop_nulls().unique().to_list() == [0, 9]
+        check(machine)

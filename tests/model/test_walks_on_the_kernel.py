@@ -12,9 +12,11 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
 
+from rmaplab.errors import NotAvailable
 from rmaplab.machine.differential.program import Step, Unnamed
 from rmaplab.machine.differential.runner import Pair, SetAside
 from rmaplab.machine.live import probe
+from rmaplab.machine.live.diskfile import directory
 from rmaplab.machine.protocol import Advice
 
 pytestmark = [
@@ -23,13 +25,21 @@ pytestmark = [
     pytest.mark.skipif(bool(probe().missing()), reason="no live machine"),
 ]
 
+
+def disk_files() -> bool:
+    try:
+        return bool(directory())
+    except NotAvailable:
+        return False
+
+
 MOST_PAGES, MOST_PROCESSES = 1100, 5
 INDEX = st.integers(0, 7)
 FIRST = st.sampled_from((0, 512)) | st.integers(0, MOST_PAGES - 1)
 SIZE = st.sampled_from((MOST_PAGES, 512, 16, 1)) | st.integers(1, MOST_PAGES)
 ORDERS = st.sampled_from((9, 0, *probe().anon_orders))
 VALUE = st.integers(1, 255)
-NOT_FOR_FILES = {"free", "cold", "pageout", "collapse"}
+KIND = st.sampled_from(("shmem", "file") if disk_files() else ("shmem",))
 ADVICE = st.sampled_from(sorted(set(get_args(Advice)) - {"mergeable", "unmergeable"}))
 WALKS = settings(
     max_examples=60,
@@ -115,11 +125,11 @@ class Walk(RuleBasedStateMachine):
         self.do(Step("mmap", process.number, pages=pages, makes=area.number, order=order, shared=shared))
         self.do(Step("write", process.number, area.number, 0, pages, value=value))
 
-    @rule(who=INDEX, order=ORDERS, pages=SIZE, shared=st.booleans(), page=st.sampled_from((0, 512, 3)))
-    def mmap_file(self, who: int, order: int, pages: int, shared: bool, page: int) -> None:
+    @rule(who=INDEX, order=ORDERS, pages=SIZE, shared=st.booleans(), page=st.sampled_from((0, 512, 3)), kind=KIND)
+    def mmap_file(self, who: int, order: int, pages: int, shared: bool, page: int, kind: str) -> None:
         file, process, area = self.number(), self.process(who), Area(self.number(), pages, file=True)
         process.areas.append(area)
-        self.do(Step("file", pages=page + pages, makes=file, order=order))
+        self.do(Step("file", pages=page + pages, makes=file, order=order, kind=kind))
         step = Step("mmap", process.number, page=page, pages=pages, makes=area.number)
         self.do(replace(step, order=order, shared=shared, file=file))
 
@@ -141,9 +151,7 @@ class Walk(RuleBasedStateMachine):
     @precondition(mapped)
     @rule(who=INDEX, where=INDEX, first=FIRST, size=SIZE, advice=ADVICE)
     def madvise(self, who: int, where: int, first: int, size: int, advice: str) -> None:
-        _, area, step = self.on(Step("madvise", advice=advice), who, where, first, size)
-        if not (area.file and advice in NOT_FOR_FILES):
-            self.do(step)
+        self.do(self.on(Step("madvise", advice=advice), who, where, first, size)[2])
 
     @precondition(mapped)
     @rule(who=INDEX, where=INDEX, first=FIRST, size=SIZE)
