@@ -57,18 +57,29 @@ def _fork_region(
             continue
         pinned = _protect_parent(parent, region, number, ranges, step)
         leaf = region.leaves[number]
-        left_out = np.concatenate((pinned, _file_pmds(parent, leaf)))
+        left_out = pinned if all(v.anonymous for v in vmas) else np.concatenate((pinned, _file_pmds(parent, leaf)))
         for lo, hi in ranges:
-            index = leaf.present(lo, hi)
-            index = np.setdiff1d(index, left_out) if len(left_out) else index
-            # Of a PMD mapping the first page stands for all.
-            whole = leaf.flags[index] & PMD != 0
-            counted = ~whole | (index % BLOCK == 0)
-            frames.append(leaf.frame[index[counted]])
-            huge.append(whole[counted])
+            mapped, whole = _mapped(leaf, lo, hi, left_out)
+            frames.append(mapped)
+            huge.append(whole)
         leaves[number] = _child_leaf(child, leaf, ranges, left_out, len(pinned), step)
     _dup(child, np.concatenate(frames), np.concatenate(huge), step)
     return leaves
+
+
+def _mapped(leaf: Leaf, lo: int, hi: int, left_out: Index) -> tuple[Frames, NDArray[np.bool_]]:
+    """The frames the child maps of [lo, hi), and which of them by a PMD: there the first page stands for all."""
+    huge = leaf.flags[lo:hi] & PMD != 0
+    if not len(left_out) and (lo | hi) % BLOCK == 0 and huge.all():
+        heads: Frames = leaf.frame[lo:hi:BLOCK]
+        return heads, huge[::BLOCK]
+    index = leaf.present(lo, hi)
+    index = np.setdiff1d(index, left_out) if len(left_out) else index
+    if not huge.any():
+        return leaf.frame[index], huge[index - lo]
+    whole = huge[index - lo]
+    counted = ~whole | (index % BLOCK == 0)
+    return leaf.frame[index[counted]], whole[counted]
 
 
 def _protect_parent(parent: AddressSpace, region: Region, number: int, ranges: Ranges, step: int) -> Index:
@@ -89,7 +100,10 @@ def _protect_parent(parent: AddressSpace, region: Region, number: int, ranges: R
 
 
 def _exclusive(parent: AddressSpace, leaf: Leaf, lo: int, hi: int) -> bool:
-    """Does [lo, hi) hold anything that fork takes from the parent: write access, or exclusive pages?"""
+    """Does [lo, hi) hold anything that fork takes from the parent: write access, or exclusive pages? What address
+    spaces share a fork has taken it from already."""
+    if leaf.sharers > 1:
+        return False
     if (leaf.flags[lo:hi] & (W | SWAP_EXCLUSIVE)).any():
         return True
     return bool(parent.memory.frame["exclusive"][leaf.frame[leaf.present(lo, hi)]].any())
@@ -101,6 +115,7 @@ def _dup(child: AddressSpace, frames: Frames, huge: NDArray[np.bool_], step: int
     counted = child.counted(frames)
     heads = frames[huge & counted].astype(np.int64)
     memory.map_entire(memory.frame["folio"][heads], child.mm, step)
+    heads = heads[memory.frame["exclusive"][heads]]
     Runs(heads, heads, np.full(len(heads), BLOCK)).fill(memory.frame["exclusive"], False)
     runs = memory.runs(frames[~huge & counted])
     memory.map_pages(runs, child.mm, step)
@@ -118,6 +133,9 @@ def _file_pmds(parent: AddressSpace, leaf: Leaf) -> Index:
 def _child_leaf(child: AddressSpace, leaf: Leaf, ranges: Ranges, left_out: Index, pins: int, step: int) -> Leaf:
     """The parent's leaf itself if the child has all of it, else a copy of `ranges` without `left_out`. Of these the
     first `pins` are pinned: the child gets copies of its own."""
+    if ranges == [(0, len(leaf.frame))] and not len(left_out):
+        leaf.sharers += 1
+        return leaf
     outside = ~_mask(leaf, ranges)
     tables = np.zeros_like(leaf.tables)
     for lo, hi in ranges:
