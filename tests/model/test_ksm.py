@@ -122,6 +122,33 @@ def test_a_pinned_page_that_is_scanned_first_keeps_its_equals_apart() -> None:
         assert kinds(machine) == {(first.mm, "anon"): 1, (second.mm, "anon"): 3}
 
 
+def test_a_copy_nobody_wrote_to_merges_in_spite_of_references_once_it_is_shared() -> None:
+    with ModelMachine() as machine:
+        one, address = filled(machine, 1)
+        two, _ = filled(machine, 1)
+        machine.merge()
+        one.peek(address, PAGE)
+        child = one.fork()
+        one.pin(address, PAGE)
+        machine.merge()
+        assert kinds(machine) == {(mm, "ksm"): 1 for mm in (one.mm, two.mm, child.mm)}
+        check(machine)
+
+
+def test_a_block_that_maps_one_ksm_page_twice_does_not_collapse() -> None:
+    with ModelMachine() as machine:
+        process, address = filled(machine, 512)
+        process.madvise(address, THP, "hugepage")
+        machine.merge()
+        with pytest.raises(BadOperation, match="collapse"):
+            process.madvise(address, THP, "collapse")
+        for page in range(511):
+            process.write(address + page * PAGE, PAGE, page % 7)
+        process.madvise(address, THP, "collapse")
+        assert machine.observe()["pmd_mapped"].all()
+        check(machine)
+
+
 def test_who_shares_the_partner_of_a_pinned_page_keeps_a_ksm_page_that_never_merges() -> None:
     with ModelMachine() as machine:
         one, address = filled(machine, 1)

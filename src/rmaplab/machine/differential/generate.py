@@ -68,6 +68,8 @@ class Generator:
         self._cold_advice = ("cold", "collapse", self._random.choice(("free", "pageout")))
         # Pages merge if their contents are equal: programs that merge write few values.
         self._merges = self._random.random() < (_KSM_SHARE if ksm else 0)
+        # KSM merges what MADV_FREE left clean in spite of references, which the model does not follow: never both.
+        self._pins = not (self._merges and "free" in self._cold_advice)
         self._values = self._random.choices(range(256), k=3) if self._merges else range(1, 256)
         self._made = 0
         self._files: list[tuple[int, int, bool]] = []
@@ -310,7 +312,7 @@ class Generator:
 
     def _pin(self) -> None:
         found = self._some()
-        if found:
+        if found and self._pins:
             process, area = found
             page, pages = self._range(area)
             number = self._number()

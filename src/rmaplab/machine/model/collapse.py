@@ -53,13 +53,15 @@ def _block(space: AddressSpace, vma: Vma, page: int, step: int) -> bool:
 
 
 def _copy(space: AddressSpace, vma: Vma, leaf: Leaf, lo: int, step: int) -> bool:
-    """Replace the PTEs of a block by a PMD mapping of a copy, unless somebody holds a page of it."""
+    """Replace the PTEs of a block by a PMD mapping of a copy, unless somebody holds a page of it or it is there twice, as
+    KSM pages may be (__collapse_huge_page_isolate() cannot lock it a second time)."""
     memory = space.memory
     index = leaf.present(lo, lo + BLOCK)
     old = leaf.frame[index]
     mapped = space.counted(old)
     slots = memory.frame["folio"][old[mapped]]
-    if (memory.folio["refs"][slots] != memory.folio["mapcount"][slots]).any():
+    twice = len(np.unique(old[mapped])) < len(slots)
+    if twice or (memory.folio["refs"][slots] != memory.folio["mapcount"][slots]).any():
         return False
     contents = {name: memory.frame[name][old].copy() for name in ("version", "value")}
     memory.unmap_pages(memory.runs(old[mapped]), space.mm, step)

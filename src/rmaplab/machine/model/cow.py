@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from rmaplab.machine.model.columns import Index, Runs
 from rmaplab.machine.model.memory import HUGE_ZERO, Frames, Memory
-from rmaplab.machine.model.pagetable import BLOCK, DIRTY, PMD, Leaf, W, Window
+from rmaplab.machine.model.pagetable import BLOCK, CLEAN, DIRTY, PMD, Leaf, W, Window
 from rmaplab.machine.model.policy import LargeCow
 from rmaplab.machine.model.space import AddressSpace
 from rmaplab.machine.model.vma import Vma
@@ -30,6 +30,7 @@ _KSM: Final = KINDS.index("ksm")
 What = Literal["cow", "unshare"]
 """Who asks: a write fault, which makes pages writable, or GUP for reading, which makes them exclusive only."""
 _GRANT: Final[dict[What, int]] = {"cow": W, "unshare": 0}
+_COPY: Final[dict[What, int]] = {"cow": W, "unshare": CLEAN}
 
 
 @dataclass(slots=True)
@@ -51,6 +52,7 @@ def write_protected(space: AddressSpace, vma: Vma, window: Window, index: Index,
         tally.reused += _pmd_faults(space, vma, leaf, index[huge], step[huge], "cow")
         still = (leaf.flags[index] & W == 0) & (leaf.frame[index] != 0)
         index, step = index[still], step[still]
+    leaf.flags[index] &= ~np.uint8(CLEAN)
     frames = leaf.frame[index]
     kinds = space.memory.folio["kind"][space.memory.frame["folio"][frames]]
     space.memory.counters.faults += len(index)
@@ -95,7 +97,7 @@ def unmerge(space: AddressSpace, window: Window, step: Index) -> None:
     index = leaf.present(window.lo, window.hi)
     index = index[space.memory.folio["kind"][space.memory.frame["folio"][leaf.frame[index]]] == _KSM]
     if len(index):
-        replace_pages(space, leaf, index, step[index - window.lo], access=0)
+        replace_pages(space, leaf, index, step[index - window.lo], CLEAN)
 
 
 def _to_unshare(space: AddressSpace, leaf: Leaf, index: Index) -> NDArray[np.bool_]:
@@ -169,7 +171,7 @@ def map_anon(space: AddressSpace, leaf: Leaf, first: Index, order: int, step: In
 
 
 def map_copies(space: AddressSpace, leaf: Leaf, index: Index, step: Index, access: int = W) -> None:
-    """Give each page at `index` a small folio of its own with the same contents, exclusive; `access` W or 0."""
+    """Give each page at `index` a small folio of its own with the same contents, exclusive; `access` W or CLEAN."""
     memory = space.memory
     old = leaf.frame[index]
     new = memory.allocate(0, len(index), "anon")
@@ -208,7 +210,7 @@ def _sweep(space: AddressSpace, leaf: Leaf, index: Index, step: Index, what: Wha
         leaf.flags[index[keep]] |= _GRANT[what]
         memory.frame["exclusive"][leaf.frame[index[keep]]] = True
         if copy.any():
-            replace_pages(space, leaf, index[copy], step[copy], _GRANT[what])
+            replace_pages(space, leaf, index[copy], step[copy], _COPY[what])
         tally.reused += int(keep.sum())
         tally.copied += int(copy.sum())
         left = ~chosen

@@ -11,7 +11,7 @@ from rmaplab.machine.model.columns import Index
 from rmaplab.machine.model.cow import Tally, map_anon, map_thp, write_protected
 from rmaplab.machine.model.filefaults import missing_file_read, missing_file_write
 from rmaplab.machine.model.memory import HUGE_ZERO, ZERO
-from rmaplab.machine.model.pagetable import BLOCK, PMD, Leaf, W, Window
+from rmaplab.machine.model.pagetable import BLOCK, CLEAN, PMD, Leaf, W, Window
 from rmaplab.machine.model.space import AddressSpace
 from rmaplab.machine.model.vma import Vma
 from rmaplab.machine.protocol import PMD_ORDER
@@ -57,6 +57,7 @@ def _store(space: AddressSpace, vma: Vma, window: Window, value: int, version: i
         vma.file.expect[at : at + hi - lo], vma.file.value[at : at + hi - lo] = version, value
     else:
         leaf.expect[lo:hi] = version
+        leaf.flags[lo:hi] &= ~np.uint8(CLEAN)
 
 
 def read(space: AddressSpace, start: int, end: int) -> NDArray[np.uint8]:

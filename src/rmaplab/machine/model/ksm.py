@@ -14,7 +14,7 @@ import numpy as np
 from rmaplab.machine.model import cow
 from rmaplab.machine.model.columns import Runs
 from rmaplab.machine.model.memory import Memory
-from rmaplab.machine.model.pagetable import Leaf, W
+from rmaplab.machine.model.pagetable import CLEAN, Leaf, W
 from rmaplab.machine.model.space import AddressSpace
 from rmaplab.machine.model.split import split_folio
 from rmaplab.trace import KINDS
@@ -207,7 +207,7 @@ class Scanner:
         slot = memory.frame["folio"][frame]
         if int(leaf.frame[at]) != frame or self._kind(frame) == _KSM:
             return False
-        if memory.folio["refs"][slot] != memory.folio["mapcount"][slot]:
+        if self._looks_held(leaf, at, int(slot)):
             return False
         (own,) = item.space.table.windows(item.page, item.page + 1, write=True)
         own.leaf.flags[own.lo] &= ~np.uint8(W)
@@ -219,6 +219,13 @@ class Scanner:
         else:
             self._become_ksm(int(slot))
         return True
+
+    def _looks_held(self, leaf: Leaf, at: int, slot: int) -> bool:
+        """Are there references besides the mappings? Nobody counts them where nothing could be written meanwhile."""
+        memory = self.memory
+        if leaf.flags[at] & (W | CLEAN) == CLEAN and not memory.frame["exclusive"][leaf.frame[at]]:
+            return False
+        return bool(memory.folio["refs"][slot] != memory.folio["mapcount"][slot])
 
     def _split(self, frame: int) -> bool:
         memory = self.memory

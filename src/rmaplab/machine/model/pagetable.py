@@ -27,6 +27,8 @@ SWAP_EXCLUSIVE: Final = 8
 """A swap entry that was AnonExclusive."""
 DIRTY: Final = 16
 """A shared file page written through this entry: mprotect gives write access back without a fault."""
+CLEAN: Final = 32
+"""A copy made without writing, not written through this entry since: KSM does not look for references on it."""
 
 
 @dataclass(slots=True)
