@@ -84,7 +84,7 @@ _OBSERVATION: Final[Mapping[str, Any]] = {
     "kind": KIND,
 }
 OBSERVATION: Final = pl.Schema(_OBSERVATION)
-"""`Machine.observe()`: one row per virtual page of every mapping of every process. `frame` names the physical page
+"""`Machine.observe()`: one row per virtual page of every mapping of every address space. `frame` names the physical page
 (PFN on a live kernel; comparable up to renaming), `head` its folio's first frame. Null where the machine
 cannot tell or the page is not present."""
 
@@ -133,7 +133,10 @@ class File(Protocol):
 
 
 class Process(Protocol):
-    """One address space. Lengths and addresses are in bytes and page-aligned, unless stated."""
+    """One process; several may share an address space (`vfork`, `clone_vm`).
+
+    Lengths and addresses are in bytes and page-aligned, unless stated.
+    """
 
     @property
     def mm(self) -> int:
@@ -212,8 +215,20 @@ class Process(Protocol):
 
     def fork(self) -> "Process": ...
 
+    def vfork(self) -> "Process":
+        """A child in the same address space: `mm` is equal, areas are common, and no page table is copied. Until the
+        child calls exec or ends, any operation of this process is refused."""
+
+    def clone_vm(self) -> "Process":
+        """As `vfork`, but both go on (CLONE_VM without CLONE_THREAD): what one maps, protects or unmaps, the other
+        finds so.
+
+        The address space lasts until its last process left it. Pins are a process's own.
+        """
+
     def exec(self) -> None:
-        """Replace the address space: every mapping of the program is gone, `mm` is a new rmap ID."""
+        """Replace the address space: every mapping of the program is gone, `mm` is a new rmap ID. Processes this one
+        shared its address space with keep that."""
 
     def exit(self) -> None: ...
 

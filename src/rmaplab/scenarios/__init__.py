@@ -14,6 +14,7 @@ SCENARIOS: Final = MappingProxyType(
             Scenario("fork-exit-write", "the child left, the parent writes", forks.fork_exit_write),
             Scenario("fork-child-writes", "the parent left, the child writes", forks.fork_child_writes),
             Scenario("fork-exec-write", "the child called exec, the parent writes", forks.fork_exec_write),
+            Scenario("vfork", "the child borrows the memory until it calls exec, the parent writes", forks.vfork),
             Scenario("prefork", "k workers from one parent, one survivor of them all writes", forks.prefork),
             Scenario("chain", "a fork of a fork of a fork, k deep, one survivor writes", forks.chain),
             Scenario(

@@ -17,6 +17,19 @@ def fork_exit_write(machine: Machine, p: Parameters) -> None:
     parent.write(address, p.size, 2)
 
 
+def vfork(machine: Machine, p: Parameters) -> None:
+    """A vfork child writes its parent's memory and calls exec; the parent writes everything: nothing was ever shared
+    between two address spaces, so nothing is copied."""
+    parent = machine.spawn()
+    address = populate(parent, p)
+    child = parent.vfork()
+    child.ask(address, p.size)
+    child.write(address, p.size, 2)
+    child.exec()
+    parent.ask(address, p.size)
+    parent.write(address, p.size, 3)
+
+
 def unshare(machine: Machine, p: Parameters) -> None:
     """Somebody reads the parent's memory from outside while the child is alive, and again after it left: the pages the
     parent still shares are copied for a reader, and those it copied are its own when it writes."""

@@ -14,7 +14,7 @@ from rmaplab.machine.differential.program import Program
 from rmaplab.machine.differential.runner import Mismatch, Outcome, run, settle
 from rmaplab.machine.differential.script import script
 from rmaplab.machine.differential.shrink import shrink
-from rmaplab.machine.live import probe
+from rmaplab.machine.live import probe, sharing
 from rmaplab.machine.live.diskfile import directory
 from rmaplab.machine.model import ContentLeak, policy_of
 from rmaplab.machine.model.invariants import Broken
@@ -51,7 +51,8 @@ class Campaign:
 
     def add(self, seed: int) -> None:
         """Run the program of `seed`."""
-        program = Generator(seed, self._orders, self.steps, disk=self._disk, ksm=self._ksm).program()
+        able = {"disk": self._disk, "ksm": self._ksm, "sharing": sharing.available()}
+        program = Generator(seed, self._orders, self.steps, **able).program()
         counts = self.counts
         counts.programs += 1
         counts.operations.update(step.advice or step.do for step in program)

@@ -7,7 +7,7 @@ write, read, remap, and end. What a program may do comes from what it did; most 
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Final
+from typing import Final, Literal
 
 from rmaplab.machine.differential.program import Program, Step
 from rmaplab.machine.protocol import PMD_ORDER
@@ -34,10 +34,13 @@ _WEIGHTS: Final = {
     "poke": 3,
     "migrate": 4,
     "ksm": 6,
+    "vfork": 3,
+    "clone_vm": 4,
 }
 _KSM_SHARE: Final = 0.2
 """Share of the programs that merge memory: a merge takes the live machine as long as some twenty other steps, and needs
 it to be alone on its system."""
+_SHARING: Final = ("vfork", "clone_vm")
 
 
 @dataclass(slots=True)
@@ -54,13 +57,19 @@ class _Process:
     number: int
     areas: list[_Area] = field(default_factory=list)
     pins: list[int] = field(default_factory=list)
+    vforked: "_Process | None" = None
+    """The parent that waits for this one."""
+    waits: bool = False
 
 
 class Generator:
     """Makes one program. `orders`: large folio orders the kernel offers. `disk`: there may be files of a disk file
-    system; `ksm`: it may merge memory. A fifth of the programs is about large files and what advice does to them."""
+    system; `ksm`: it may merge memory; `sharing`: processes may share memory. A fifth of the programs is about large
+    files and what advice does to them."""
 
-    def __init__(self, seed: int, orders: Sequence[int], steps: int, *, disk: bool = True, ksm: bool = True) -> None:
+    def __init__(
+        self, seed: int, orders: Sequence[int], steps: int, *, disk: bool = True, ksm: bool = True, sharing: bool = True
+    ) -> None:
         self._random = random.Random(seed)
         self._orders = self._random.choice(([0], [PMD_ORDER], [0, *orders], [PMD_ORDER, *orders]))
         self._want = steps
@@ -74,7 +83,7 @@ class Generator:
         self._made = 0
         self._files: list[tuple[int, int, bool]] = []
         self._disk = self._random.choice((0.0, 0.4, 0.8)) if disk else 0.0
-        self._weights = dict(_WEIGHTS)
+        self._weights = {name: weight for name, weight in _WEIGHTS.items() if sharing or name not in _SHARING}
         self._about_files = self._random.random() < 0.2
         self._shares = self._random.choice((0.0, 0.0, 0.4, 0.8))
         if self._about_files:
@@ -91,7 +100,7 @@ class Generator:
             name = self._random.choices(names, weights)[0]
             make: Callable[[], None] = getattr(self, f"_{name}")
             make()
-        for process in self._alive:
+        for process in self._running():
             for area in process.areas:
                 self._steps.append(Step("read", process.number, area.number, 0, area.pages))
         return tuple(self._steps)
@@ -104,11 +113,16 @@ class Generator:
         return self._made
 
     def _process(self) -> _Process | None:
-        return self._random.choice(self._alive) if self._alive else None
+        able = self._running()
+        return self._random.choice(able) if able else None
+
+    def _running(self) -> list[_Process]:
+        """Those no vfork child keeps waiting."""
+        return [p for p in self._alive if not p.waits]
 
     def _some(self) -> tuple[_Process, _Area] | None:
         """A process and one of its areas."""
-        able = [p for p in self._alive if p.areas]
+        able = [p for p in self._running() if p.areas]
         if not able:
             return None
         process = self._random.choice(able)
@@ -297,17 +311,41 @@ class Generator:
             self._alive.append(child)
             self._add(Step("fork", parent.number, makes=child.number))
 
+    def _vfork(self) -> None:
+        parent = self._process()
+        if parent and len(self._alive) < MAX_PROCESSES:
+            self._share(parent, "vfork").vforked = parent
+            parent.waits = True
+
+    def _clone_vm(self) -> None:
+        parent = self._process()
+        if parent and len(self._alive) < MAX_PROCESSES:
+            self._share(parent, "clone_vm")
+
+    def _share(self, parent: _Process, do: Literal["vfork", "clone_vm"]) -> _Process:
+        child = _Process(self._number(), parent.areas)
+        self._alive.append(child)
+        self._add(Step(do, parent.number, makes=child.number))
+        return child
+
+    def _leave(self, process: _Process) -> None:
+        """Out of the address space: a parent that waits for that goes on."""
+        if process.vforked:
+            process.vforked.waits, process.vforked = False, None
+
     def _exec(self) -> None:
         process = self._process()
         if process:
-            process.areas.clear()
+            self._leave(process)
+            process.areas = []
             process.pins.clear()
             self._add(Step("exec", process.number))
 
     def _exit(self) -> None:
         if len(self._alive) > 1:
-            process = self._random.choice(self._alive)
+            process = self._random.choice(self._running())
             self._alive.remove(process)
+            self._leave(process)
             self._add(Step("exit", process.number))
 
     def _pin(self) -> None:
@@ -322,7 +360,7 @@ class Generator:
             self._add(Step("pin", process.number, area.number, page, size, makes=number, longterm=longterm))
 
     def _unpin(self) -> None:
-        able = [p for p in self._alive if p.pins]
+        able = [p for p in self._running() if p.pins]
         if able:
             process = self._random.choice(able)
             pin = process.pins.pop(self._random.randrange(len(process.pins)))

@@ -29,13 +29,15 @@ Do = Literal[
     "poke",
     "migrate",
     "merge",
+    "vfork",
+    "clone_vm",
 ]
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
     """One operation. `process` does it to pages [page, page + pages) of `area`; `makes` is the number of the process
-    (spawn, fork), area (mmap, mremap), file or pin that comes of it. Lengths are in pages."""
+    (spawn, fork, vfork, clone_vm), area (mmap, mremap), file or pin that comes of it. Lengths are in pages."""
 
     do: Do
     process: int = -1
@@ -164,6 +166,12 @@ class Run:
 
     def _fork(self, step: Step) -> None:
         self.processes[step.makes] = self._process(step).fork()
+
+    def _vfork(self, step: Step) -> None:
+        self.processes[step.makes] = self._process(step).vfork()
+
+    def _clone_vm(self, step: Step) -> None:
+        self.processes[step.makes] = self._process(step).clone_vm()
 
     def _exec(self, step: Step) -> None:
         self._process(step).exec()

@@ -51,12 +51,21 @@ class Worker:
 
     def ask(self, op: Op, *args: int, thp: bool = False, fd: int = -1) -> Answer:
         """Have the operation done. Raises WorkerDied if the process ends instead of answering."""
+        self.tell(op, *args, thp=thp, fd=fd)
+        return self.hear(op.name.lower())
+
+    def tell(self, op: Op, *args: int, thp: bool = False, fd: int = -1) -> None:
+        """Send the operation; `hear` waits until it is done."""
         request = REQUEST.pack(op | (_THP if thp else 0), *args, *(0,) * (6 - len(args)))
         try:
             send_with_fd(self._channel, request, fd)
         except (BrokenPipeError, ConnectionResetError):
             self.reap(op.name.lower())
-        return self.hear(op.name.lower())
+
+    def hears(self, other: socket.socket) -> bool:
+        """Wait until this process answers, or somebody on `other` does: is it this one?"""
+        ready = select.select([self._channel, other], [], [])[0]
+        return other not in ready
 
     def hear(self, doing: str) -> Answer:
         """Wait for an answer to `doing`."""

@@ -136,7 +136,8 @@ class LiveMachine:
             raise BadOperation(call, "machine", "it is closed")
 
     def spaces(self) -> list[Space]:
-        return sorted((p.space() for p in self._processes if p.alive), key=lambda space: space.mm)
+        """One of every address space, by MM; processes that share one see the same."""
+        return [space for _, space in sorted({p.mm: p.space() for p in self._processes if p.alive}.items())]
 
     def look(
         self, touched: frozenset[int] | None, write: Write | None = None, move: Move | None = None

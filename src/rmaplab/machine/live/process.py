@@ -6,6 +6,7 @@ Checks the program's arguments, has the worker do the operation under the right 
 import errno
 import mmap
 import os
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal, get_args
 
@@ -13,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rmaplab.machine.arena import Areas, check_range
-from rmaplab.machine.live import cow
+from rmaplab.machine.live import cow, sharing
 from rmaplab.machine.live.arena import Area, check_mapped
 from rmaplab.machine.live.control import Answer, Worker, WorkerDied, fork_worker
 from rmaplab.machine.live.procfs import ProcessGone, regions_or_none
@@ -83,6 +84,9 @@ class LiveProcess:
         self._machine, self._worker, self._mm, self._areas = machine, worker, mm, areas
         self._pins: dict[int, LivePin] = {}
         self._alive = True
+        self._vforked: LiveProcess | None = None
+        """The parent that waits for this process to exec or end."""
+        self._waits = False
 
     @property
     def mm(self) -> int:
@@ -285,12 +289,41 @@ class LiveProcess:
         self._machine.look(frozenset((self._mm, mm)))
         return child
 
+    def vfork(self) -> "LiveProcess":
+        child = self._share(Op.VFORK)
+        self._waits, child._vforked = True, self
+        return child
+
+    def clone_vm(self) -> "LiveProcess":
+        return self._share(Op.CLONE_VM)
+
+    def _share(self, op: Literal[Op.VFORK, Op.CLONE_VM]) -> "LiveProcess":
+        self._check_alive(op.name.lower())
+        try:
+            worker = sharing.start(self._worker, op, f"process with MM {self._mm}")
+        except WorkerDied:
+            self._bury()
+            raise
+        child = LiveProcess(self._machine, worker, self._mm, self._areas)
+        self._machine.adopt(child)
+        self._look()
+        return child
+
+    def _let_parent_go(self) -> None:
+        """This process left the address space its parent lent it by vfork: the parent answers now."""
+        parent, self._vforked = self._vforked, None
+        if parent is not None:
+            parent._waits = False
+            with suppress(WorkerDied):
+                parent._worker.hear("vfork")
+
     def exec(self) -> None:
         self._check_alive("exec")
         old, self._mm = self._mm, self._machine.new_mm()
         self._areas = Areas()
         self._worker.name = f"process with MM {self._mm}"
         self._ask(Op.EXEC)
+        self._let_parent_go()
         self._forget_pins()
         self._machine.recorder.count("execs")
         self._machine.look(frozenset((old, self._mm)))
@@ -371,6 +404,7 @@ class LiveProcess:
 
     def _gone(self) -> None:
         self._alive = False
+        self._let_parent_go()
         self._forget_pins()
         self._machine.look(frozenset((self._mm,)))
 
@@ -386,6 +420,8 @@ class LiveProcess:
     def _check_alive(self, call: str) -> None:
         if not self._alive:
             raise BadOperation(call, f"process with MM {self._mm}", "it has ended")
+        if self._waits:
+            raise BadOperation(call, f"process with MM {self._mm}", "it waits for its vfork child to exec or end")
         self._machine.check_open(call)
         if self._worker.dead():
             self._bury()
@@ -396,6 +432,7 @@ class LiveProcess:
         if not self._alive or not self._worker.dead():
             return False
         self._alive = False
+        self._let_parent_go()
         self._forget_pins()
         self._machine.recorder.count("died")
         return True

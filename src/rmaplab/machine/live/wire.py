@@ -41,6 +41,8 @@ class Op(IntEnum):
     PEEK = 15
     POKE = 16
     MIGRATE = 17
+    VFORK = 18
+    CLONE_VM = 19
 
 
 def receive(channel: socket.socket, size: int) -> bytes:

@@ -14,6 +14,7 @@ drains only for folios that are not on the LRU, but one that waits to be activat
 import ctypes
 import errno
 import fcntl
+import glob
 import mmap
 import os
 import signal
@@ -34,6 +35,7 @@ IO_URING_PARAMS = 120
 """Bytes of struct io_uring_params."""
 F_SETPIPE_SZ = 1031
 IOV_MAX = 1024
+CLONE_VM, CLONE_VFORK = 0x100, 0x4000
 MBIND, MPOL_DEFAULT = 237, 0
 PINS_A_PIPE = 256
 """1 MiB, the default of /proc/sys/fs/pipe-max-size, which only CAP_SYS_RESOURCE exceeds."""
@@ -161,6 +163,13 @@ class Worker:
         self.answer(0, HELLO, 0.0, b"")
         return -1, 0.0, b""
 
+    def vfork(self, *args: int) -> Result:
+        """Answers once the child has called exec or ended."""
+        return _tenant(args[-1], CLONE_VM | CLONE_VFORK), 0.0, b""
+
+    def clone_vm(self, *args: int) -> Result:
+        return _tenant(args[-1], CLONE_VM), 0.0, b""
+
     def exec(self, *_: int) -> Result:
         self._unregister()
         fd = self.channel.fileno()
@@ -246,6 +255,15 @@ class Worker:
             if fd >= 0:
                 os.close(fd)
             self.answer(error, value, seconds, payload)
+
+
+def _tenant(fd: int, flags: int) -> int:
+    """The pid of a process in this address space that serves `fd` (tenant.c), or an OSError."""
+    found = glob.glob(os.path.join(os.path.dirname(os.path.abspath(__file__)), "_tenant*.so"))
+    library = ctypes.CDLL(found[0], use_errno=True)
+    library.tenant_prepare(os.fsencode(sys.executable), os.fsencode(os.path.abspath(__file__)))
+    library.tenant_start.argtypes, library.tenant_start.restype = [ctypes.c_int, _L], _L
+    return _check(library.tenant_start(fd, flags))
 
 
 def _close(fds: list[int]) -> None:

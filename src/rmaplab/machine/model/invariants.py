@@ -30,8 +30,7 @@ def check(machine: "ModelMachine") -> None:
     memory = machine.memory
     pages = np.zeros(memory.frame.rows, np.int64)
     entire, sums = np.zeros(memory.folio.rows, np.int64), np.zeros((memory.folio.rows, 3), np.uint64)
-    for process in machine.processes():
-        space = process.space
+    for space in memory.spaces.values():
         for vma, window in [pair for v in space.vmas for pair in space.spans(v.start, v.end)]:
             space.check_contents(vma, window)
             index = window.leaf.present(window.lo, window.hi)

@@ -84,7 +84,7 @@ class ModelMachine:
     def observation(self) -> Observation:
         """What `observe` shows, as arrays."""
         self.check_open("observe")
-        return observe(self.memory, [p.space for p in self.processes()])
+        return observe(self.memory, list(self.memory.spaces.values()))
 
     def trace(self) -> Trace:
         stats = {name: float(value) for name, value in asdict(self.statistics).items()}

@@ -46,6 +46,9 @@ class ModelProcess:
         self._machine, self.space, self._areas = machine, space, areas
         self._pins: list[ModelPin] = []
         self._alive = True
+        self._vforked: ModelProcess | None = None
+        """The parent that waits for this process to exec or end."""
+        self._waits = False
 
     @property
     def mm(self) -> int:
@@ -207,6 +210,21 @@ class ModelProcess:
         self._machine.adopt(child)
         return child
 
+    def vfork(self) -> "ModelProcess":
+        child = self._share("vfork")
+        self._waits, child._vforked = True, self
+        return child
+
+    def clone_vm(self) -> "ModelProcess":
+        return self._share("clone_vm")
+
+    def _share(self, call: str) -> "ModelProcess":
+        self._check_alive(call)
+        child = ModelProcess(self._machine, self.space, self._areas)
+        self._machine.adopt(child)
+        self._machine.recorder.tick()
+        return child
+
     def exec(self) -> None:
         self._check_alive("exec")
         self._leave()
@@ -219,12 +237,16 @@ class ModelProcess:
         self._alive = False
 
     def _leave(self) -> None:
-        """Unmap everything; pins go with the process that holds them."""
+        """Leave the address space, and unmap everything if nobody else is left in it (mmput()); pins go with the process
+        that holds them."""
         step = self._machine.recorder.tick()
-        for vma in self.space.vmas:
-            self.space.zap(vma.start, vma.end, step)
-        self.space.table.drop()
-        del self._machine.memory.spaces[self.mm]
+        if self._vforked is not None:
+            self._vforked._waits, self._vforked = False, None
+        if not any(p.space is self.space for p in self._machine.processes() if p is not self):
+            for vma in self.space.vmas:
+                self.space.zap(vma.start, vma.end, step)
+            self.space.table.drop()
+            del self._machine.memory.spaces[self.mm]
         for pin in self._pins:
             self._machine.memory.drop(pin.slots, longterm=pin.longterm)
         self._pins.clear()
@@ -279,4 +301,6 @@ class ModelProcess:
     def _check_alive(self, call: str) -> None:
         if not self._alive:
             raise BadOperation(call, f"process with MM {self.mm}", "it has ended")
+        if self._waits:
+            raise BadOperation(call, f"process with MM {self.mm}", "it waits for its vfork child to exec or end")
         self._machine.check_open(call)
