@@ -10,14 +10,13 @@ from importlib import import_module
 
 import pytest
 
+from commands import RMAPLAB, rmaplab
 from rmaplab.cli.app import COMMANDS, main
 from rmaplab.cli.sizes import parse_size
 from rmaplab.errors import RmaplabError
 from rmaplab.recorded import recorded
 from rmaplab.scenarios import SCENARIOS
 from rmaplab.schemes import SCHEMES
-
-RMAPLAB = [sys.executable, "-c", "from rmaplab.cli.app import main; main()"]
 
 
 def call(monkeypatch: pytest.MonkeyPatch, *words: str) -> int:
@@ -104,7 +103,7 @@ def test_bad_input_is_one_line_that_names_it_and_exit_2(
 def test_a_reader_that_leaves_is_no_error(words: list[str]) -> None:
     reading, writing = os.pipe()
     os.close(reading)
-    done = subprocess.run([*RMAPLAB, *words], stdout=writing, stderr=subprocess.PIPE, text=True, check=False)
+    done = rmaplab(*words, stdout=writing)
     os.close(writing)
     assert (done.returncode, done.stderr) == (0, "")
 

@@ -7,7 +7,8 @@ import sys
 
 import pytest
 
-RMAPLAB = [sys.executable, "-c", "from rmaplab.cli.app import main; main()"]
+from commands import rmaplab
+
 AS_NOBODY = """
 import contextlib, io, os, sys
 import rmaplab.cli.demo, rmaplab.cli.run, rmaplab.machine.live
@@ -39,7 +40,7 @@ def test_demo_without_privileges_uses_the_recorded_traces_and_says_why() -> None
 
 
 def test_demo_prints_both_runs_as_one_json_object() -> None:
-    done = subprocess.run([*RMAPLAB, "demo", "--json"], capture_output=True, text=True, check=True)
+    done = rmaplab("demo", "--json", check=True)
     runs = json.loads(done.stdout)["runs"]
     assert [run["scenario"] for run in runs] == ["prefork", "fork-exit-write"]
     assert all(run["schemes"]["truth"]["false_shared"] == 0 for run in runs)

@@ -1,7 +1,6 @@
 """A recording's events are the differences between its snapshots; the trace is valid and can be judged."""
 
 import json
-import subprocess
 import sys
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import polars as pl
 import pytest
 from inspecting import need_order
 
+from commands import rmaplab
 from rmaplab.inspect.probes import KernelView
 from rmaplab.inspect.recorder import Recorder
 from rmaplab.inspect.sharing import reached_folios
@@ -21,7 +21,6 @@ from rmaplab.trace import read, validate
 pytestmark = [pytest.mark.live, pytest.mark.xdist_group("live")]
 
 SIZE = 2 << 20
-RUN = [sys.executable, "-c", "from rmaplab.cli.app import main; main()"]
 
 
 def add(recorder: Recorder, *processes: LiveProcess) -> None:
@@ -83,12 +82,7 @@ def test_recording_around_a_command_can_be_judged(tmp_path: Path) -> None:
     path = tmp_path / "trace"
     program = "import os,time; print('aloud'); held=bytearray(1<<20); os.fork(); time.sleep(2)"
     around = f'{sys.executable} -S -c "{program}"'
-    done = subprocess.run(
-        [*RUN, "record", str(path), "--around", around, "--every", "0.2", "--json"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = rmaplab("record", str(path), "--around", around, "--every", "0.2", "--json")
     assert done.returncode == 0, done.stderr
     trace = read(path)
     said = json.loads(done.stdout)
@@ -97,8 +91,6 @@ def test_recording_around_a_command_can_be_judged(tmp_path: Path) -> None:
     assert trace.folios["pfn"].null_count() == len(trace.folios)
     assert trace.meta.stats["snapshots"] >= 2
     assert trace.events["mm"].n_unique() >= 2
-    judged = subprocess.run(
-        [*RUN, "run", "--on", "trace", str(path), "--json"], capture_output=True, text=True, check=False
-    )
+    judged = rmaplab("run", "--on", "trace", str(path), "--json")
     assert judged.returncode in (0, 1), judged.stderr
     assert json.loads(judged.stdout)

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from inspecting import look_at
 
+from commands import RMAPLAB, rmaplab
 from rmaplab.inspect import processes as processes_module
 from rmaplab.inspect import snapshot as snapshot_module
 from rmaplab.inspect.bpf import BpfError
@@ -27,16 +28,6 @@ from rmaplab.inspect.views import rows
 from rmaplab.machine.live import LiveMachine, procfs
 
 pytestmark = [pytest.mark.live, pytest.mark.xdist_group("live")]
-
-RUN = "from rmaplab.cli.app import main; main()"
-
-
-def rmaplab(*words: str, before: str = "", **options: object) -> subprocess.CompletedProcess[str]:
-    """Run the command; `before` is Python to run first in its process."""
-    program = textwrap.dedent(before) + "\n" + RUN
-    return subprocess.run(
-        [sys.executable, "-c", program, *words], capture_output=True, text=True, timeout=120, check=False, **options
-    )  # type: ignore[call-overload, no-any-return]
 
 
 @contextmanager
@@ -309,7 +300,7 @@ def test_cgroup_is_frozen_by_its_freezer(base: str) -> None:
 @pytest.mark.usefixtures("view")
 def test_interrupted_command_leaves_no_traceback() -> None:
     with subprocess.Popen(
-        [sys.executable, "-c", RUN, "inspect", "--watch", "0.2", "--top", "2"],
+        [*RMAPLAB, "inspect", "--watch", "0.2", "--top", "2"],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

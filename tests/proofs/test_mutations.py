@@ -193,7 +193,9 @@ def test_audit_that_does_not_compile_is_a_finding(monkeypatch: pytest.MonkeyPatc
 
 def test_audit_file_asks_about_every_claim() -> None:
     text = (THEORIES / "Audit.v").read_text()
-    for claim in audit.claims(THEORIES / "Statements.v"):
+    claims = audit.claims(THEORIES / "Statements.v")
+    assert claims
+    for claim in claims:
         assert f"Check ({claim}_proved : {claim}).\nPrint Assumptions {claim}_proved.\n" in text
 
 

@@ -8,7 +8,7 @@ from rmaplab.verify.refute import brute, table
 from rmaplab.verify.refute.decide import decide
 from rmaplab.verify.refute.decide import table as table_of
 from rmaplab.verify.refute.digits import Chunks, enumerate_relations, smallest_witness
-from rmaplab.verify.refute.problem import Budget, Config, Decision, Witness
+from rmaplab.verify.refute.problem import Budget, Config, Decision, OutOfBudget, Witness
 from rmaplab.verify.refute.spreads import build_witness, least_mappings
 from rmaplab.verify.refute.words import check, configure, equations
 
@@ -100,5 +100,5 @@ def test_a_search_out_of_time_is_undecided_and_says_how_far_it_came():
 
 def test_a_table_search_out_of_time_never_says_sound():
     config = Config("moments", 9, 2, 10, 24)
-    with pytest.raises(Exception, match="no collision of up to"):
+    with pytest.raises(OutOfBudget, match="no collision of up to"):
         table.smallest_collision(table_of(config), config.pages, Budget.seconds(0.0))

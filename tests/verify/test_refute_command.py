@@ -1,10 +1,10 @@
 """`rmaplab refute` from outside: exit codes, JSON rows, users' functions, bad input."""
 
 import json
-import subprocess
-import sys
 
 import pytest
+
+from commands import rmaplab
 
 MINE = """
 def plain(mm):
@@ -18,14 +18,8 @@ def uneven(mm):
 """
 
 
-def _run(*arguments, cwd=None):
-    code = "import sys; sys.argv[0] = 'rmaplab'; from rmaplab.cli.app import main; main()"
-    command = [sys.executable, "-c", code, *arguments]
-    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, check=False)
-
-
 def test_a_refutation_exits_1_and_prints_rows_with_the_promised_keys():
-    done = _run("refute", "generations", "--order", "6", "--order", "9", "--json")
+    done = rmaplab("refute", "generations", "--order", "6", "--order", "9", "--json")
     assert done.returncode == 1
     sound, refuted = json.loads(done.stdout)
     keys = {"scheme", "order", "values", "id_bits", "word_bits", "verdict", "reason", "witness"}
@@ -35,7 +29,7 @@ def test_a_refutation_exits_1_and_prints_rows_with_the_promised_keys():
 
 
 def test_a_sound_configuration_exits_0():
-    assert _run("refute", "generations", "--order", "9", "--values", "4").returncode == 0
+    assert rmaplab("refute", "generations", "--order", "9", "--values", "4").returncode == 0
 
 
 @pytest.mark.parametrize(
@@ -52,7 +46,7 @@ def test_a_sound_configuration_exits_0():
     ],
 )
 def test_bad_input_is_one_line_and_exit_2(arguments, named):
-    done = _run("refute", *arguments)
+    done = rmaplab("refute", *arguments)
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1
     assert named in done.stderr
@@ -60,10 +54,10 @@ def test_bad_input_is_one_line_and_exit_2(arguments, named):
 
 def test_a_users_function_is_refuted_or_found_sound(tmp_path):
     (tmp_path / "mine.py").write_text(MINE)
-    plain = _run("refute", "--subids", "mine:plain", "--order", "2", "--json", cwd=tmp_path)
+    plain = rmaplab("refute", "--subids", "mine:plain", "--order", "2", "--json", cwd=tmp_path)
     assert plain.returncode == 1
     assert sum(json.loads(plain.stdout)[0]["witness"]["mappings"].values()) == 2
-    squares = _run("refute", "--subids", "mine:squares", "--order", "3", "--id-bits", "3", "--json", cwd=tmp_path)
+    squares = rmaplab("refute", "--subids", "mine:squares", "--order", "3", "--id-bits", "3", "--json", cwd=tmp_path)
     assert (squares.returncode, json.loads(squares.stdout)[0]["verdict"]) == (0, "sound")
     assert json.loads(squares.stdout)[0]["values"] == 2
-    assert _run("refute", "--subids", "mine:uneven", cwd=tmp_path).returncode == 2
+    assert rmaplab("refute", "--subids", "mine:uneven", cwd=tmp_path).returncode == 2
