@@ -46,6 +46,16 @@ def test_exec_unmaps_everything_and_is_a_new_mm(machine: LiveMachine) -> None:
         process.read(address, PAGE_SIZE)
 
 
+@pytest.mark.parametrize("bad", [{"length": 1}, {"offset": PAGE_SIZE}, {"order": 77}])
+def test_a_refused_mmap_takes_no_addresses(machine: LiveMachine, bad: dict[str, int]) -> None:
+    process = machine.spawn()
+    with pytest.raises(BadOperation):
+        process.mmap(**{"length": PAGE_SIZE, **bad})
+    with pytest.raises(BadOperation, match="within 4096 bytes"):
+        process.mmap(PAGE_SIZE, file=machine.file(PAGE_SIZE), offset=PAGE_SIZE)
+    assert process.mmap(PAGE_SIZE) == ARENA_BASE
+
+
 def test_pmd_split_maps_the_pages_then_unmaps_the_pmd(thp: LiveMachine) -> None:
     process = thp.spawn()
     address = process.mmap(PMD_SIZE, order=9)

@@ -11,6 +11,8 @@ from rmaplab.machine import arena
 from rmaplab.machine.live import procfs
 from rmaplab.machine.protocol import BadOperation
 
+Backing = Literal["anon", "file", "shmem"]
+
 
 @dataclass(frozen=True, slots=True)
 class Area(arena.Area):
@@ -18,7 +20,7 @@ class Area(arena.Area):
     has the file's backing. `advised`: MADV_HUGEPAGE was asked for by the program."""
 
     order: int
-    backing: Literal["anon", "file", "shmem"]
+    backing: Backing
     shared: bool
     advised: bool = False
 

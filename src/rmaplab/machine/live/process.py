@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from rmaplab.machine.arena import Areas, check_range
 from rmaplab.machine.live import cow, sharing
-from rmaplab.machine.live.arena import Area, check_mapped
+from rmaplab.machine.live.arena import Area, Backing, check_mapped
 from rmaplab.machine.live.control import Answer, Worker, WorkerDied, fork_worker
 from rmaplab.machine.live.procfs import ProcessGone, regions_or_none
 from rmaplab.machine.live.recorder import Move, Write
@@ -116,9 +116,8 @@ class LiveProcess:
         self._check_alive("mmap")
         if not 0 <= order <= PMD_ORDER:
             raise BadOperation("mmap", f"order {order}", f"must be 0..{PMD_ORDER}")
-        address = self._machine.arena.take("mmap", length)
-        area = Area(address, length, order, "shmem" if shared else "anon", shared)
         flags, fd = (mmap.MAP_SHARED if shared else mmap.MAP_PRIVATE) | _MAP_FIXED_NOREPLACE, -1
+        backing: Backing = "shmem" if shared else "anon"
         if file is None:
             flags |= mmap.MAP_ANONYMOUS
             if offset:
@@ -127,7 +126,9 @@ class LiveProcess:
             ours = self._machine.own_file("mmap", file)
             if offset < 0 or offset % PAGE_SIZE or offset + length > file.length:
                 raise BadOperation("mmap", f"offset {offset}", f"must be in pages, within {file.length} bytes")
-            area, fd = Area(address, length, order or ours.order, ours.kind, shared), ours.fd
+            order, backing, fd = order or ours.order, ours.kind, ours.fd
+        address = self._machine.arena.take("mmap", length)
+        area = Area(address, length, order, backing, shared)
         advice = _MADV_RANDOM if area.backing == "file" else _ADVICE["hugepage"] if area.wants_thp else 0
         if advice == _ADVICE["hugepage"]:
             self._machine.require_thp()
