@@ -224,6 +224,10 @@ class Memory:
         """PTE-map the pages of every run once more, by `mm`; `step` is one for all or one per run."""
         self._rmap(runs, mm, step, None, sign=1)
 
+    def map_run(self, first: int, size: int, mm: int, step: int) -> None:
+        """`map_pages` of one run: the frames [first, first + size)."""
+        update_one(self, int(self.frame["folio"][first]), first, size, mm, step, sign=1, entire=False)
+
     def unmap_pages(self, runs: Runs, mm: int, step: int | Index, *, each: Index | None = None) -> None:
         """Take away one PTE mapping of every page of every run, then free folios nobody refers to.
 
@@ -276,6 +280,10 @@ class Memory:
     def unmap_entire(self, slots: Frames, mm: int, step: int | Index) -> None:
         """Take away one PMD mapping of each, then free what nobody refers to."""
         self._entire(slots, mm, step, sign=-1)
+        if len(slots) == 1:
+            note_partial_one(self, int(slots[0]), int(self.folio["head"][slots[0]]), 1 << PMD_ORDER)
+            self.release(slots)
+            return
         heads = self.folio["head"][slots].astype(np.int64)
         self._note_partial(Runs(heads, heads, np.full(len(slots), 1 << PMD_ORDER)), slots)
         self.release(slots)

@@ -11,7 +11,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from rmaplab.machine.model.columns import Index, Runs
+from rmaplab.machine.model.columns import Index
 from rmaplab.machine.model.memory import HUGE_ZERO, ZERO, Frames, Memory
 from rmaplab.machine.model.pagetable import BLOCK, DIRTY, PMD, SWAP, Leaf, PageTable, W, Window
 from rmaplab.machine.model.vma import Vma, VmaList
@@ -81,8 +81,7 @@ class AddressSpace:
         slot = self.memory.frame["folio"][leaf.frame[lo : lo + 1]]
         if anon:
             leaf.flags[lo:hi] &= ~np.uint8(PMD)
-            whole = Runs(np.zeros(1, np.int64), leaf.frame[lo : lo + 1].astype(np.int64), np.array([BLOCK]))
-            self.memory.map_pages(whole, self.mm, step)
+            self.memory.map_run(int(leaf.frame[lo]), BLOCK, self.mm, step)
         else:
             leaf.clear(lo, hi)
         self.memory.unmap_entire(slot, self.mm, step)
