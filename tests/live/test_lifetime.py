@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from rmaplab.machine.live import LiveMachine, knobs, start
+from rmaplab.machine.live import LiveMachine, knobs, sharing, start
 from rmaplab.machine.live.control import WorkerDied
 from rmaplab.machine.live.wire import Op
 from rmaplab.machine.protocol import PAGE_SIZE, BadOperation, MachineError
@@ -22,12 +22,14 @@ pytestmark = [pytest.mark.live, pytest.mark.xdist_group("live")]
 
 COORDINATOR = """
     import sys, threading
-    from rmaplab.machine.live import LiveMachine, start
+    from rmaplab.machine.live import LiveMachine, sharing, start
     from rmaplab.machine.live.arena import Area
     machine = LiveMachine()
     first = machine.spawn()
     address = first.mmap(1 << 28)
     children = [first, first.fork(), machine.spawn()]
+    if sharing.available():
+        children += [first.clone_vm(), children[2].vfork()]
     children[1].write(address, 1 << 20)
     print(start._nursery._process.pid, machine._warden.pid, *(child.pid for child in children), flush=True)
     what = sys.argv[1]
@@ -81,7 +83,7 @@ def test_killed_coordinator_leaves_no_process_and_no_changed_knob(thp: LiveMachi
         try:
             pids = [int(pid) for pid in coordinator.stdout.readline().split()]
             assert coordinator.stdout.readline() == "now\n"
-            assert len(pids) == 5
+            assert len(pids) == 5 + 2 * sharing.available()
             assert not any(map(gone, pids))
             assert busy_with != "knobs" or all_knobs() != before
         finally:

@@ -79,6 +79,29 @@ class Walk(RuleBasedStateMachine):
         with suppress(BadOperation):
             self.pick(who).pin(self.address + first * PAGE, PAGE, longterm=longterm)
 
+    @rule(who=WHO, first=FIRST, size=SIZE, value=st.integers(1, 255))
+    def poke(self, who: int, first: int, size: int, value: int) -> None:
+        process, size = self.pick(who), min(size, PAGES - first)
+        process.poke(self.address + first * PAGE, size * PAGE, value)
+        self.memory[process][first : first + size] = value
+
+    @rule(who=WHO, first=FIRST, size=SIZE)
+    def peek(self, who: int, first: int, size: int) -> None:
+        process, size = self.pick(who), min(size, PAGES - first)
+        got = process.peek(self.address + first * PAGE, size * PAGE)
+        assert (got == self.memory[process][first : first + size]).all()
+
+    @rule(who=WHO, first=FIRST, size=SIZE, shared=st.booleans())
+    def migrate(self, who: int, first: int, size: int, shared: bool) -> None:
+        process, size = self.pick(who), min(size, PAGES - first)
+        process.migrate(self.address + first * PAGE, size * PAGE, shared=shared)
+
+    @rule(who=WHO)
+    @precondition(lambda self: len(self.memory) < 6)
+    def clone_vm(self, who: int) -> None:
+        process = self.pick(who)
+        self.memory[process.clone_vm()] = self.memory[process]
+
     @rule()
     def merge(self) -> None:
         self.machine.merge()

@@ -15,7 +15,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 from rmaplab.errors import NotAvailable
 from rmaplab.machine.differential.program import Step, Unnamed
 from rmaplab.machine.differential.runner import Pair, SetAside
-from rmaplab.machine.live import probe
+from rmaplab.machine.live import probe, sharing
 from rmaplab.machine.live.diskfile import directory
 from rmaplab.machine.protocol import Advice
 
@@ -201,6 +201,35 @@ class Walk(RuleBasedStateMachine):
         self.do(Step("fork", process.number, makes=child))
         if not whole:
             self.do(replace(step, process=child, page=0, pages=1))
+        self.do(Step("exit", child))
+        self.do(step)
+
+    @precondition(mapped)
+    @rule(who=INDEX, where=INDEX, first=FIRST, size=SIZE, value=VALUE, writes=st.booleans())
+    def from_outside(self, who: int, where: int, first: int, size: int, value: int, writes: bool) -> None:
+        step = Step("poke", value=value) if writes else Step("peek")
+        self.do(self.on(step, who, where, first, size)[2])
+
+    @precondition(mapped)
+    @rule(who=INDEX, where=INDEX, first=FIRST, size=SIZE, shared=st.booleans())
+    def migrate(self, who: int, where: int, first: int, size: int, shared: bool) -> None:
+        self.do(self.on(Step("migrate", shared=shared), who, where, first, size)[2])
+
+    @precondition(lambda self: sharing.available() and len(self.alive) < MOST_PROCESSES)
+    @rule(who=INDEX)
+    def clone_vm(self, who: int) -> None:
+        parent = self.process(who)
+        child = Process(self.number(), parent.areas)
+        self.alive.append(child)
+        self.do(Step("clone_vm", parent.number, makes=child.number))
+
+    @precondition(lambda self: sharing.available() and mapped(self))
+    @rule(who=INDEX, where=INDEX, first=FIRST, size=SIZE, value=VALUE)
+    def vfork_and_go_on(self, who: int, where: int, first: int, size: int, value: int) -> None:
+        process, _, step = self.on(Step("write", value=value), who, where, first, size)
+        child = self.number()
+        self.do(Step("vfork", process.number, makes=child))
+        self.do(replace(step, process=child))
         self.do(Step("exit", child))
         self.do(step)
 

@@ -20,8 +20,9 @@ from rmaplab.machine.live import cow, diskfile, knobs, ksm
 from rmaplab.machine.live.arena import Area
 from rmaplab.machine.live.capabilities import probe
 from rmaplab.machine.live.control import Warden, WorkerDied
+from rmaplab.machine.live.held import LiveFile
 from rmaplab.machine.live.observe import observe
-from rmaplab.machine.live.process import LiveFile, LiveProcess
+from rmaplab.machine.live.process import LiveProcess
 from rmaplab.machine.live.procfs import ProcessGone
 from rmaplab.machine.live.recorder import Move, Recorder, Write
 from rmaplab.machine.live.snapshot import Space

@@ -1,4 +1,4 @@
-"""`LiveProcess`: the protocol's `Process` over one worker, and what it maps: `LiveFile`, `LivePin`.
+"""`LiveProcess`: the protocol's `Process` over one worker.
 
 Checks the program's arguments, has the worker do the operation under the right knobs, and has the machine look.
 """
@@ -7,7 +7,6 @@ import errno
 import mmap
 import os
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal, get_args
 
 import numpy as np
@@ -17,6 +16,7 @@ from rmaplab.machine.arena import Areas, check_range
 from rmaplab.machine.live import cow, sharing
 from rmaplab.machine.live.arena import Area, Backing, check_mapped
 from rmaplab.machine.live.control import Answer, Worker, WorkerDied, fork_worker
+from rmaplab.machine.live.held import ADVICE, LivePin
 from rmaplab.machine.live.procfs import ProcessGone, regions_or_none
 from rmaplab.machine.live.recorder import Move, Write
 from rmaplab.machine.live.snapshot import Space
@@ -35,46 +35,10 @@ from rmaplab.machine.protocol import (
 if TYPE_CHECKING:
     from rmaplab.machine.live.machine import LiveMachine
 
-_ADVICE: Final[dict[str, int]] = {
-    "dontneed": 4,
-    "free": 8,
-    "dontfork": 10,
-    "dofork": 11,
-    "mergeable": 12,
-    "unmergeable": 13,
-    "hugepage": 14,
-    "nohugepage": 15,
-    "wipeonfork": 18,
-    "keeponfork": 19,
-    "cold": 20,
-    "pageout": 21,
-    "populate_read": 22,
-    "populate_write": 23,
-    "collapse": 25,
-}
 _MPOL_MF_MOVE, _MPOL_MF_MOVE_ALL = 2, 4
 _MADV_RANDOM: Final = 1
 _MAP_FIXED_NOREPLACE: Final = 0x10_0000
 _MREMAP_MAYMOVE, _MREMAP_FIXED, _MREMAP_DONTUNMAP = 1, 2, 4
-
-
-@dataclass(frozen=True, slots=True)
-class LiveFile:
-    """A memfd or a file of a disk file system (`diskfile`), open as `fd` for as long as its machine is."""
-
-    kind: Literal["file", "shmem"]
-    length: int
-    order: int
-    fd: int
-
-
-@dataclass(frozen=True, slots=True)
-class LivePin:
-    """Pages spliced into pipes of process `owner`; they go with it, at exec too."""
-
-    pages: int
-    key: int
-    owner: int
 
 
 class LiveProcess:
@@ -129,8 +93,8 @@ class LiveProcess:
             order, backing, fd = order or ours.order, ours.kind, ours.fd
         address = self._machine.arena.take("mmap", length)
         area = Area(address, length, order, backing, shared)
-        advice = _MADV_RANDOM if area.backing == "file" else _ADVICE["hugepage"] if area.wants_thp else 0
-        if advice == _ADVICE["hugepage"]:
+        advice = _MADV_RANDOM if area.backing == "file" else ADVICE["hugepage"] if area.wants_thp else 0
+        if advice == ADVICE["hugepage"]:
             self._machine.require_thp()
         self._ask(Op.MMAP, address, length, mmap.PROT_READ | mmap.PROT_WRITE, flags, advice, offset, fd=fd)
         self._areas.add(area)
@@ -200,7 +164,7 @@ class LiveProcess:
         check_mapped("madvise", self.pid, address, length)
         if advice == "populate_write":
             check_mapped("madvise populate_write", self.pid, address, length, "writable")
-            self._write_by(Op.MADVISE, area, address, length, _ADVICE[advice])
+            self._write_by(Op.MADVISE, area, address, length, ADVICE[advice])
             return
         if advice in ("cold", "pageout"):
             self._machine.write_back()
@@ -210,12 +174,12 @@ class LiveProcess:
             self._areas.replace(area, advised=advice == "hugepage")
         try:
             if advice == "populate_read":
-                self._ask_faulting(Op.MADVISE, area, address, length, _ADVICE[advice])
+                self._ask_faulting(Op.MADVISE, area, address, length, ADVICE[advice])
             elif advice == "collapse":
                 with self._machine.knobs_for_collapse(area):
-                    self._ask(Op.MADVISE, address, length, _ADVICE[advice], thp=True)
+                    self._ask(Op.MADVISE, address, length, ADVICE[advice], thp=True)
             else:
-                self._ask(Op.MADVISE, address, length, _ADVICE[advice])
+                self._ask(Op.MADVISE, address, length, ADVICE[advice])
         finally:
             # A refused collapse may have collapsed some blocks before.
             self._machine.look(None)
