@@ -13,7 +13,6 @@ import mmap
 import os
 import platform
 import struct
-from types import TracebackType
 from typing import Any, Final, Self
 
 import numpy as np
@@ -152,9 +151,7 @@ class KernelReader:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def _own(self, fd: int) -> int:

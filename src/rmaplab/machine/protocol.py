@@ -16,7 +16,6 @@ Rules every machine keeps:
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from types import TracebackType
 from typing import Any, Final, Literal, Protocol, Self
 
 import numpy as np
@@ -279,9 +278,4 @@ class Machine(Protocol):
 
     def __enter__(self) -> Self: ...
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        where: TracebackType | None,
-    ) -> None: ...
+    def __exit__(self, *_: object) -> None: ...

@@ -10,7 +10,6 @@ recognised and *set aside* by name, with the rest of the program:
 """
 
 from dataclasses import dataclass, replace
-from types import TracebackType
 from typing import Final, Self
 
 from rmaplab.machine.differential.compare import Difference, compare
@@ -75,9 +74,7 @@ class Pair:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
 

@@ -6,7 +6,6 @@ trace. No operation takes real memory for contents: a page is a version number a
 
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
-from types import TracebackType
 from typing import Literal, Self
 
 import polars as pl
@@ -97,12 +96,7 @@ class ModelMachine:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        where: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     # What follows is for the machine's own processes.
