@@ -38,8 +38,7 @@ _WEIGHTS: Final = {
     "clone_vm": 4,
 }
 _KSM_SHARE: Final = 0.2
-"""Share of the programs that merge memory: a merge takes the live machine as long as some twenty other steps, and needs
-it to be alone on its system."""
+"""Share of the programs that merge memory: their live machines must be alone on the system, so others wait for them."""
 _SHARING: Final = ("vfork", "clone_vm")
 
 
