@@ -3,6 +3,7 @@
 For `jobs`, which spreads a campaign over processes, and the tests.
 """
 
+import os
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -15,10 +16,10 @@ from rmaplab.machine.differential.runner import Mismatch, Outcome, run, settle
 from rmaplab.machine.differential.script import script
 from rmaplab.machine.differential.shrink import shrink
 from rmaplab.machine.live import probe, sharing
-from rmaplab.machine.live.diskfile import directory
+from rmaplab.machine.live.diskfile import make
 from rmaplab.machine.model import ContentLeak, policy_of
 from rmaplab.machine.model.invariants import Broken
-from rmaplab.machine.protocol import NotAvailable
+from rmaplab.machine.protocol import PMD_ORDER, PMD_SIZE, NotAvailable
 
 
 @dataclass(slots=True)
@@ -39,7 +40,8 @@ class Campaign:
         capabilities.require()
         self._orders, self._ksm = capabilities.anon_orders, capabilities.has("ksm")
         try:
-            self._disk = bool(directory())
+            os.close(make(PMD_SIZE, PMD_ORDER))
+            self._disk = True
         except NotAvailable as missing:
             print(f"without disk files: {missing}", file=self.out)
 

@@ -86,7 +86,8 @@ class Generator:
         self._about_files = self._random.random() < 0.2
         self._shares = self._random.choice((0.0, 0.0, 0.4, 0.8))
         if self._about_files:
-            self._shares, self._weights["cold"] = 0.9, 5 * _WEIGHTS["cold"]
+            self._shares = 0.9
+            self._weights |= {"cold": 5 * _WEIGHTS["cold"], "advice": 3 * _WEIGHTS["advice"]}
         self._alive: list[_Process] = []
         self._steps: list[Step] = []
 

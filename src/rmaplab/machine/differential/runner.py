@@ -5,7 +5,7 @@ recognised and *set aside* by name, with the rest of the program:
 
 - `background`: the kernel moved or collapsed pages behind the program's back (the live recorder saw changes no
   operation explains);
-- `allocation`: a fault got small folios where a large one was asked for, because no contiguous memory was free;
+- `allocation`: a fault or a new file got small folios where a large one was asked for: no contiguous memory was free;
 - `not reproducible`: the program agrees when it is run again (`settle`).
 """
 
@@ -18,6 +18,7 @@ from rmaplab.machine.live import LiveMachine
 from rmaplab.machine.model import KernelPolicy, ModelMachine
 from rmaplab.machine.model.invariants import check
 from rmaplab.machine.observation import Observation
+from rmaplab.machine.protocol import NotAvailable
 
 _AGAIN: Final = 2
 """How often a mismatch is run again before it counts."""
@@ -57,7 +58,12 @@ class Pair:
     def do(self, step: Step) -> Difference | None:
         """Do `step` on both; what they then disagree about. Raises Unnamed, SetAside, and `Broken` or `ContentLeak` if
         the model contradicts itself."""
-        answers = self._ours.do(step), self._theirs.do(step)
+        try:
+            answers = self._ours.do(step), self._theirs.do(step)
+        except NotAvailable as missing:
+            if step.do != "file":
+                raise
+            raise SetAside("allocation") from missing
         check(self._model)
         world = self._live.observation(), self._model.observation()
         difference = _answers(*answers) or compare(*world)

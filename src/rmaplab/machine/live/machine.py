@@ -161,11 +161,12 @@ class LiveMachine:
 
     @contextmanager
     def knobs_for(self, area: Area) -> Iterator[None]:
-        """While this lasts, faults in `area` get folios of its order. Only one machine on the system can be here."""
-        if not area.order or area.backing == "file":
+        """While this lasts, faults in `area` get folios of its order, THPs if it has none and was advised to. Only one
+        machine on the system can be here."""
+        if not (area.order or area.advised) or area.backing == "file":
             yield
             return
-        with self._knobs(knobs.words(area.backing, area.order)):
+        with self._knobs(knobs.words(area.backing, area.order or PMD_ORDER)):
             yield
 
     @contextmanager
