@@ -1,4 +1,5 @@
-"""The rule by which Linux 6.15 and later answer COW faults, from the scheme `mm-id`, mapcounts and references."""
+"""The rules by which Linux 6.15 and later answer COW faults, unsharing and mbind, from the scheme `mm-id`, mapcounts and
+references."""
 
 import numpy as np
 import polars as pl
@@ -8,8 +9,9 @@ from rmaplab.schemes import select
 from rmaplab.trace import Trace, Verdict
 
 
-def asked(trace: Trace) -> pl.DataFrame:
-    """The COW questions with what the kernel's rule needs to know: order, mapcount then, and the mm-id verdict."""
+def asked(trace: Trace, *what: str) -> pl.DataFrame:
+    """The questions of these kinds, by default of COW faults and unsharing, with what the kernel's rule needs to know:
+    order, mapcount then, and the mm-id verdict."""
     (mm_id,) = select(["mm-id"])
     counts = trace.events.with_columns(mapcount=pl.col("nr").cum_sum().over("folio")).select("step", "folio", "mapcount")
     return (
@@ -17,8 +19,15 @@ def asked(trace: Trace) -> pl.DataFrame:
         .join(trace.folios.select("folio", "order"), on="folio")
         .sort("step", maintain_order=True)
         .join_asof(counts, on="step", by="folio", allow_exact_matches=False, check_sortedness=False)
-        .filter(pl.col("what") == "cow")
+        .filter(pl.col("what").is_in(what or ("cow", "unshare")))
     )
+
+
+def movable(questions: pl.DataFrame) -> np.ndarray:
+    """folio_maybe_mapped_shared(), the other way round: True where mbind() with MPOL_MF_MOVE tries to move the folio."""
+    large = questions["order"].to_numpy() > 0
+    exclusive = large & (questions["verdict"].to_numpy() == Verdict.EXCLUSIVE)
+    return np.asarray((questions["mapcount"].to_numpy() <= 1) | exclusive)
 
 
 def expected(questions: pl.DataFrame) -> np.ndarray:

@@ -13,7 +13,19 @@ STEPS = 24
 PAGES = {0: 16, 2: 32, 4: 64, 9: 1024}
 """Pages of the mapping, by folio order."""
 
-WEIGHTS = {"write": 8, "fork": 5, "exit": 3, "unmap": 3, "remap": 2, "move": 1, "exec": 1, "pin": 2, "unpin": 2}
+WEIGHTS = {
+    "write": 8,
+    "fork": 5,
+    "exit": 3,
+    "unmap": 3,
+    "remap": 2,
+    "move": 1,
+    "exec": 1,
+    "pin": 2,
+    "unpin": 2,
+    "peek": 2,
+    "migrate": 2,
+}
 
 
 @dataclass(slots=True)
@@ -72,6 +84,10 @@ def on_pages(dice: random.Random, name: str, tenant: Tenant) -> None:
     rest = [(address, low), (address + high * PAGE_SIZE, pages - high)]
     if name == "write":
         process.write(start, length)
+    elif name == "peek":
+        process.peek(start, length)
+    elif name == "migrate":
+        process.migrate(start, length)
     elif name == "pin":
         tenant.pins.append(process.pin(start, PAGE_SIZE * dice.choice((1, high - low))))
     elif name == "unmap" and dice.random() < 0.5:

@@ -3,8 +3,9 @@
 from typing import Literal
 
 import numpy as np
+import polars as pl
 import pytest
-from cow_rule import asked, expected
+from cow_rule import asked, expected, movable
 from programs import play
 
 from rmaplab.machine.live import LiveMachine
@@ -29,6 +30,10 @@ def test_mm_id_with_mapcount_and_references_explains_every_reuse_and_copy(thp: L
     seeds = sorted({first + int(np.searchsorted(ends, step, side="right")) for step in wrong["step"]})
     assert wrong.is_empty(), f"seeds {seeds}:\n{wrong}"
     assert {"reused", "copied"} <= set(questions["outcome"]), "the programs asked too little"
+    moves = asked(trace, "migrate").filter(pl.col("kernel").is_not_null())
+    wrong = moves.filter((moves["kernel"] == "exclusive").to_numpy() != movable(moves))
+    assert wrong.is_empty(), wrong
+    assert {"exclusive", "shared"} <= set(moves["kernel"]), "the programs moved too little"
 
 
 @pytest.mark.parametrize(("order", "mapping"), [(0, "pte"), (4, "pte"), (9, "pte"), (9, "pmd")])

@@ -316,6 +316,8 @@ class Generator:
         if parent and len(self._alive) < MAX_PROCESSES:
             self._share(parent, "vfork").vforked = parent
             parent.waits = True
+            if self._random.random() < 0.1:
+                self._add(Step("exec", parent.number))
 
     def _clone_vm(self) -> None:
         parent = self._process()
