@@ -11,7 +11,7 @@ from typing import Final, Generic, TypeVar
 
 from rmaplab.machine.protocol import ARENA_BASE, PAGE_SIZE, PMD_SIZE, BadOperation
 
-__all__ = ["Area", "Areas", "Arena", "check_length", "check_range"]
+__all__ = ["Area", "Areas", "Arena", "check_length", "check_range", "check_swap"]
 
 _ARENA_END: Final = 0x5000_0000_0000
 """Below where x86-64 puts position-independent programs and their heaps (0x5555...)."""
@@ -75,6 +75,14 @@ def check_length(call: str, length: int) -> None:
     """Raise BadOperation unless `length` is a positive number of whole pages."""
     if length <= 0 or length % PAGE_SIZE:
         raise BadOperation(call, f"length {length}", f"must be a positive multiple of {PAGE_SIZE}")
+
+
+def check_swap(length: int, *, again: bool) -> None:
+    """Raise BadOperation unless a machine may get a swap device of `length` bytes; `again`: it has one."""
+    if again:
+        raise BadOperation("swap", f"length {length}", "the machine has a swap device already")
+    if length <= 0 or length % PMD_SIZE:
+        raise BadOperation("swap", f"length {length}", f"must be a positive multiple of {PMD_SIZE}")
 
 
 def check_range(call: str, address: int, length: int) -> None:

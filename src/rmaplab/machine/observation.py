@@ -42,6 +42,7 @@ class Observation:
     anon_exclusive: Index
     pmd_mapped: Index
     kind: Index
+    slot: Index
 
     def __len__(self) -> int:
         return len(self.mm)

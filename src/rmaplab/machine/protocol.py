@@ -81,11 +81,12 @@ _OBSERVATION: Final[Mapping[str, Any]] = {
     "anon_exclusive": pl.Boolean,
     "pmd_mapped": pl.Boolean,
     "kind": KIND,
+    "slot": pl.UInt64,
 }
 OBSERVATION: Final = pl.Schema(_OBSERVATION)
 """`Machine.observe()`: one row per virtual page of every mapping of every address space. `frame` names the physical page
-(PFN on a live kernel; comparable up to renaming), `head` its folio's first frame. Null where the machine
-cannot tell or the page is not present."""
+(PFN on a live kernel; comparable up to renaming), `head` its folio's first frame, `slot` the swap slot that holds a
+page of state "swap" (comparable up to renaming too). Null where the machine cannot tell or it does not apply."""
 
 
 class MachineError(RmaplabError):
@@ -262,6 +263,13 @@ class Machine(Protocol):
 
         Only pages advised "mergeable" merge: with pages of equal contents, within a process and across. Raises
         NotAvailable where the system has no KSM or others use it, as the advice itself does.
+        """
+
+    def swap(self, length: int) -> None:
+        """Give the world a swap device of its own, of `length` bytes (a multiple of 2 MiB; its first page holds no
+        data), until `close`. Only MADV_PAGEOUT writes to it. At any time, but only once. Swap-in reads no pages ahead.
+
+        Raises NotAvailable where the system has no place for one.
         """
 
     def processes(self) -> Sequence[Process]:

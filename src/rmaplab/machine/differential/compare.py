@@ -28,7 +28,7 @@ class Difference:
 
 
 def compare(live: Observation, model: Observation) -> Difference | None:
-    """None if the two agree up to renaming of frames."""
+    """None if the two agree up to renaming of frames and swap slots."""
     if not (np.array_equal(live.mm, model.mm) and np.array_equal(live.address, model.address)):
         keys, theirs = _keys(live), _keys(model)
         only = sorted(set(keys) ^ set(theirs))[0]
@@ -39,27 +39,32 @@ def compare(live: Observation, model: Observation) -> Difference | None:
             row = int(np.argmax(one != two))
             values = (side.table()[name][row] for side in (live, model))
             return Difference(name, _row(live, row), *(str(value) for value in values))
-    return _frames(live, model)
+    return _same(live, model, "frame", "page") or _places(live, model) or _same(live, model, "slot", "swap slot")
 
 
 def _keys(seen: Observation) -> list[tuple[int, int]]:
     return list(zip(seen.mm.tolist(), seen.address.tolist(), strict=True))
 
 
-def _frames(live: Observation, model: Observation) -> Difference | None:
-    """Frames must correspond one to one, and stand at the same place in their folios."""
-    one, two = live.frame, model.frame
+def _same(live: Observation, model: Observation, column: str, what: str) -> Difference | None:
+    """The names in `column` must correspond one to one."""
+    one, two = getattr(live, column), getattr(model, column)
     for ours, theirs, who in ((one, two, "live"), (two, one, "model")):
         _, first, which = np.unique(ours, return_index=True, return_inverse=True)
         wrong = theirs[first][which] != theirs
         if wrong.any():
             row = int(np.argmax(wrong))
             other = _row(live, int(first[which[row]]))
-            shares = {"live": f"shares its page with the one{other}", "model": "does not"}
+            shares = {"live": f"shares its {what} with the page{other}", "model": "does not"}
             if who == "model":
                 shares = {"live": shares["model"], "model": shares["live"]}
-            return Difference("page", _row(live, row), **shares)
-    inside, theirs = one - live.head, two - model.head
+            return Difference(what, _row(live, row), **shares)
+    return None
+
+
+def _places(live: Observation, model: Observation) -> Difference | None:
+    """Frames must stand at the same place in their folios."""
+    inside, theirs = live.frame - live.head, model.frame - model.head
     wrong = (live.head != UNKNOWN) & (inside != theirs)
     if wrong.any():
         row = int(np.argmax(wrong))

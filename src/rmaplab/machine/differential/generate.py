@@ -13,6 +13,10 @@ from rmaplab.machine.differential.program import Program, Step
 from rmaplab.machine.protocol import PMD_ORDER
 
 MAX_PROCESSES: Final = 6
+SWAPPING: Final = 0.25
+"""Share of the programs that have a swap device."""
+_SWAP_PAGES: Final = 1 << 18
+"""1 GiB, of which a program never fills half."""
 _BLOCK: Final = 1 << PMD_ORDER
 _WEIGHTS: Final = {
     "mmap": 6,
@@ -26,7 +30,7 @@ _WEIGHTS: Final = {
     "mremap": 6,
     "dontneed": 6,
     "advice": 3,
-    "cold": 3,
+    "cold": 4,
     "pin": 3,
     "unpin": 3,
     "spawn": 1,
@@ -40,6 +44,8 @@ _WEIGHTS: Final = {
 _KSM_SHARE: Final = 0.2
 """Share of the programs that merge memory: their live machines must be alone on the system, so others wait for them."""
 _SHARING: Final = ("vfork", "clone_vm")
+_SWAPPING_WEIGHTS: Final = {"cold": 25, "read": 15}
+"""What is likelier in a program with a swap device: things go there and come back."""
 
 
 @dataclass(slots=True)
@@ -72,17 +78,16 @@ class Generator:
         self._random = random.Random(seed)
         self._orders = self._random.choice(([0], [PMD_ORDER], [0, *orders], [PMD_ORDER, *orders]))
         self._want = steps
-        # Lazily freed pages are reclaimed by a pageout, which the model does not follow: never both.
-        self._cold_advice = ("cold", "collapse", self._random.choice(("free", "pageout")))
-        # Pages merge if their contents are equal: programs that merge write few values.
-        self._merges = self._random.random() < (_KSM_SHARE if ksm else 0)
-        # KSM merges what MADV_FREE left clean in spite of references, which the model does not follow: never both.
-        self._pins = not (self._merges and "free" in self._cold_advice)
+        self._swap = self._random.random() < SWAPPING
+        self._cold_advice = ("cold", "collapse", "free", *(("pageout",) * (4 if self._swap else 1)))
+        # Pages merge if their contents are equal: programs that merge write few values. KSM pages are not swapped here.
+        self._merges = not self._swap and self._random.random() < (_KSM_SHARE if ksm else 0)
         self._values = self._random.choices(range(256), k=3) if self._merges else range(1, 256)
         self._made = 0
         self._files: list[tuple[int, int, bool]] = []
         self._disk = self._random.choice((0.0, 0.4, 0.8)) if disk else 0.0
-        self._weights = {name: weight for name, weight in _WEIGHTS.items() if sharing or name not in _SHARING}
+        chances = {**_WEIGHTS, **(_SWAPPING_WEIGHTS if self._swap else {})}
+        self._weights = {name: chance for name, chance in chances.items() if sharing or name not in _SHARING}
         self._about_files = self._random.random() < 0.2
         self._shares = self._random.choice((0.0, 0.0, 0.4, 0.8))
         if self._about_files:
@@ -93,6 +98,8 @@ class Generator:
 
     def program(self) -> Program:
         """The program: `steps` steps, and a read of everything at the end."""
+        if self._swap:
+            self._add(Step("swap", pages=_SWAP_PAGES))
         self._spawn()
         self._mmap()
         names, weights = list(self._weights), list(self._weights.values())
@@ -246,6 +253,8 @@ class Generator:
         if found:
             process, area = found
             advice = self._random.choice(self._cold_advice)
+            if advice == "pageout" and self._swap and area.file and not area.disk:
+                return
             # Whoever collapses wants whole blocks.
             whole = advice == "collapse" and self._random.random() < 0.7
             page, pages = (0, area.pages) if whole else self._range(area)
@@ -352,7 +361,7 @@ class Generator:
 
     def _pin(self) -> None:
         found = self._some()
-        if found and self._pins:
+        if found:
             process, area = found
             page, pages = self._range(area)
             number = self._number()

@@ -31,6 +31,7 @@ Do = Literal[
     "merge",
     "vfork",
     "clone_vm",
+    "swap",
 ]
 
 
@@ -108,6 +109,9 @@ class Run:
 
     def _spawn(self, step: Step) -> None:
         self.processes[step.makes] = self.machine.spawn()
+
+    def _swap(self, step: Step) -> None:
+        self.machine.swap(step.pages * PAGE_SIZE)
 
     def _file(self, step: Step) -> None:
         kind: Literal["file", "shmem"] = "file" if step.kind == "file" else "shmem"

@@ -14,7 +14,7 @@ from typing import Final, Literal, Self
 
 import polars as pl
 
-from rmaplab.machine.arena import Areas, Arena, check_length
+from rmaplab.machine.arena import Areas, Arena, check_length, check_swap
 from rmaplab.machine.live import cow, diskfile, knobs, ksm
 from rmaplab.machine.live.arena import Area
 from rmaplab.machine.live.capabilities import probe
@@ -25,6 +25,7 @@ from rmaplab.machine.live.process import LiveProcess
 from rmaplab.machine.live.procfs import ProcessGone
 from rmaplab.machine.live.recorder import Move, Recorder, Write
 from rmaplab.machine.live.snapshot import Space
+from rmaplab.machine.live.swap import why_not as why_no_swap
 from rmaplab.machine.observation import Observation
 from rmaplab.machine.protocol import PMD_ORDER, BadOperation, File, NotAvailable
 from rmaplab.trace import Meta, Trace
@@ -49,7 +50,7 @@ class LiveMachine:
         self._files: list[LiveFile] = []
         self._mms = self._keys = 0
         self._warden = Warden()
-        self._open, self._alone, self._has_ksm = True, False, False
+        self._open, self._alone, self._has_ksm, self._swaps = True, False, False, False
 
     def spawn(self) -> LiveProcess:
         self.check_open("spawn")
@@ -84,6 +85,18 @@ class LiveMachine:
         self._warden.merge()
         self.recorder.count("merges")
         self.look(None)
+
+    def swap(self, length: int) -> None:
+        """A zram device; the machine is alone on the system from now on (`alone`). Raises NotAvailable where there is no
+        zram, no permission, or other swap."""
+        self.check_open("swap")
+        check_swap(length, again=self._swaps)
+        self.alone()
+        reason = why_no_swap()
+        if reason:
+            raise NotAvailable(f"swap: {reason}; the model has swap everywhere")
+        self._warden.swap(length)
+        self._swaps = True
 
     def processes(self) -> list[LiveProcess]:
         return [p for p in self._processes if p.alive]

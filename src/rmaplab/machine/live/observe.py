@@ -68,6 +68,7 @@ def _joined(key: Index, entry: np.ndarray, snapshot: Snapshot) -> Observation:
         anon_exclusive=of_page(pages.exclusive),
         pmd_mapped=np.append(snapshot.pmd.astype(np.int64), UNKNOWN)[row],
         kind=of_page(pages.folio_kind[pages.local]),
+        slot=known_where(~present & (entry & procfs.PM_SWAP != 0), entry & procfs.PM_SLOT),
     )
 
 

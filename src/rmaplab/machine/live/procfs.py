@@ -27,6 +27,8 @@ PAGE_SIZE: Final = 1 << PAGE_SHIFT
 PROC = Path("/proc")
 
 PM_PFN: Final = np.uint64((1 << 55) - 1)
+PM_SLOT: Final = PM_PFN
+"""Of a page with PM_SWAP: swap type and offset."""
 PM_MMAP_EXCLUSIVE: Final = np.uint64(1 << 56)
 PM_FILE: Final = np.uint64(1 << 61)
 PM_SWAP: Final = np.uint64(1 << 62)

@@ -1,8 +1,8 @@
 """The process between coordinator and workers: starts workers, sets kernel knobs, and cleans up whatever happens.
 
 Forked by `nursery.py` for one machine. It holds the only copies of what must outlive a SIGKILLed coordinator: the
-original values of the knobs and the process group of the workers. When its socket closes, for whatever reason, it
-writes the values back and kills the group, itself included.
+original values of the knobs, the machine's swap device, and the process group of the workers. When its socket closes,
+for whatever reason, it writes the values back, takes the device away and kills the group, itself included.
 
 Every worker is forked by the warden, stays in its process group (so that one signal ends all, also those in
 mid-operation) and its descendant: it is their subreaper and ignores SIGCHLD, so that nothing stays a zombie.
@@ -17,11 +17,13 @@ import os
 import select
 import signal
 import socket
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import worker  # type: ignore[import-not-found]
 from ksm import Ksm, end_group  # type: ignore[import-not-found]
+from swap import Swap  # type: ignore[import-not-found]
 from turn import Turn  # type: ignore[import-not-found]
 from wire import receive, receive_with_fd  # type: ignore[import-not-found]
 
@@ -82,7 +84,7 @@ def start_worker(fd: int) -> int:
     return pid
 
 
-def handle(request: dict[str, Any], fd: int, knobs: Knobs, turn: Turn, ksm: Ksm) -> Any:
+def handle(request: dict[str, Any], fd: int, knobs: Knobs, turn: Turn, ksm: Ksm, swap: Swap) -> Any:
     match request["do"]:
         case "spawn":
             return start_worker(fd)
@@ -98,10 +100,12 @@ def handle(request: dict[str, Any], fd: int, knobs: Knobs, turn: Turn, ksm: Ksm)
             ksm.begin()
         case "merge":
             return ksm.merge()
+        case "swap":
+            swap.on(request["length"])
     return None
 
 
-def serve(channel: socket.socket, coordinator: int, knobs: Knobs, turn: Turn, ksm: Ksm) -> None:
+def serve(channel: socket.socket, coordinator: int, knobs: Knobs, turn: Turn, ksm: Ksm, swap: Swap) -> None:
     """Until the socket closes, or the coordinator (a pidfd) ends while others hold copies of the socket."""
     while coordinator not in select.select([channel.fileno(), coordinator], [], [])[0]:
         try:
@@ -110,7 +114,7 @@ def serve(channel: socket.socket, coordinator: int, knobs: Knobs, turn: Turn, ks
         except EOFError:
             return
         try:
-            answer = {"value": handle(request, fd, knobs, turn, ksm)}
+            answer = {"value": handle(request, fd, knobs, turn, ksm, swap)}
         except OSError as error:
             answer = {"error": f"{error.filename or request['do']}: {error.strerror}"}
         finally:
@@ -129,17 +133,18 @@ def main(fd: int, coordinator: int) -> None:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGPIPE, signal.SIGCHLD):
         signal.signal(number, signal.SIG_IGN)
     ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-    knobs, turn, ksm = Knobs(), Turn(), Ksm()
+    knobs, turn, ksm, swap = Knobs(), Turn(), Ksm(), Swap()
     try:
         alive = os.pidfd_open(coordinator)
         os.sched_setaffinity(0, {max(os.sched_getaffinity(coordinator))})
-        serve(socket.socket(fileno=fd), alive, knobs, turn, ksm)
+        serve(socket.socket(fileno=fd), alive, knobs, turn, ksm, swap)
     except (ConnectionError, ProcessLookupError):
         pass
     finally:
-        try:
-            knobs.restore()
-            end_group()
-            ksm.end()
-        finally:
-            os.killpg(0, signal.SIGKILL)
+        # Whatever fails, the rest of it is still done, from the last line up.
+        with ExitStack() as undo:
+            undo.callback(os.killpg, 0, signal.SIGKILL)
+            undo.callback(swap.off)
+            undo.callback(ksm.end)
+            undo.callback(end_group)
+            undo.callback(knobs.restore)

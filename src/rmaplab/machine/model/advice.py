@@ -12,7 +12,8 @@ from rmaplab.machine.model.collapse import collapse
 from rmaplab.machine.model.ksm import unmerge
 from rmaplab.machine.model.pagetable import BLOCK
 from rmaplab.machine.model.space import AddressSpace
-from rmaplab.machine.model.split import cold, free, pageout
+from rmaplab.machine.model.split import cold, free
+from rmaplab.machine.model.swapout import pageout
 from rmaplab.machine.model.vma import Vma
 from rmaplab.machine.protocol import BadOperation
 

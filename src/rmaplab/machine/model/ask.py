@@ -56,12 +56,18 @@ def maybe_shared(space: AddressSpace, slot: Frames) -> bool:
 def may_split(space: AddressSpace, frame: int, pages: int, step: int, *, cached: int = 0) -> bool:
     """Ask whether the folio of `frame` is this MM's alone; true if so and every reference is a mapping's or one of the
     page cache's, which holds `cached`."""
+    slot = space.memory.frame["folio"][frame]
+    free = bool(space.memory.folio["refs"][slot] - space.memory.folio["mapcount"][slot] == cached)
+    shared = shared_in_advice(space, frame, pages, step, OUTCOMES.index("split") if free else _NO_OUTCOME)
+    return free and not shared
+
+
+def shared_in_advice(space: AddressSpace, frame: int, pages: int, step: int, outcome: int = _NO_OUTCOME) -> bool:
+    """`maybe_shared` of the folio of `frame`, on record with the `outcome` that not being shared has."""
     memory = space.memory
     slot = memory.frame["folio"][frame : frame + 1]
     _, truth = memory.verdicts(slot, space.mm)
-    extra = int(memory.folio["refs"][slot[0]] - memory.folio["mapcount"][slot[0]])
     shared = maybe_shared(space, slot)
-    done = not shared and extra == cached
     memory.recorder.questions(
         "madvise",
         step=step,
@@ -71,7 +77,7 @@ def may_split(space: AddressSpace, frame: int, pages: int, step: int, *, cached:
         pages=pages,
         kernel=Verdict.SHARED if shared else Verdict.EXCLUSIVE,
         truth=truth,
-        outcome=OUTCOMES.index("split") if done else _NO_OUTCOME,
-        extra_refs=extra,
+        outcome=_NO_OUTCOME if shared else outcome,
+        extra_refs=int(memory.folio["refs"][slot[0]] - memory.folio["mapcount"][slot[0]]),
     )
-    return done
+    return shared

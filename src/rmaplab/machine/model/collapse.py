@@ -8,8 +8,9 @@ import numpy as np
 
 from rmaplab.machine.model.collapsefile import collapse_file
 from rmaplab.machine.model.cow import map_thp
-from rmaplab.machine.model.pagetable import BLOCK, PMD, Leaf
+from rmaplab.machine.model.pagetable import BLOCK, PMD, Leaf, Window
 from rmaplab.machine.model.space import AddressSpace
+from rmaplab.machine.model.swapin import swap_in
 from rmaplab.machine.model.vma import Vma
 from rmaplab.machine.protocol import BadOperation
 
@@ -47,24 +48,32 @@ def _block(space: AddressSpace, vma: Vma, page: int, step: int) -> bool:
     leaf, lo = windows[0].leaf, windows[0].lo
     if leaf.flags[lo] & PMD:
         return True
-    if not leaf.tables[lo // BLOCK]:
+    if not leaf.tables[lo // BLOCK] or _held(space, leaf, lo):
         return False
-    return _copy(space, vma, leaf, lo, step)
+    swap_in(space, vma, Window(leaf, lo, lo + BLOCK, page), np.full(BLOCK, step), write=False, large=False)
+    return not _held(space, leaf, lo) and _copy(space, vma, leaf, lo, step)
+
+
+def _held(space: AddressSpace, leaf: Leaf, lo: int) -> bool:
+    """Does somebody hold a page of the block: a reference that is neither a mapping's nor the swap cache's?"""
+    frames, folio = leaf.frame[leaf.present(lo, lo + BLOCK)], space.memory.folio
+    slots = space.memory.frame["folio"][frames[space.counted(frames)]]
+    return bool((folio["refs"][slots] != folio["mapcount"][slots] + (folio["swapcache"][slots] > 0)).any())
 
 
 def _copy(space: AddressSpace, vma: Vma, leaf: Leaf, lo: int, step: int) -> bool:
-    """Replace the PTEs of a block by a PMD mapping of a copy, unless somebody holds a page of it or it is there twice, as
-    KSM pages may be (__collapse_huge_page_isolate() cannot lock it a second time)."""
+    """Replace the PTEs of a block, of which nobody holds a page, by a PMD mapping of a copy; unless a page is there twice,
+    as KSM pages may be (__collapse_huge_page_isolate() cannot lock it a second time)."""
     memory = space.memory
     index = leaf.present(lo, lo + BLOCK)
     old = leaf.frame[index]
     mapped = space.counted(old)
-    slots = memory.frame["folio"][old[mapped]]
-    twice = len(np.unique(old[mapped])) < len(slots)
-    if twice or (memory.folio["refs"][slots] != memory.folio["mapcount"][slots]).any():
+    if len(np.unique(old[mapped])) < mapped.sum():
         return False
     contents = {name: memory.frame[name][old].copy() for name in ("version", "value")}
+    slots = memory.frame["folio"][old[mapped]]
     memory.unmap_pages(memory.runs(old[mapped]), space.mm, step)
+    memory.free_swap_cache(slots)
     map_thp(space, leaf, np.array([lo // BLOCK]), np.array([step]))
     for name, values in contents.items():
         memory.frame[name][leaf.frame[index]] = values

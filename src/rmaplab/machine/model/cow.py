@@ -189,7 +189,9 @@ def replace_pages(space: AddressSpace, leaf: Leaf, index: Index, step: Index, ac
     old = leaf.frame[index]
     map_copies(space, leaf, index, step, access)
     mapped = space.counted(old)
+    slots = space.memory.frame["folio"][old[mapped]]
     space.memory.unmap_pages(space.memory.runs(old[mapped]), space.mm, 0, each=step[mapped])
+    space.memory.free_swap_cache(slots)
 
 
 def _sweep(space: AddressSpace, leaf: Leaf, index: Index, step: Index, what: What) -> Tally:
@@ -207,6 +209,7 @@ def _sweep(space: AddressSpace, leaf: Leaf, index: Index, step: Index, what: Wha
         for part, outcome in ((keep, REUSED), (copy, COPIED)):
             if part.any():
                 _record(space, what, slots[part], step[part], page[part], 1, outcome, asked=True)
+        memory.leave_swap_cache(np.unique(slots[keep & (memory.folio["swapcache"][slots] > 0)]))
         leaf.flags[index[keep]] |= _GRANT[what]
         memory.frame["exclusive"][leaf.frame[index[keep]]] = True
         if copy.any():
@@ -238,7 +241,7 @@ def _decide(memory: Memory, folios: Frames, count: Index, mm: int) -> tuple[NDAr
     policy, folio = memory.policy, memory.folio
     refs, mapcount = folio["refs"][folios], folio["mapcount"][folios]
     small = folio["order"][folios] == 0
-    sole = refs == 1
+    sole = memory.sole(folios)
     if policy.large_cow is LargeCow.NEVER:
         return small & sole, count
     if policy.large_cow is LargeCow.SOLE_REFERENCE:

@@ -13,6 +13,7 @@ from rmaplab.machine.model.filefaults import missing_file_read, missing_file_wri
 from rmaplab.machine.model.memory import HUGE_ZERO, ZERO
 from rmaplab.machine.model.pagetable import BLOCK, CLEAN, PMD, Leaf, W, Window
 from rmaplab.machine.model.space import AddressSpace
+from rmaplab.machine.model.swapin import swap_in
 from rmaplab.machine.model.vma import Vma
 from rmaplab.machine.protocol import PMD_ORDER
 
@@ -33,6 +34,7 @@ def write(space: AddressSpace, start: int, end: int, value: int, version: int) -
 def _write_faults(space: AddressSpace, vma: Vma, window: Window, step: Index) -> Tally:
     """Make every page of `window` present and writable; `step` has one element a page."""
     leaf, lo, hi = window.leaf, window.lo, window.hi
+    swap_in(space, vma, window, step, write=True)
     missing_write(space, vma, window, step)
     index = lo + np.flatnonzero(leaf.flags[lo:hi] & W == 0)
     tally = Tally()
@@ -49,6 +51,7 @@ def _write_faults(space: AddressSpace, vma: Vma, window: Window, step: Index) ->
 
 def _store(space: AddressSpace, vma: Vma, window: Window, value: int, version: int) -> None:
     leaf, lo, hi = window.leaf, window.lo, window.hi
+    _dirty(leaf, lo, hi)
     frames = leaf.frame[lo:hi]
     space.memory.frame["version"][frames] = version
     space.memory.frame["value"][frames] = value
@@ -66,6 +69,7 @@ def read(space: AddressSpace, start: int, end: int) -> NDArray[np.uint8]:
     values = []
     for vma, window in space.spans(start, end, write=True, create=True):
         step = first + np.arange(window.lo, window.hi) + window.base - start
+        swap_in(space, vma, window, step, write=False)
         missing_read(space, vma, window, step)
         frames = window.leaf.frame[window.lo : window.hi]
         space.check_contents(vma, window)
@@ -73,11 +77,35 @@ def read(space: AddressSpace, start: int, end: int) -> NDArray[np.uint8]:
     return np.concatenate(values)
 
 
-def populate_write(space: AddressSpace, start: int, end: int) -> None:
-    """Write faults on [start, end) that store nothing."""
+def _dirty(leaf: Leaf, lo: int, hi: int) -> None:
+    """[lo, hi) were written through their mappings, those by a PMD as a whole."""
+    if not (leaf.flags[lo:hi] & CLEAN).any():
+        return
+    if leaf.flags[lo] & PMD:
+        lo -= lo % BLOCK
+    if leaf.flags[hi - 1] & PMD:
+        hi += -hi % BLOCK
+    leaf.flags[lo:hi] &= ~np.uint8(CLEAN)
+
+
+def populate_write(space: AddressSpace, start: int, end: int, *, touch: bool = True) -> None:
+    """Write faults on [start, end) that store nothing. `touch`: pages found writable are marked dirty themselves."""
     first = space.memory.recorder.tick(2 * (end - start))
     for vma, window in space.spans(start, end, write=True, create=True):
+        _mark_dirty(space, window, touch=touch)
         _write_faults(space, vma, window, first + 2 * (np.arange(window.lo, window.hi) + window.base - start))
+
+
+def _mark_dirty(space: AddressSpace, window: Window, *, touch: bool) -> None:
+    """What a write fault without a store leaves dirty: mappings that were not writable, and pages that GUP found so."""
+    leaf, lo, hi = window.leaf, window.lo, window.hi
+    clean = lo + np.flatnonzero(leaf.flags[lo:hi] & CLEAN)
+    writable = leaf.flags[clean] & W != 0
+    for at in clean[~writable | (touch & (leaf.flags[clean] & PMD != 0))].tolist():
+        _dirty(leaf, at, at + 1)
+    if touch:
+        pages = clean[writable]
+        space.memory.folio["dirty"][space.memory.frame["folio"][leaf.frame[pages[leaf.flags[pages] & CLEAN != 0]]]] = True
 
 
 def missing_write(space: AddressSpace, vma: Vma, window: Window, step: Index) -> None:

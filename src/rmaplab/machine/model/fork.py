@@ -62,6 +62,8 @@ def _fork_region(
             mapped, whole = _mapped(leaf, lo, hi, left_out)
             frames.append(mapped)
             huge.append(whole)
+            if parent.memory.swap is not None:
+                parent.memory.swap.get(leaf.frame[lo + np.flatnonzero(leaf.flags[lo:hi] & SWAP)].astype(np.int64))
         leaves[number] = _child_leaf(child, leaf, ranges, left_out, len(pinned), step)
     _dup(child, np.concatenate(frames), np.concatenate(huge), step)
     return leaves

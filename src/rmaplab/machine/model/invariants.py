@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rmaplab.machine.model.memory import Memory
-from rmaplab.machine.model.pagetable import BLOCK, PMD, W
+from rmaplab.machine.model.pagetable import BLOCK, PMD, SWAP, SWAP_EXCLUSIVE, W, Window
 from rmaplab.machine.model.space import AddressSpace
 from rmaplab.trace import KINDS
 
@@ -29,10 +29,12 @@ def check(machine: "ModelMachine") -> None:
     mapping, and every page reads as it must (the leak oracle, `ContentLeak`)."""
     memory = machine.memory
     pages = np.zeros(memory.frame.rows, np.int64)
+    entries, marked = np.zeros((2, memory.swap.pages if memory.swap else 0), np.int64)
     entire, sums = np.zeros(memory.folio.rows, np.int64), np.zeros((memory.folio.rows, 3), np.uint64)
     for space in memory.spaces.values():
         for vma, window in [pair for v in space.vmas for pair in space.spans(v.start, v.end)]:
             space.check_contents(vma, window)
+            _count_swapped(window, entries, marked)
             index = window.leaf.present(window.lo, window.hi)
             merged = memory.folio["kind"][memory.frame["folio"][window.leaf.frame[index]]] == _KSM
             _none("KSM page mapped writable", merged & (window.leaf.flags[index] & W != 0))
@@ -49,6 +51,7 @@ def check(machine: "ModelMachine") -> None:
     _none("KSM folio of more than one page", merged & (memory.folio.used("order") > 0))
     _none("exclusive KSM page", exclusive & merged[memory.frame.used("folio")])
     _truth(memory, sums)
+    _swap(memory, entries, marked)
 
 
 def _count(
@@ -69,6 +72,30 @@ def _count(
     np.add.at(entire, memory.frame["folio"][heads], 1)
     weights = np.array([1, mm, mm * mm], np.uint64)
     np.add.at(sums, memory.frame["folio"][np.concatenate((small, heads))], weights)
+
+
+def _count_swapped(window: Window, entries: NDArray[np.int64], marked: NDArray[np.int64]) -> None:
+    """Add this window's page table entries to those of each swap slot, `marked`: those marked exclusive."""
+    flags = window.leaf.flags[window.lo : window.hi]
+    slots = window.leaf.frame[window.lo : window.hi]
+    entries += np.bincount(slots[flags & SWAP != 0], minlength=len(entries))
+    marked += np.bincount(slots[flags & SWAP_EXCLUSIVE != 0], minlength=len(entries))
+
+
+def _swap(memory: Memory, entries: NDArray[np.int64], marked: NDArray[np.int64]) -> None:
+    """Slots count their entries, of which an exclusive one is the only one; swap cache and slots know each other."""
+    swap, cached = memory.swap, np.flatnonzero(memory.folio.used("swapcache"))
+    refs, mapcount, order = (memory.folio[name][cached] for name in ("refs", "mapcount", "order"))
+    _none("refcount below mapcount and swap cache", refs < mapcount + (1 << order.astype(np.int64)))
+    if swap is None:
+        return
+    _equal("entries of swap slot", swap.count, entries)
+    _none("exclusive swap entry of a shared slot", (marked > 0) & (entries > 1))
+    used = swap.used
+    used[0] = True
+    _none("swap slot in use, but not taken, or the reverse", used != swap.taken)
+    firsts = memory.folio["swapcache"][cached]
+    _none("swap cache folio its slot does not know", swap.folio[firsts] != cached)
 
 
 def _truth(memory: Memory, sums: NDArray[np.uint64]) -> None:

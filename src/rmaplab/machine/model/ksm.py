@@ -210,7 +210,8 @@ class Scanner:
         if self._looks_held(leaf, at, int(slot)):
             return False
         (own,) = item.space.table.windows(item.page, item.page + 1, write=True)
-        own.leaf.flags[own.lo] &= ~np.uint8(W)
+        memory.folio["dirty"][slot] |= own.leaf.flags[own.lo] & CLEAN == 0
+        own.leaf.flags[own.lo] = own.leaf.flags[own.lo] & ~np.uint8(W) | CLEAN
         memory.frame["exclusive"][frame] = False
         if onto:
             own.leaf.frame[own.lo], own.leaf.expect[own.lo] = onto, memory.frame["version"][onto]
@@ -256,7 +257,7 @@ class Scanner:
         for mm, times in users.items():
             memory.recorder.events(self._step, np.full(times, old), mm, 0, -1, entire=False)
             memory.recorder.events(self._step, np.full(times, new), mm, 0, 1, entire=False)
-        memory.folio["kind"][slot], memory.folio["ident"][slot] = _KSM, new
+        memory.folio["kind"][slot], memory.folio["ident"][slot], memory.folio["dirty"][slot] = _KSM, new, True
 
 
 def _forget(items: dict[int, _Item]) -> None:

@@ -10,7 +10,7 @@ from typing import Literal, Self
 
 import polars as pl
 
-from rmaplab.machine.arena import Areas, Arena, check_length
+from rmaplab.machine.arena import Areas, Arena, check_length, check_swap
 from rmaplab.machine.model.files import PAGE_SHIFT, ModelFile
 from rmaplab.machine.model.ksm import Scanner
 from rmaplab.machine.model.memory import Counters, Memory, Observer
@@ -19,6 +19,7 @@ from rmaplab.machine.model.policy import KernelPolicy, policy_of
 from rmaplab.machine.model.process import ModelProcess
 from rmaplab.machine.model.reclaim import write_back
 from rmaplab.machine.model.recorder import Recorder
+from rmaplab.machine.model.slots import SwapSlots
 from rmaplab.machine.model.space import AddressSpace
 from rmaplab.machine.observation import Observation
 from rmaplab.machine.protocol import PMD_ORDER, BadOperation, File
@@ -73,6 +74,11 @@ class ModelMachine:
     def merge(self) -> None:
         self.check_open("merge")
         self._ksm.merge()
+
+    def swap(self, length: int) -> None:
+        self.check_open("swap")
+        check_swap(length, again=self.memory.swap is not None)
+        self.memory.swap = SwapSlots(length >> PAGE_SHIFT)
 
     def processes(self) -> Sequence[ModelProcess]:
         return [p for p in self._processes if p.alive]

@@ -16,6 +16,7 @@ from rmaplab.machine.model.columns import Columns, Index, Runs, runs_of, spread
 from rmaplab.machine.model.policy import KernelPolicy, Phase
 from rmaplab.machine.model.recorder import Recorder
 from rmaplab.machine.model.single import note_partial_one, update_one
+from rmaplab.machine.model.slots import SwapSlots
 from rmaplab.machine.protocol import PMD_ORDER
 from rmaplab.trace import KINDS, Verdict
 
@@ -55,7 +56,8 @@ class Memory:
 
     `frame["folio"]` is a frame's folio slot, `frame["head"]` whether it is the folio's first, `frame["mapcount"]` its
     PTE mappings, `frame["exclusive"]` PageAnonExclusive, `frame["version"]` and `frame["value"]` its contents. A folio
-    slot is reused after the folio is freed; `folio["ident"]`, its id in the trace, is not.
+    slot is reused after the folio is freed; `folio["ident"]`, its id in the trace, is not. `folio["swapcache"]` is its
+    first swap slot, 0 if it is not in the swap cache, `folio["lazy"]` whether it was freed lazily (not SwapBacked).
     """
 
     def __init__(self, policy: KernelPolicy, recorder: Recorder) -> None:
@@ -85,7 +87,9 @@ class Memory:
                 "pins": np.int32,
                 "row": np.uint32,
                 "ident": np.uint32,
-                "swapcache": np.bool_,
+                "swapcache": np.uint32,
+                "dirty": np.bool_,
+                "lazy": np.bool_,
                 "partial": np.bool_,
             }
         )
@@ -95,6 +99,7 @@ class Memory:
         self.spaces: dict[int, AddressSpace] = {}
         self.ksm_mms: list[int] = []
         """MMs with mergeable memory in the order KSM scans them; some may have ended."""
+        self.swap: SwapSlots | None = None
         self.frame.extend(_FIRST_FRAME)
         self.folio.extend(3)
         self.frame["folio"][ZERO] = _SMALL
@@ -142,7 +147,7 @@ class Memory:
                 self.frame[name][frames] = 0
             self.counters.pages -= len(frames)
             self._free_frames.setdefault(order, []).append(heads)
-        for name in ("head", "swapcache", "pins", "partial"):
+        for name in ("head", "pins", "dirty", "lazy", "partial"):
             self.folio[name][dead] = 0
         self._free_slots.append(dead)
 
@@ -156,12 +161,15 @@ class Memory:
         for name in ("folio", "head", "exclusive", "version", "value"):
             self.frame[name][gone] = 0
         self._free_frames.setdefault(0, []).append(gone)
-        for name in ("head", "swapcache", "pins", "refs", "partial"):
+        inherited = {name: bool(self.folio[name][slot]) for name in ("dirty", "lazy")}
+        for name in ("head", "pins", "refs", "partial", *inherited):
             self.folio[name][slot] = 0
         self._free_slots.append(np.array([slot], np.uint32))
         self.counters.pages -= len(gone)
         slots = self._open(kept, 0, int(self.folio["kind"][slot]))
         self.frame["folio"][kept] = slots
+        for name, value in inherited.items():
+            self.folio[name][slots] = value
 
     @staticmethod
     def pages_of(heads: Frames, order: int) -> Index:
@@ -329,6 +337,60 @@ class Memory:
         if longterm:
             np.subtract.at(self.folio["pins"], slots, np.int32(nr))
         self.release(slots[slots > _HUGE])
+
+    # --- swap ---------------------------------------------------------------------------------------------------
+
+    def enter_swap_cache(self, slots: Frames, firsts: Index) -> None:
+        """These folios stand for the swap slots from `firsts` on, and hold a reference a page for it."""
+        if self.swap is None or not len(slots):
+            return
+        size = np.int64(1) << self.folio["order"][slots].astype(np.int64)
+        self.folio["swapcache"][slots] = firsts
+        self.folio["refs"][slots] += size.astype(np.int32)
+        self.swap.folio[spread(firsts.astype(np.int64), size)] = np.repeat(slots, size)
+
+    def leave_swap_cache(self, slots: Frames) -> None:
+        """They do not any more; slots without page table entries are free, and so is a folio nobody else refers to."""
+        if self.swap is None or not len(slots):
+            return
+        size = np.int64(1) << self.folio["order"][slots].astype(np.int64)
+        self.swap.forget(spread(self.folio["swapcache"][slots].astype(np.int64), size))
+        self.folio["swapcache"][slots] = 0
+        self.folio["dirty"][slots] = True
+        self.folio["refs"][slots] -= size.astype(np.int32)
+        self.release(slots)
+
+    def move_swap_cache(self, slot: int, to: int) -> None:
+        """The folio in slot `to` stands for the swap slot that the small one in `slot` stood for, if any."""
+        first = int(self.folio["swapcache"][slot])
+        if self.swap is not None and first:
+            self.folio["swapcache"][[slot, to]] = 0, first
+            self.folio["refs"][slot] -= 1
+            self.folio["refs"][to] += 1
+            self.swap.folio[first] = to
+
+    def put_swap(self, swap_slots: Index) -> None:
+        """Page table entries of these swap slots are gone."""
+        if self.swap is None or not len(swap_slots):
+            return
+        self.swap.put(swap_slots)
+        folios = self.swap.folio[swap_slots]
+        self.free_swap_cache(folios[folios > 0])
+
+    def free_swap_cache(self, slots: Frames) -> None:
+        """Those of these (small) folios that nobody maps leave the swap cache if no entry waits for them: for whoever
+        took mappings away for good."""
+        if self.swap is None:
+            return
+        cached = np.unique(slots[(self.folio["swapcache"][slots] > 0) & (self.folio["mapcount"][slots] == 0)])
+        self.leave_swap_cache(cached[self.swap.count[self.folio["swapcache"][cached]] == 0])
+
+    def sole(self, slots: Frames) -> NDArray[np.bool_]:
+        """Of which folios one reference is left, once the swap cache, if no entry waits for it, has given up its own."""
+        refs, cached = self.folio["refs"][slots], self.folio["swapcache"][slots]
+        if self.swap is None:
+            return np.asarray(refs == 1)
+        return np.asarray((refs == 1) & (cached == 0) | (refs == 2) & (cached > 0) & (self.swap.count[cached] == 0))
 
     def pinned_exclusive(self, frames: Frames) -> NDArray[np.bool_]:
         """Which pages are exclusive and of a folio somebody holds FOLL_PINs on: fork must copy them."""

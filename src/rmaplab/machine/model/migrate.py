@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from rmaplab.machine.model.columns import Index, Runs
 from rmaplab.machine.model.files import ModelFile
 from rmaplab.machine.model.memory import Frames, Memory
-from rmaplab.machine.model.pagetable import BLOCK, LEAF, PMD, SWAP, Leaf
+from rmaplab.machine.model.pagetable import BLOCK, CLEAN, LEAF, PMD, SWAP, Leaf
 from rmaplab.machine.model.space import AddressSpace
 from rmaplab.machine.model.split import split_folio
 from rmaplab.trace import KINDS, Verdict
@@ -117,11 +117,12 @@ def _move(memory: Memory, slots: Frames, files: list[ModelFile], step: int) -> N
             continue
         mine, itself = sorted(mappings[slot], key=lambda m: (m.first, m.space.mm)), np.array([slot], np.uint32)
         memory.hold(itself)
+        memory.folio["dirty"][slot] |= any((m.leaf.flags[m.index] & CLEAN == 0).any() for m in mine)
         for mapping in mine:
             mapping.change(slot, step, there=False)
         cached = 0 if memory.folio["kind"][slot] == _ANON else len(_pages(memory, slot))
         to = slot
-        if memory.folio["refs"][slot] == 1 + cached:
+        if memory.folio["refs"][slot] == 1 + cached + (memory.folio["swapcache"][slot] > 0):
             to = _twin(memory, slot, mine, files, cached)
         if not cached and memory.folio["order"][to] > 1:
             memory.folio["partial"][to] |= _page_by_page(mine)
@@ -155,6 +156,9 @@ def _twin(memory: Memory, slot: int, mappings: list[_Mapping], files: list[Model
     for file in files if cached else ():
         here = (file.frame >= old[0]) & (file.frame <= old[-1])
         file.frame[here] = file.frame[here].astype(np.int64) + head - old[0]
+    for name in ("dirty", "lazy"):
+        memory.folio[name][new] = memory.folio[name][slot]
+    memory.move_swap_cache(slot, int(new[0]))
     memory.hold(new, cached)
     memory.drop(np.array([slot], np.uint32), cached)
     return int(new[0])

@@ -42,7 +42,7 @@ def _joined(
 ) -> Observation:
     swapped = flags & SWAP != 0
     present = (frame != 0) & ~swapped
-    frame = np.where(present, frame, 0)
+    entry, frame = frame, np.where(present, frame, 0)
     slot = memory.frame["folio"][frame]
     known = AddressSpace.counted(frame)
     count = memory.frame["mapcount"][frame] + memory.folio["entire"][slot]
@@ -63,4 +63,5 @@ def _joined(
         anon_exclusive=known_where(known, memory.frame["exclusive"][frame]),
         pmd_mapped=known_where(known, flags & PMD != 0),
         kind=known_where(known, memory.folio["kind"][slot]),
+        slot=known_where(swapped, entry),
     )

@@ -28,7 +28,8 @@ SWAP_EXCLUSIVE: Final = 8
 DIRTY: Final = 16
 """A shared file page written through this entry: mprotect gives write access back without a fault."""
 CLEAN: Final = 32
-"""A copy made without writing, not written through this entry since: KSM does not look for references on it."""
+"""Not dirty: an anonymous page not written through this entry since MADV_FREE, swap-in, a merge, or a copy made without
+writing."""
 
 
 @dataclass(slots=True)

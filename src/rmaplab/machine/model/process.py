@@ -265,7 +265,7 @@ class ModelProcess:
 
     def _pin_page(self, page: int) -> Frames:
         """GUP goes page by page: the pin on one page is an extra reference to the COW fault on the next."""
-        faults.populate_write(self.space, page, page + 1)
+        faults.populate_write(self.space, page, page + 1, touch=False)
         slots = self.space.folios(page, page + 1)
         self._machine.memory.hold(slots, longterm=True)
         return slots

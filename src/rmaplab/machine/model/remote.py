@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from rmaplab.machine.model import faults
 from rmaplab.machine.model.cow import Tally, unshare
 from rmaplab.machine.model.space import AddressSpace
+from rmaplab.machine.model.swapin import swap_in
 
 
 def peek(space: AddressSpace, start: int, end: int) -> NDArray[np.uint8]:
@@ -19,6 +20,7 @@ def peek(space: AddressSpace, start: int, end: int) -> NDArray[np.uint8]:
     values = []
     for vma, window in space.spans(start, end, write=True, create=True):
         step = first + 2 * (np.arange(window.lo, window.hi) + window.base - start)
+        swap_in(space, vma, window, step, write=False)
         faults.missing_read(space, vma, window, step)
         unshare(space, vma, window, step)
         space.check_contents(vma, window)
@@ -30,6 +32,7 @@ def poke(space: AddressSpace, start: int, end: int, value: int, version: int) ->
     """Store `value`, known as content `version`, into every page of [start, end) with FOLL_FORCE: where the VMA does not
     allow writing, COW is broken all the same and the pages stay write-protected (maybe_mkwrite())."""
     tally = faults.write(space, start, end, value, version)
+    space.memory.folio["dirty"][space.folios(start, end)] = True
     for vma in space.vmas.within(start, end):
         if not vma.writable:
             space.protect(vma.start, vma.end, writable=False)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from rmaplab.machine.model.columns import Index
 from rmaplab.machine.model.memory import HUGE_ZERO, ZERO, Frames, Memory
-from rmaplab.machine.model.pagetable import BLOCK, DIRTY, PMD, SWAP, Leaf, PageTable, W, Window
+from rmaplab.machine.model.pagetable import BLOCK, CLEAN, DIRTY, PMD, SWAP, Leaf, PageTable, W, Window
 from rmaplab.machine.model.vma import Vma, VmaList
 from rmaplab.trace import KINDS
 
@@ -80,6 +80,7 @@ class AddressSpace:
             return
         slot = self.memory.frame["folio"][leaf.frame[lo : lo + 1]]
         if anon:
+            self.memory.folio["dirty"][slot] |= leaf.flags[lo] & CLEAN == 0
             leaf.flags[lo:hi] &= ~np.uint8(PMD)
             self.memory.map_run(int(leaf.frame[lo]), BLOCK, self.mm, step)
         else:
@@ -112,12 +113,14 @@ class AddressSpace:
         """Unmap every page of [start, end) (PMD mappings in it are whole by now)."""
         for window in self.table.windows(start, end, write=True):
             leaf, lo, hi = window.leaf, window.lo, window.hi
+            swapped = leaf.frame[lo:hi][leaf.flags[lo:hi] & SWAP != 0].astype(np.int64)
             if hi - lo == 1 and not leaf.flags[lo] & (PMD | SWAP):
                 if leaf.frame[lo] >= _COUNTED:
-                    self.memory.unmap_pages(self.memory.runs(leaf.frame[lo:hi]), self.mm, step)
+                    self._unmap_small(leaf.frame[lo:hi], step)
             elif len(index := leaf.present(lo, hi)):
                 self._unmap_present(leaf, index, step)
             leaf.clear(lo, hi)
+            self.memory.put_swap(swapped)
 
     def _unmap_present(self, leaf: Leaf, index: Index, step: int) -> None:
         frames, huge = leaf.frame[index], leaf.flags[index] & PMD != 0
@@ -125,7 +128,12 @@ class AddressSpace:
         heads = frames[huge & counted & (index % BLOCK == 0)]
         if len(heads):
             self.memory.unmap_entire(self.memory.frame["folio"][heads], self.mm, step)
-        self.memory.unmap_pages(self.memory.runs(frames[~huge & counted]), self.mm, step)
+        self._unmap_small(frames[~huge & counted], step)
+
+    def _unmap_small(self, frames: Frames, step: int) -> None:
+        slots = self.memory.frame["folio"][frames]
+        self.memory.unmap_pages(self.memory.runs(frames), self.mm, step)
+        self.memory.free_swap_cache(slots)
 
     @staticmethod
     def counted(frames: NDArray[np.uint32]) -> NDArray[np.bool_]:
@@ -161,6 +169,7 @@ class AddressSpace:
         Raises ContentLeak naming the first page that does not.
         """
         leaf, lo, hi = window.leaf, window.lo, window.hi
+        self._check_swapped(window)
         index = leaf.present(lo, hi)
         frames = leaf.frame[index]
         version = self.memory.frame["version"][frames]
@@ -168,6 +177,20 @@ class AddressSpace:
         if vma.file is not None:
             anon = np.isin(self.memory.folio["kind"][self.memory.frame["folio"][frames]], _PRIVATE_KINDS)
             wanted = np.where(anon & vma.private, wanted, vma.file.expect[vma.offset_of(window.base) + index])
+        self._compare(window, index, wanted, version)
+
+    def _check_swapped(self, window: Window) -> None:
+        """The same of what is swapped out, be it on the device or in the swap cache."""
+        leaf, swap = window.leaf, self.memory.swap
+        index = window.lo + np.flatnonzero(leaf.flags[window.lo : window.hi] & SWAP)
+        if swap is None or not len(index):
+            return
+        slots = leaf.frame[index]
+        cached = self.memory.frame["version"][self.memory.folio["head"][swap.folio[slots]]]
+        version = np.where(swap.folio[slots] > 0, cached, swap.version[slots])
+        self._compare(window, index, leaf.expect[index], version)
+
+    def _compare(self, window: Window, index: Index, wanted: NDArray[np.uint32], version: NDArray[np.uint32]) -> None:
         wrong = np.flatnonzero(version != wanted)
         if len(wrong):
             at = wrong[0]

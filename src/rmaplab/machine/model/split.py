@@ -1,71 +1,114 @@
-"""Folio split, and the advice that asks for it: MADV_COLD, MADV_FREE and MADV_PAGEOUT on large anonymous folios.
+"""Folio split, and the advice that asks for it: MADV_COLD and MADV_FREE on large anonymous folios.
 
 For `advice`; mappings of files are `reclaim`'s. All leave folios alone that somebody else may map: this is where kernels
-ask "exclusive or shared?" outside of COW. Nothing anonymous is reclaimed: there is no swap (a kernel without swap splits
-what it cannot page out), and pages that were freed lazily stay.
+ask "exclusive or shared?" outside of COW. Nothing is reclaimed here: pages freed lazily stay until `swapout` comes by.
 """
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rmaplab.machine.model.ask import may_split
+from rmaplab.machine.model.ask import may_split, shared_in_advice
 from rmaplab.machine.model.columns import Index
 from rmaplab.machine.model.memory import ZERO, Memory
-from rmaplab.machine.model.pagetable import BLOCK, PMD, SWAP, Leaf, W, Window
+from rmaplab.machine.model.pagetable import BLOCK, CLEAN, PMD, SWAP, Leaf, W, Window
 from rmaplab.machine.model.reclaim import cold_file
 from rmaplab.machine.model.space import AddressSpace
 from rmaplab.machine.protocol import BadOperation
+from rmaplab.trace import KINDS
+
+_ANON = (KINDS.index("anon"), KINDS.index("ksm"))
 
 
 def free(space: AddressSpace, start: int, end: int) -> None:
-    """MADV_FREE: as `cold`, and only for anonymous memory."""
+    """MADV_FREE: swap entries are gone at once; pages are until somebody writes to them again. Splits as `cold` does."""
     if any(not vma.anonymous for vma in space.vmas.within(start, end)):
         raise BadOperation("madvise", "free", "only private anonymous memory can be freed lazily")
-    cold(space, start, end)
+    step = space.memory.recorder.tick()
+    for _, window in list(space.spans(start, end, write=True)):
+        _drop_swapped(space, window)
+        for lo in range(window.lo - window.lo % BLOCK, window.hi, BLOCK):
+            _free_block(space, window.leaf, max(lo, window.lo), min(lo + BLOCK, window.hi), step)
+
+
+def _drop_swapped(space: AddressSpace, window: Window) -> None:
+    leaf = window.leaf
+    index = window.lo + np.flatnonzero(leaf.flags[window.lo : window.hi] & SWAP)
+    slots = leaf.frame[index].astype(np.int64)
+    leaf.frame[index] = leaf.flags[index] = leaf.expect[index] = 0
+    space.memory.put_swap(slots)
+
+
+def _free_block(space: AddressSpace, leaf: Leaf, lo: int, hi: int, step: int) -> None:
+    memory = space.memory
+    if leaf.flags[lo] & PMD and hi - lo == BLOCK:
+        frame = int(leaf.frame[lo])
+        if space.counted(leaf.frame[lo : lo + 1])[0] and not shared_in_advice(space, frame, BLOCK, step):
+            _free_lazily(memory, leaf, np.arange(lo, hi), int(memory.frame["folio"][frame]))
+        return
+    for pages in separate(space, leaf, lo, hi, step):
+        _free_lazily(memory, leaf, pages, int(memory.frame["folio"][leaf.frame[pages[0]]]))
+
+
+def _free_lazily(memory: Memory, leaf: Leaf, index: Index, slot: int) -> None:
+    """The folio mapped at `index` as a whole: its pages here are clean from now on, and it is not worth keeping unless
+    written to; not so if it is dirty itself and others map it (madvise_free_pte_range())."""
+    folio = memory.folio
+    cached, whole = int(folio["swapcache"][slot]), bool(leaf.flags[index[0]] & PMD)
+    if cached or folio["dirty"][slot]:
+        if not whole and folio["mapcount"][slot] != len(index):
+            return
+        if cached:
+            if memory.swap is None or memory.swap.count[cached]:
+                return
+            memory.leave_swap_cache(np.array([slot], np.uint32))
+        folio["dirty"][slot] = False
+    leaf.flags[index] |= CLEAN
+    folio["lazy"][slot] = True
 
 
 def cold(space: AddressSpace, start: int, end: int) -> None:
     """Split the large folios of which the range covers a part, if nobody else maps them or holds them."""
-    _cold(space, start, end, whole=False)
-
-
-def pageout(space: AddressSpace, start: int, end: int) -> None:
-    """As `cold`, and split what the range covers as a whole too: there is no swap to write it to."""
-    _cold(space, start, end, whole=True)
-
-
-def _cold(space: AddressSpace, start: int, end: int, *, whole: bool) -> None:
     step = space.memory.recorder.tick()
     for vma, window in list(space.spans(start, end, write=True)):
         for lo in range(window.lo - window.lo % BLOCK, window.hi, BLOCK):
-            part = max(lo, window.lo), min(lo + BLOCK, window.hi)
-            if vma.file is None:
-                _cold_block(space, window, *part, step, whole=whole)
-            else:
-                cold_file(space, vma, vma.file, window, *part, step, pageout=whole)
+            first, last = max(lo, window.lo), min(lo + BLOCK, window.hi)
+            if vma.file is not None:
+                cold_file(space, vma, vma.file, window, first, last, step, pageout=False)
+            elif not window.leaf.flags[first] & PMD or last - first < BLOCK:
+                separate(space, window.leaf, first, last, step)
 
 
-def _cold_block(space: AddressSpace, window: Window, lo: int, hi: int, step: int, *, whole: bool) -> None:
-    memory, leaf = space.memory, window.leaf
+def separate(space: AddressSpace, leaf: Leaf, lo: int, hi: int, step: int) -> list[Index]:
+    """Split the large anonymous folios of which [lo, hi), part of one block, has only a part. Returns those it has as a
+    whole afterwards, in order, as the leaf indexes of their pages."""
+    memory = space.memory
     if leaf.flags[lo] & PMD:
-        frame = int(leaf.frame[lo - lo % BLOCK])
-        if (whole or hi - lo < BLOCK) and space.counted(leaf.frame[lo : lo + 1])[0]:
-            _try_split(space, frame, BLOCK, step)
-        return
+        head = leaf.frame[lo - lo % BLOCK]
+        if not space.counted(np.array([head]))[0] or not _try_split(space, int(head), BLOCK, step):
+            return []
     index = leaf.present(lo, hi)
-    frames = leaf.frame[index]
-    runs = memory.runs(frames[space.counted(frames)])
-    for first, size in zip(runs.first.tolist(), runs.size.tolist(), strict=True):
-        slot = memory.frame["folio"][first]
-        order, mapcount = int(memory.folio["order"][slot]), int(memory.folio["mapcount"][slot])
-        if order and (size < 1 << order or (whole and mapcount == size)):
-            _try_split(space, first, size, step)
+    index = index[space.counted(leaf.frame[index])]
+    index = index[np.isin(memory.folio["kind"][memory.frame["folio"][leaf.frame[index]]], _ANON)]
+    runs = memory.runs(leaf.frame[index])
+    found: list[Index] = []
+    for at, size in zip(runs.at.tolist(), runs.size.tolist(), strict=True):
+        pages = index[at : at + size]
+        frame = int(leaf.frame[pages[0]])
+        order = int(memory.folio["order"][memory.frame["folio"][frame]])
+        if order and size == 1 << order:
+            found.append(pages)
+        elif not order or _try_split(space, frame, size, step):
+            # Where the folio was split, pages full of zeroes became the zero page.
+            found += list(pages[space.counted(leaf.frame[pages]), None])
+    return found
 
 
-def _try_split(space: AddressSpace, frame: int, pages: int, step: int) -> None:
+def _try_split(space: AddressSpace, frame: int, pages: int, step: int) -> bool:
     slot = int(space.memory.frame["folio"][frame])
-    if may_split(space, frame, pages, step):
+    splits = may_split(space, frame, pages, step)
+    if splits:
         split_folio(space.memory, slot, space.memory.recorder.tick())
+    return splits
 
 
 def split_folio(memory: Memory, slot: int, step: int) -> None:
@@ -74,7 +117,8 @@ def split_folio(memory: Memory, slot: int, step: int) -> None:
     Whoever maps a page of it maps the small folio afterwards; pages nobody maps are freed, and pages that hold nothing
     but zeroes give way to the zero page.
     """
-    mappings = [m for space in memory.spaces.values() for m in _mappings(memory, space, slot, step)]
+    mappings = [m for space in memory.spaces.values() for m in mappings_of(memory, space, slot, step)]
+    memory.folio["dirty"][slot] |= any((leaf.flags[index] & CLEAN == 0).any() for _, leaf, index in mappings)
     memory.hold(np.array([slot], np.uint32))
     for space, leaf, index in mappings:
         memory.unmap_pages(memory.runs(leaf.frame[index]), space.mm, step)
@@ -90,7 +134,7 @@ def split_folio(memory: Memory, slot: int, step: int) -> None:
         memory.map_pages(memory.runs(leaf.frame[index[stays]]), space.mm, step)
 
 
-def _mappings(memory: Memory, space: AddressSpace, slot: int, step: int) -> list[tuple[AddressSpace, Leaf, Index]]:
+def mappings_of(memory: Memory, space: AddressSpace, slot: int, step: int) -> list[tuple[AddressSpace, Leaf, Index]]:
     """Where `space` maps the folio by PTEs, after splitting a PMD mapping of it."""
     found = []
     for region in space.table.regions:

@@ -1,0 +1,147 @@
+"""Swap-in: what a fault on a swap entry does (do_swap_page()), for many pages at once.
+
+For faults and collapse. The device is synchronous, as zram is: a page that one entry holds alone is read past the swap
+cache into a new folio, which is exclusive whatever the entry said; a page of several entries goes through the swap
+cache, one small folio for all of them.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rmaplab.machine.model.columns import Index, Runs
+from rmaplab.machine.model.cow import replace_pages
+from rmaplab.machine.model.memory import Frames
+from rmaplab.machine.model.pagetable import CLEAN, SWAP, SWAP_EXCLUSIVE, Leaf, W, Window
+from rmaplab.machine.model.slots import SwapSlots
+from rmaplab.machine.model.space import AddressSpace
+from rmaplab.machine.model.vma import Vma
+from rmaplab.machine.protocol import PMD_ORDER
+
+
+def swap_in(space: AddressSpace, vma: Vma, window: Window, step: Index, *, write: bool, large: bool = True) -> None:
+    """Faults on the swap entries of `window`, whose leaf may be changed; `step` has one element a page. After a `write`
+    fault the page is writable. `large`: mTHP sizes are switched on.
+
+    A write fault that finds the page shared copies it at once; that is no COW question: the page was not mapped.
+    """
+    leaf, lo, hi = window.leaf, window.lo, window.hi
+    index = lo + np.flatnonzero(leaf.flags[lo:hi] & SWAP)
+    swap = space.memory.swap
+    if not len(index) or swap is None:
+        return
+    space.memory.counters.faults += len(index)
+    order = vma.fault_order % PMD_ORDER if large and vma.anonymous else 0
+    if order:
+        for first, at in _large_groups(swap, vma, window, index, order):
+            _read_large(space, swap, vma, leaf, first, order, int(step[at - lo]), write=write)
+        index = index[leaf.flags[index] & SWAP != 0]
+    slots = leaf.frame[index].astype(np.int64)
+    alone = (swap.count[slots] == 1) & (swap.folio[slots] == 0)
+    _read_alone(space, swap, vma, leaf, index[alone], step[index[alone] - lo], write=write)
+    _read_cached(space, swap, vma, leaf, index[~alone], step[index[~alone] - lo], write=write)
+
+
+def _large_groups(swap: SwapSlots, vma: Vma, window: Window, index: Index, order: int) -> list[tuple[int, int]]:
+    """Groups of 2^order pages that come back as one folio: first index of each, and the index that faults.
+
+    can_swapin_thp(): aligned in memory and on the device, slots in a row, all entries alike, none in the swap cache,
+    all or none of them zeroes; and nobody else counts the slot of the page that faults.
+    """
+    leaf, size, found = window.leaf, 1 << order, []
+    firsts, where = np.unique(index >> order, return_index=True)
+    for first, at in zip((firsts << order).tolist(), index[where].tolist(), strict=True):
+        if not vma.allows(first + window.base, size) or first + size > len(leaf.frame):
+            continue
+        slots = leaf.frame[first : first + size].astype(np.int64)
+        flags = leaf.flags[first : first + size] & (SWAP | SWAP_EXCLUSIVE)
+        in_a_row = slots[0] % size == 0 and bool((np.diff(slots) == 1).all())
+        alike = bool(flags[0] & SWAP) and bool((flags == flags[0]).all())
+        if not in_a_row or not alike or swap.folio[slots].any() or swap.count[leaf.frame[at]] != 1:
+            continue
+        if swap.zero[slots].all() or not swap.zero[slots].any():
+            found.append((first, at))
+    return found
+
+
+def _read_large(
+    space: AddressSpace, swap: SwapSlots, vma: Vma, leaf: Leaf, first: int, order: int, step: int, *, write: bool
+) -> None:
+    index = np.arange(first, first + (1 << order))
+    slots = leaf.frame[index].astype(np.int64)
+    heads = space.memory.allocate(order, 1, "anon")
+    frames = space.memory.pages_of(heads, order).astype(np.uint32)
+    _fill(space, swap, frames, slots)
+    runs = Runs(np.zeros(1, np.int64), heads.astype(np.int64), np.array([1 << order]))
+    _enter(space, vma, leaf, index, frames, np.ones(len(index), np.bool_), write=write)
+    space.memory.map_pages(runs, space.mm, step)
+    swap.put(slots)
+
+
+def _read_alone(
+    space: AddressSpace, swap: SwapSlots, vma: Vma, leaf: Leaf, index: Index, step: Index, *, write: bool
+) -> None:
+    if not len(index):
+        return
+    slots = leaf.frame[index].astype(np.int64)
+    frames = space.memory.allocate(0, len(index), "anon")
+    _fill(space, swap, frames, slots)
+    _enter(space, vma, leaf, index, frames, np.ones(len(index), np.bool_), write=write)
+    _map_small(space, frames, step)
+    swap.put(slots)
+
+
+def _read_cached(
+    space: AddressSpace, swap: SwapSlots, vma: Vma, leaf: Leaf, index: Index, step: Index, *, write: bool
+) -> None:
+    """Pages that stand in the swap cache, or come to: one folio for all entries of a slot."""
+    if not len(index):
+        return
+    memory = space.memory
+    slots = leaf.frame[index].astype(np.int64)
+    absent = slots[swap.folio[slots] == 0]
+    fresh = memory.allocate(0, len(absent), "anon")
+    _fill(space, swap, fresh, absent)
+    memory.enter_swap_cache(memory.frame["folio"][fresh], absent)
+    folios = swap.folio[slots]
+    frames = memory.folio["head"][folios]
+    swap.count[slots] -= 1
+    if write:
+        # should_try_to_free_swap(): the cache and the fault hold the only references.
+        sole = (memory.folio["refs"][folios] == 1) & (swap.count[slots] == 0)
+        memory.hold(folios)
+        memory.leave_swap_cache(folios[sole])
+    else:
+        memory.hold(folios)
+    exclusive = (leaf.flags[index] & SWAP_EXCLUSIVE != 0) | (memory.folio["refs"][folios] == 1)
+    _enter(space, vma, leaf, index, frames, exclusive, write=write)
+    _map_small(space, frames, step)
+    memory.drop(folios)
+    if write and not exclusive.all():
+        replace_pages(space, leaf, index[~exclusive], step[~exclusive])
+
+
+def _fill(space: AddressSpace, swap: SwapSlots, frames: Frames, slots: Index) -> None:
+    space.memory.frame["version"][frames] = swap.version[slots]
+    space.memory.frame["value"][frames] = swap.value[slots]
+
+
+def _enter(
+    space: AddressSpace,
+    vma: Vma,
+    leaf: Leaf,
+    index: Index,
+    frames: Frames,
+    exclusive: NDArray[np.bool_],
+    *,
+    write: bool,
+) -> None:
+    """Page table entries for `frames`: writable where the page is exclusive, also after a read; dirty after a write."""
+    space.memory.frame["exclusive"][frames] |= exclusive
+    leaf.frame[index] = frames
+    access = np.where(exclusive & vma.writable, W, 0)
+    leaf.flags[index] = access | (0 if write else CLEAN)
+
+
+def _map_small(space: AddressSpace, frames: Frames, step: Index) -> None:
+    wide = frames.astype(np.int64)
+    space.memory.map_pages(Runs(np.arange(len(wide)), wide, np.ones(len(wide), np.int64)), space.mm, step)

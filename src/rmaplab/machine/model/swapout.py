@@ -1,0 +1,143 @@
+"""MADV_PAGEOUT: what is isolated, what of anonymous memory goes to swap, what is dropped or left.
+
+For `advice`; what becomes of page-cache folios is `reclaim`'s. Follows madvise_cold_or_pageout_pte_range() and
+shrink_folio_list(): only folios nobody else maps, and of large ones only those the range covers whole (a part is split
+off first); a folio somebody holds stays, a small one in the swap cache. Lazily freed pages (MADV_FREE) nobody wrote since
+are dropped. Without swap, large folios are split and stay.
+"""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from rmaplab.machine.model.ask import shared_in_advice
+from rmaplab.machine.model.columns import Index
+from rmaplab.machine.model.memory import Frames, Memory
+from rmaplab.machine.model.pagetable import BLOCK, CLEAN, PMD, SWAP, SWAP_EXCLUSIVE, Window
+from rmaplab.machine.model.reclaim import cold_file
+from rmaplab.machine.model.space import AddressSpace
+from rmaplab.machine.model.split import separate, split_folio
+from rmaplab.machine.protocol import BadOperation
+
+
+def pageout(space: AddressSpace, start: int, end: int) -> None:
+    """Reclaim what can be of the pages [start, end), one table of PTEs after the other."""
+    vmas = space.vmas.within(start, end)
+    if space.memory.swap and any(vma.file is not None and not vma.on_disk for vma in vmas):
+        raise BadOperation("madvise", "pageout", "shmem that goes to swap is not modelled here")
+    step = space.memory.recorder.tick()
+    for vma, window in list(space.spans(start, end, write=True)):
+        for lo in range(window.lo - window.lo % BLOCK, window.hi, BLOCK):
+            first, last = max(lo, window.lo), min(lo + BLOCK, window.hi)
+            if vma.file is not None:
+                cold_file(space, vma, vma.file, window, first, last, step, pageout=True)
+            if vma.anonymous or (vma.private and not window.leaf.flags[first] & PMD):
+                _Block(space, window, step).reclaim(first, last)
+
+
+@dataclass(slots=True)
+class _Block:
+    """Reclaim in one table of PTEs (or of the PMD mapping in its place). `out` collects runs of a folio's pages, by
+    leaf index and first swap slot, that go to swap."""
+
+    space: AddressSpace
+    window: Window
+    step: int
+    out: list[tuple[Index, int]] = field(default_factory=list)
+
+    def reclaim(self, lo: int, hi: int) -> None:
+        leaf, memory = self.window.leaf, self.space.memory
+        if leaf.flags[lo] & PMD and hi - lo == BLOCK:
+            head = leaf.frame[lo : lo + 1]
+            if self.space.counted(head)[0] and not shared_in_advice(self.space, int(head[0]), BLOCK, self.step):
+                self._shrink(np.arange(lo, hi))
+        else:
+            for index in separate(self.space, leaf, lo, hi, self.step):
+                if memory.folio["mapcount"][memory.frame["folio"][leaf.frame[index[0]]]] == len(index):
+                    self._shrink(index)
+        self._swap_out()
+
+    def _shrink(self, index: Index) -> None:
+        """shrink_folio_list() for the folio mapped at `index`."""
+        memory, leaf = self.space.memory, self.window.leaf
+        folio, slot = memory.folio, int(memory.frame["folio"][leaf.frame[index[0]]])
+        if folio["lazy"][slot]:
+            self._drop(index, slot)
+            return
+        if folio["pins"][slot]:
+            return
+        if folio["swapcache"][slot]:
+            self.out.append((index, int(folio["swapcache"][slot])))
+            return
+        order = int(folio["order"][slot])
+        if order and folio["refs"][slot] != folio["mapcount"][slot]:
+            return
+        first = memory.swap.take(order) if memory.swap and not folio["partial"][slot] else 0
+        if first:
+            memory.enter_swap_cache(np.array([slot], np.uint32), np.array([first]))
+            folio["dirty"][slot] = True
+            self.out.append((index, first))
+        elif order:
+            split_folio(memory, slot, memory.recorder.tick())
+            # The first page goes on, the others stand at the end of a list that is taken from behind.
+            left = np.concatenate((index[:1], index[:0:-1]))
+            for i in left[self.space.counted(leaf.frame[left])].tolist() if memory.swap else ():
+                self._shrink(np.array([i]))
+
+    def _drop(self, index: Index, slot: int) -> None:
+        """A lazily freed folio: gone if nobody wrote to it or holds it; an ordinary one again if somebody wrote."""
+        memory, leaf = self.space.memory, self.window.leaf
+        folio, whole = memory.folio, bool(leaf.flags[index[0]] & PMD)
+        if folio["dirty"][slot] or not (leaf.flags[index] & CLEAN).all():
+            folio["lazy"][slot] = False
+            folio["dirty"][slot] |= not whole or bool(leaf.flags[index[0]] & CLEAN == 0)
+            if not whole:
+                leaf.flags[index] &= ~np.uint8(CLEAN)
+        elif folio["refs"][slot] == folio["mapcount"][slot]:
+            frames, step = leaf.frame[index], memory.recorder.tick()
+            leaf.frame[index] = leaf.flags[index] = leaf.expect[index] = 0
+            if whole:
+                memory.unmap_entire(np.array([slot], np.uint32), self.space.mm, step)
+                leaf.tables[index[0] // BLOCK] = False
+            else:
+                memory.unmap_pages(memory.runs(frames), self.space.mm, step)
+
+    def _swap_out(self) -> None:
+        """Put swap entries in place of the pages, and let go of those folios nobody holds."""
+        memory, leaf, swap = self.space.memory, self.window.leaf, self.space.memory.swap
+        if not self.out or swap is None:
+            return
+        # Splits on the way took steps of their own; this comes after them.
+        step = memory.recorder.tick()
+        for index, _ in self.out:
+            if leaf.flags[index[0]] & PMD:
+                self.space.split_pmd(leaf, int(index[0]), step, anon=True)
+        index = np.concatenate([pages for pages, _ in self.out])
+        slots = np.concatenate([first + np.arange(len(pages)) for pages, first in self.out])
+        frames = leaf.frame[index]
+        exclusive = memory.frame["exclusive"][frames]
+        leaf.frame[index] = slots
+        leaf.flags[index] = np.where(exclusive, SWAP | SWAP_EXCLUSIVE, SWAP)
+        swap.get(slots)
+        memory.frame["exclusive"][frames] = False
+        memory.unmap_pages(memory.runs(frames), self.space.mm, step)
+        folios = memory.frame["folio"][frames]
+        write_out(memory, np.unique(folios[memory.folio["mapcount"][folios] == 0]))
+        self.out.clear()
+
+
+def write_out(memory: Memory, folios: Frames) -> None:
+    """Unmapped folios of the swap cache that nobody else holds go to the device and are freed."""
+    swap = memory.swap
+    if swap is None:
+        return
+    size = 1 << memory.folio["order"][folios].astype(np.int64)
+    for slot in folios[memory.folio["refs"][folios] == size].tolist():
+        first, head = int(memory.folio["swapcache"][slot]), int(memory.folio["head"][slot])
+        pages = 1 << int(memory.folio["order"][slot])
+        here, there = slice(head, head + pages), slice(first, first + pages)
+        swap.version[there] = memory.frame["version"][here]
+        swap.value[there] = memory.frame["value"][here]
+        # Zeroes are told per folio (swap_writeout()).
+        swap.zero[there] = not memory.frame["value"][here].any()
+        memory.leave_swap_cache(np.array([slot], np.uint32))
