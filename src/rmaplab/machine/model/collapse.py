@@ -62,8 +62,8 @@ def _held(space: AddressSpace, leaf: Leaf, lo: int) -> bool:
 
 
 def _copy(space: AddressSpace, vma: Vma, leaf: Leaf, lo: int, step: int) -> bool:
-    """Replace the PTEs of a block, of which nobody holds a page, by a PMD mapping of a copy; unless a page is there twice,
-    as KSM pages may be (__collapse_huge_page_isolate() cannot lock it a second time)."""
+    """Replace the PTEs of a block, of which nobody holds a page, by a PMD mapping of a copy. Not if a page is there
+    twice, as KSM pages may be (__collapse_huge_page_isolate() cannot lock it a second time)."""
     memory = space.memory
     index = leaf.present(lo, lo + BLOCK)
     old = leaf.frame[index]
