@@ -60,7 +60,6 @@ def _store(space: AddressSpace, vma: Vma, window: Window, value: int, version: i
         vma.file.expect[at : at + hi - lo], vma.file.value[at : at + hi - lo] = version, value
     else:
         leaf.expect[lo:hi] = version
-        leaf.flags[lo:hi] &= ~np.uint8(CLEAN)
 
 
 def read(space: AddressSpace, start: int, end: int) -> NDArray[np.uint8]:
