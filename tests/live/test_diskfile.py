@@ -1,5 +1,7 @@
 """Disk files on the running kernel: they are cached as asked, or refused by name."""
 
+import resource
+
 import pytest
 
 from rmaplab.errors import NotAvailable
@@ -44,3 +46,18 @@ def test_a_system_without_a_known_file_system_is_told_which_it_has(monkeypatch: 
     monkeypatch.setattr(diskfile, "KNOWN", ("nonesuchfs",))
     with pytest.raises(NotAvailable, match=r"need nonesuchfs; .* is \w+"):
         diskfile.directory()
+
+
+def test_a_file_that_finds_no_room_is_not_available() -> None:
+    try:
+        diskfile.directory()
+    except NotAvailable as reason:
+        pytest.skip(str(reason))
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    for room in (PAGE, 3 * PAGE // 2):
+        resource.setrlimit(resource.RLIMIT_FSIZE, (room, before[1]))
+        try:
+            with pytest.raises(NotAvailable, match=f"a file of {8 * PAGE} bytes in .*: "):
+                diskfile.make(8 * PAGE, 1)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)

@@ -6,6 +6,7 @@ folios since Linux 6.16); what came is checked. It is mapped with MADV_RANDOM, s
 back alone and not with its readahead.
 """
 
+import errno
 import mmap
 import os
 import tempfile
@@ -51,18 +52,28 @@ def _file_system(path: Path) -> str:
 def make(length: int, order: int) -> int:
     """A descriptor of a new file of `length` bytes, cached in folios of `order` where these fit.
 
-    Raises NotAvailable if the file system makes others (journalled data, no contiguous memory).
+    Raises NotAvailable if the file system makes others (journalled data, no contiguous memory) or has no room.
     """
     where = directory()
     pages = length // PAGE_SIZE
     with tempfile.TemporaryFile(prefix="rmaplab-", dir=where, buffering=0) as file, _one_cpu():
-        buffer = np.zeros((1 << order, PAGE_SIZE), np.uint8)
-        first = contents(pages)
-        for page, size in layout(pages, order):
-            buffer[: 1 << size, 0] = first[page : page + (1 << size)]
-            file.write(buffer[: 1 << size].data)
+        try:
+            _fill(file.fileno(), pages, order)
+        except OSError as error:
+            raise NotAvailable(f"a file of {length} bytes in {where}: {error.strerror}") from error
         _check(file.fileno(), pages, order, where)
         return os.dup(file.fileno())
+
+
+def _fill(fd: int, pages: int, order: int) -> None:
+    """Write the contents, one folio a write."""
+    buffer = np.zeros((1 << order, PAGE_SIZE), np.uint8)
+    first = contents(pages)
+    for page, size in layout(pages, order):
+        part = buffer[: 1 << size]
+        part[:, 0] = first[page : page + (1 << size)]
+        if os.write(fd, part.data) < part.nbytes:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 @contextmanager
