@@ -6,6 +6,7 @@ run twice in one address space; after exec it is a worker like any other.
 
 import os
 import socket
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Final, Literal
 
@@ -28,19 +29,26 @@ def start(parent: Worker, op: Literal[Op.VFORK, Op.CLONE_VM], name: str) -> Work
     if not available():
         raise NotAvailable(f"{op.name.lower()}: the routine for processes that share memory is missing; {_REMEDY}")
     ours, theirs = socket.socketpair()
-    with theirs:
-        parent.tell(op, fd=theirs.fileno())
-    if op is Op.CLONE_VM or parent.hears(ours):
-        answer = parent.hear(op.name.lower())
-        if answer.error or op is Op.VFORK:
-            ours.close()
-            raise MachineError(f"{parent.name}: {op.name.lower()}: {os.strerror(answer.error)}")
+    with ExitStack() as unless_it_lives:
+        unless_it_lives.enter_context(ours)
+        with theirs:
+            parent.tell(op, fd=theirs.fileno())
+        if op is Op.CLONE_VM or parent.hears(ours):
+            answer = parent.hear(op.name.lower())
+            if answer.error or op is Op.VFORK:
+                raise MachineError(f"{parent.name}: {op.name.lower()}: {os.strerror(answer.error)}")
+        child = Worker(ours, _hello(ours, name), name)
+        unless_it_lives.pop_all()
+    return child
+
+
+def _hello(channel: socket.socket, name: str) -> int:
+    """The pid a new child gives with its first words."""
     try:
-        _, hello, _, size = ANSWER.unpack(receive(ours, ANSWER.size))
-        pid = int.from_bytes(receive(ours, size), "little")
+        _, hello, _, size = ANSWER.unpack(receive(channel, ANSWER.size))
+        pid = int.from_bytes(receive(channel, size), "little")
     except EOFError:
-        ours.close()
         raise WorkerDied(f"{name}: died at once") from None
     if hello != HELLO:
-        raise MachineError(f"{name}: {op.name.lower()}: unexpected answer {hello}")
-    return Worker(ours, pid, name)
+        raise MachineError(f"{name}: unexpected answer {hello}")
+    return pid
