@@ -34,14 +34,14 @@ def bench(
 
     A time means something only as a ratio within one run: give whole columns, not single cells.
     """
-    chosen = _known_schemes(scheme or [])
+    if what == "streams" and (order or plot_to):
+        raise RmaplabError("bench streams: must come without --order and --plot")
     for one in order or []:
         if one not in ORDERS:
             raise RmaplabError(f"order: {one}: must be one of {', '.join(map(str, ORDERS))}")
-    if what == "streams" and (order or plot_to):
-        raise RmaplabError("bench streams: must come without --order and --plot")
     if plot_to is not None:
         _check_plot(plot_to)
+    chosen = _known_schemes(scheme or [])
     if what == "streams":
         _streams(chosen, rounds, as_json)
     else:
