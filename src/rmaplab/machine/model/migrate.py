@@ -21,7 +21,7 @@ from rmaplab.machine.model.split import split_folio
 from rmaplab.trace import KINDS, Verdict
 
 _NONE: Final = 255
-_ANON: Final = KINDS.index("anon")
+_ANON, _KSM = KINDS.index("anon"), KINDS.index("ksm")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +42,7 @@ class _Mapping:
             slots = np.full(len(self.index) // BLOCK, slot, np.uint32)
             (memory.map_entire if there else memory.unmap_entire)(slots, mm, step)
             return
-        frames = self.leaf.frame[self.index].astype(np.int64)
-        runs = Runs(frames, frames, np.ones(len(frames), np.int64))
+        runs = _singles(self.leaf.frame[self.index])
         (memory.map_pages if there else memory.unmap_pages)(runs, mm, step)
 
 
@@ -57,7 +56,10 @@ def migrate(space: AddressSpace, start: int, end: int, files: Iterable[ModelFile
     if not shared and len(slots):
         slots = slots[_may_move(space, slots, before, step)]
     whole = [part for slot in slots.tolist() for part in _split_if_partial(memory, slot)]
-    _move(memory, np.array(whole, np.uint32), list(files), memory.recorder.tick())
+    slots, step = np.array(whole, np.uint32), memory.recorder.tick()
+    plain = _plain(memory, slots)
+    _move_small(memory, slots[plain], list(files), step)
+    _move(memory, slots[~plain], list(files), step)
     return int((before != _frames(space, start, end)).sum())
 
 
@@ -107,6 +109,65 @@ def _split_if_partial(memory: Memory, slot: int) -> list[int]:
 def _pages(memory: Memory, slot: int) -> Index:
     """All frames of a folio."""
     return np.arange(1 << int(memory.folio["order"][slot])) + int(memory.folio["head"][slot])
+
+
+def _plain(memory: Memory, slots: Frames) -> NDArray[np.bool_]:
+    """Which of these are small, held by nobody but mappings and page cache, and so move whatever else is."""
+    folio = memory.folio
+    kind = folio["kind"][slots]
+    free = folio["refs"][slots] == folio["mapcount"][slots] + (kind != _ANON)
+    return np.asarray(free & (folio["order"][slots] == 0) & (folio["swapcache"][slots] == 0) & (kind != _KSM))
+
+
+def _move_small(memory: Memory, slots: Frames, files: list[ModelFile], step: int) -> None:
+    """Move folios that are `_plain`, all at once: of small folios no scheme remembers the order of mappings."""
+    folio, old = memory.folio, memory.folio["head"][slots].copy()
+    wanted, new_of = _marked(memory, slots), np.arange(memory.frame.rows, dtype=np.uint32)
+    for kind in np.unique(folio["kind"][slots]).tolist():
+        which = old[folio["kind"][slots] == kind]
+        new_of[which] = memory.allocate(0, len(which), KINDS[kind])
+    for name in ("version", "value", "exclusive"):
+        memory.frame[name][new_of[old]] = memory.frame[name][old]
+    memory.hold(slots)
+    for space, leaf, _ in _leaves(memory, wanted):
+        index = np.flatnonzero(wanted[memory.frame["folio"][leaf.frame]] & (leaf.flags & SWAP == 0))
+        frames = leaf.frame[index]
+        folio["dirty"][memory.frame["folio"][frames[leaf.flags[index] & CLEAN == 0]]] = True
+        memory.unmap_pages(_singles(frames), space.mm, step)
+        leaf.frame[index] = new_of[frames]
+        memory.map_pages(_singles(leaf.frame[index]), space.mm, step)
+    new = memory.frame["folio"][new_of[old]]
+    for name in ("dirty", "lazy"):
+        folio[name][new] = folio[name][slots]
+    for file in files:
+        here = wanted[memory.frame["folio"][file.frame]]
+        cached = file.frame[here]
+        file.frame[here] = new_of[cached]
+        memory.hold(memory.frame["folio"][file.frame[here]])
+        memory.drop(memory.frame["folio"][cached])
+    memory.drop(slots)
+
+
+def _singles(frames: Frames) -> Runs:
+    """Every frame a run of its own."""
+    wide = frames.astype(np.int64)
+    return Runs(wide, wide, np.ones(len(wide), np.int64))
+
+
+def _marked(memory: Memory, slots: Frames) -> NDArray[np.bool_]:
+    """A flag for every folio slot: is it one of `slots`? With room for the slots `_move_small` opens."""
+    marks = np.zeros(memory.folio.rows + len(slots), np.bool_)
+    marks[slots] = True
+    return marks
+
+
+def _leaves(memory: Memory, wanted: NDArray[np.bool_]) -> Iterator[tuple[AddressSpace, Leaf, int]]:
+    """Leaves that map a wanted folio, each its space's own from now on, and the page each begins at."""
+    for space in memory.spaces.values():
+        for region in space.table.regions:
+            for number, shared in list(region.leaves.items()):
+                if (wanted[memory.frame["folio"][shared.frame]] & (shared.flags & SWAP == 0)).any():
+                    yield space, space.table.own(region, number), region.start + number * LEAF
 
 
 def _move(memory: Memory, slots: Frames, files: list[ModelFile], step: int) -> None:
@@ -165,17 +226,12 @@ def _twin(memory: Memory, slot: int, mappings: list[_Mapping], files: list[Model
 
 
 def _mappings(memory: Memory, slots: Frames) -> dict[int, list[_Mapping]]:
-    """Who maps these folios, by folio slot; each leaf is its space's own from now on."""
+    """Who maps these folios, by folio slot."""
     found: dict[int, list[_Mapping]] = {slot: [] for slot in slots.tolist()}
-    wanted = np.zeros(memory.folio.rows, np.bool_)
-    wanted[slots] = True
-    for space in memory.spaces.values():
-        for region in space.table.regions:
-            for number, shared in list(region.leaves.items()):
-                if (wanted[memory.frame["folio"][shared.frame]] & (shared.flags & SWAP == 0)).any():
-                    leaf = space.table.own(region, number)
-                    for slot, mapping in _of_leaf(space, leaf, region.start + number * LEAF, wanted):
-                        found[slot].append(mapping)
+    wanted = _marked(memory, slots)
+    for space, leaf, base in _leaves(memory, wanted):
+        for slot, mapping in _of_leaf(space, leaf, base, wanted):
+            found[slot].append(mapping)
     return found
 
 
