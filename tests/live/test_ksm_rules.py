@@ -91,6 +91,23 @@ RULES: dict[str, Program] = {
         Step("write", 1, 11, 500, 20, value=5),
         MERGE,
     ),
+    "a KSM page migrates with all its mappings, those fork made too": (
+        *TWO,
+        MERGE,
+        Step("migrate", 1, 11, 0, 1),
+        Step("fork", 1, makes=3),
+        Step("migrate", 3, 11, 0, 1, shared=True),
+        *filled(4, 14),
+        MERGE,
+    ),
+    "a KSM page outside the stable tree does not migrate": (
+        *TWO,
+        Step("fork", 2, makes=3),
+        advise(3, 12, "unmergeable"),
+        Step("pin", 1, 11, 0, 1, makes=21),
+        MERGE,
+        Step("migrate", 3, 12, 0, 1, shared=True),
+    ),
     "a move takes KSM pages apart, and they merge again": (
         *filled(1, 11, 4),
         *filled(2, 12, 4),

@@ -213,6 +213,36 @@ def test_a_ksm_page_whose_known_users_left_takes_no_more() -> None:
         assert child.read(address, 2 * PAGE).tolist() == [7, 7]
 
 
+def test_a_ksm_page_migrates_and_new_pages_merge_with_it_where_it_is() -> None:
+    with ModelMachine() as machine:
+        one, address = filled(machine, 1)
+        two, _ = filled(machine, 1)
+        machine.merge()
+        before = machine.observe()["frame"][0]
+        assert one.migrate(address, PAGE) == 0
+        child = two.fork()
+        assert one.migrate(address, PAGE, shared=True) == 1
+        check(machine)
+        three, _ = filled(machine, 1)
+        machine.merge()
+        assert kinds(machine) == {(p.mm, "ksm"): 1 for p in (one, two, child, three)}
+        assert frames(machine) == 1
+        assert machine.observe()["frame"][0] != before
+
+
+def test_a_ksm_page_its_reverse_map_does_not_find_does_not_migrate() -> None:
+    with ModelMachine() as machine:
+        one, address = filled(machine, 1)
+        two, other = filled(machine, 1)
+        child = two.fork()
+        child.madvise(other, PAGE, "unmergeable")
+        one.pin(address, PAGE)
+        machine.merge()
+        assert kinds(machine)[child.mm, "ksm"] == 1
+        assert child.migrate(other, PAGE, shared=True) == 0
+        check(machine)
+
+
 def test_ksm_pages_in_a_private_file_mapping_keep_their_contents() -> None:
     with ModelMachine() as machine:
         process = machine.spawn()

@@ -227,9 +227,7 @@ class Generator:
         self._on_range(Step("poke", value=self._value()))
 
     def _migrate(self) -> None:
-        # What KSM's reverse map finds of a page is not modelled: never both.
-        if not self._merges:
-            self._on_range(Step("migrate", shared=self._random.random() < 0.5))
+        self._on_range(Step("migrate", shared=self._random.random() < 0.5))
 
     def _dontneed(self) -> None:
         self._on_range(Step("madvise", advice="dontneed"))

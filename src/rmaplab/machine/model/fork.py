@@ -28,6 +28,7 @@ def fork(parent: AddressSpace, mm: int) -> AddressSpace:
     if parent.mm in parent.memory.ksm_mms:
         parent.memory.ksm_mms.append(mm)
     child = AddressSpace(parent.memory, mm, VmaList([_child_vma(parent, v) for v in parent.vmas if not v.dontfork]))
+    child.forebears = parent.forebears | {parent.mm}
     copied = [v for v in parent.vmas if v.private and v.anon_vma and not v.dontfork and not v.wipeonfork]
     for region in parent.table.regions:
         inside = [v for v in copied if region.start <= v.start < region.start + region.pages]

@@ -6,6 +6,7 @@ cmp_and_merge_page()). Contents are equal where the value bytes are: the rest of
 those the live machine sets: no smart scan, no zero-page merging, no limit to the sharing of one page.
 """
 
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -14,7 +15,7 @@ import numpy as np
 from rmaplab.machine.model import cow
 from rmaplab.machine.model.columns import Runs
 from rmaplab.machine.model.memory import Memory
-from rmaplab.machine.model.pagetable import CLEAN, Leaf, W
+from rmaplab.machine.model.pagetable import CLEAN, LEAF, Leaf, W
 from rmaplab.machine.model.space import AddressSpace
 from rmaplab.machine.model.split import split_folio
 from rmaplab.trace import KINDS
@@ -31,11 +32,11 @@ def unmerge(space: AddressSpace, start: int, end: int, step: int) -> None:
 
 @dataclass(slots=True, eq=False)
 class _Node:
-    """A page of the stable tree. `users`: the scanned pages known to map it (rmap_hlist_len); none: it takes no more."""
+    """A page of the stable tree. `users`: the scanned pages known to map it (the hlist); none: it takes no more."""
 
     frame: int
     ident: int
-    users: int = 0
+    users: set["_Item"] = field(default_factory=set)
 
 
 @dataclass(slots=True, eq=False)
@@ -50,9 +51,9 @@ class _Item:
     def join(self, node: _Node | None) -> None:
         """Be a user of `node` and of no other."""
         if self.node is not None:
-            self.node.users -= 1
+            self.node.users.discard(self)
         if node is not None:
-            node.users += 1
+            node.users.add(self)
         self.node = node
 
 
@@ -176,11 +177,33 @@ class Scanner:
         chain = self._chain(value)
         if not chain:
             return None
-        best = max(chain, key=lambda node: node.users)
+        best = max(chain, key=lambda node: len(node.users))
         if best.users:
             chain.remove(best)
             chain.insert(0, best)
         return best if best.users else None
+
+    # --- the reverse map ----------------------------------------------------------------------------------------
+
+    def reaches(self, frame: int) -> bool:
+        """Does the reverse map find every mapping of KSM page `frame`? It looks where scanned pages mapped it, and at the
+        same place in what was forked from there (rmap_walk_ksm()); of a page in no tree it finds none."""
+        node = self._node_of(frame, int(self.memory.frame["value"][frame]))
+        if node is None:
+            return False
+        places: dict[int, set[int]] = {}
+        for item in node.users:
+            places.setdefault(item.page, set()).add(item.space.mm)
+        return all(
+            not places.get(page, set()).isdisjoint({space.mm, *space.forebears})
+            for space, page in _mappings(self.memory, frame)
+        )
+
+    def follow(self, old: int, new: int) -> None:
+        """The KSM page `old` moved to frame `new`."""
+        node = self._node_of(old, int(self.memory.frame["value"][old]))
+        if node is not None:
+            node.frame, node.ident = new, int(self.memory.folio["ident"][self.memory.frame["folio"][new]])
 
     # --- merging ------------------------------------------------------------------------------------------------
 
@@ -252,7 +275,7 @@ class Scanner:
         self._count_moved()
         memory = self.memory
         frame = int(memory.folio["head"][slot])
-        users = _mappers(memory, frame)
+        users = Counter(space.mm for space, _ in _mappings(memory, frame))
         old, new = int(memory.folio["ident"][slot]), memory.recorder.folios(0, _KSM, 1)
         for mm, times in users.items():
             memory.recorder.events(self._step, np.full(times, old), mm, 0, -1, entire=False)
@@ -271,12 +294,12 @@ def _entry(space: AddressSpace, page: int) -> tuple[Leaf, int]:
     return window.leaf, window.lo
 
 
-def _mappers(memory: Memory, frame: int) -> dict[int, int]:
-    """How often each MM maps a small folio."""
-    found = {}
+def _mappings(memory: Memory, frame: int) -> list[tuple[AddressSpace, int]]:
+    """Every place where a small folio is mapped: the address space, and the virtual page."""
+    found = []
     for space in memory.spaces.values():
-        leaves = [leaf for region in space.table.regions for leaf in region.leaves.values()]
-        times = sum(int(np.count_nonzero(leaf.frame == frame)) for leaf in leaves)
-        if times:
-            found[space.mm] = times
+        for region in space.table.regions:
+            for number, leaf in region.leaves.items():
+                base = region.start + number * LEAF
+                found += [(space, base + at) for at in np.flatnonzero(leaf.frame == frame).tolist()]
     return found

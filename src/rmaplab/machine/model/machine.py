@@ -38,7 +38,7 @@ class ModelMachine:
         self.memory = Memory(self.policy, self.recorder)
         self.memory.observer = observer
         self.arena = Arena()
-        self._ksm = Scanner(self.memory)
+        self.memory.ksm = Scanner(self.memory)
         self._processes: list[ModelProcess] = []
         self._files: list[ModelFile] = []
         self._mms = self._versions = 0
@@ -73,7 +73,7 @@ class ModelMachine:
 
     def merge(self) -> None:
         self.check_open("merge")
-        self._ksm.merge()
+        self.memory.ksm.merge()
 
     def swap(self, length: int) -> None:
         self.check_open("swap")

@@ -21,6 +21,7 @@ from rmaplab.machine.protocol import PMD_ORDER
 from rmaplab.trace import KINDS, Verdict
 
 if TYPE_CHECKING:
+    from rmaplab.machine.model.ksm import Scanner
     from rmaplab.machine.model.space import AddressSpace
 
 ZERO: Final = 1
@@ -97,6 +98,8 @@ class Memory:
         self._free_slots: list[Frames] = []
         self._anon_vmas = 0
         self.spaces: dict[int, AddressSpace] = {}
+        self.ksm: Scanner
+        """The machine sets it."""
         self.ksm_mms: list[int] = []
         """MMs with mergeable memory in the order KSM scans them; some may have ended."""
         self.swap: SwapSlots | None = None

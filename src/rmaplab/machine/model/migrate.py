@@ -22,6 +22,8 @@ from rmaplab.trace import KINDS, Verdict
 
 _NONE: Final = 255
 _ANON, _KSM = KINDS.index("anon"), KINDS.index("ksm")
+_UNCACHED: Final = (_ANON, _KSM)
+"""Kinds of folios that no page cache holds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,7 +183,7 @@ def _move(memory: Memory, slots: Frames, files: list[ModelFile], step: int) -> N
         memory.folio["dirty"][slot] |= any((m.leaf.flags[m.index] & CLEAN == 0).any() for m in mine)
         for mapping in mine:
             mapping.change(slot, step, there=False)
-        cached = 0 if memory.folio["kind"][slot] == _ANON else len(_pages(memory, slot))
+        cached = 0 if memory.folio["kind"][slot] in _UNCACHED else len(_pages(memory, slot))
         to = slot
         if memory.folio["refs"][slot] == 1 + cached + (memory.folio["swapcache"][slot] > 0):
             to = _twin(memory, slot, mine, files, cached)
@@ -201,7 +203,9 @@ def _page_by_page(mappings: list[_Mapping]) -> bool:
 
 
 def _cannot_unmap(memory: Memory, slot: int) -> bool:
-    """folio_try_share_anon_rmap_pte(): a pinned exclusive page keeps its mapping."""
+    """folio_try_share_anon_rmap_pte(): a pinned exclusive page keeps its mapping. Of a KSM page all must be found."""
+    if memory.folio["kind"][slot] == _KSM:
+        return not memory.ksm.reaches(int(memory.folio["head"][slot]))
     return bool(memory.folio["pins"][slot] and memory.frame["exclusive"][_pages(memory, slot)].any())
 
 
@@ -214,6 +218,8 @@ def _twin(memory: Memory, slot: int, mappings: list[_Mapping], files: list[Model
     for mapping in mappings:
         mapping.leaf.frame[mapping.index] = mapping.leaf.frame[mapping.index].astype(np.int64) + head - old[0]
     new = memory.frame["folio"][head : head + 1]
+    if memory.folio["kind"][slot] == _KSM:
+        memory.ksm.follow(int(old[0]), head)
     for file in files if cached else ():
         here = (file.frame >= old[0]) & (file.frame <= old[-1])
         file.frame[here] = file.frame[here].astype(np.int64) + head - old[0]

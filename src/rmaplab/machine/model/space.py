@@ -35,12 +35,13 @@ class ContentLeak(AssertionError):
 
 @dataclass(slots=True)
 class AddressSpace:
-    """An MM. `mm` is its rmap ID."""
+    """An MM. `mm` is its rmap ID, `forebears` those it was forked from."""
 
     memory: Memory
     mm: int
     vmas: VmaList = field(default_factory=VmaList)
     table: PageTable = field(default_factory=PageTable)
+    forebears: frozenset[int] = frozenset()
 
     def __post_init__(self) -> None:
         self.memory.spaces[self.mm] = self
