@@ -23,13 +23,26 @@ KERNELS = st.sampled_from(("linux-6.6", "linux-6.12", "linux-6.18", "precise:mom
 class Walk(RuleBasedStateMachine):
     """One mapping, inherited by forks, against a plain copy of what every process must read."""
 
-    @initialize(kernel=KERNELS, order=st.sampled_from((0, 2, 4, 9)))
-    def start(self, kernel: str, order: int) -> None:
+    @initialize(kernel=KERNELS, order=st.sampled_from((0, 2, 4, 9)), swap=st.booleans())
+    def start(self, kernel: str, order: int, swap: bool) -> None:
         order = min(order, 5) if "one-value" in kernel else order
         self.machine = ModelMachine(kernel)
+        if swap:
+            self.machine.swap(1 << 28)
         first = self.machine.spawn()
         self.address = first.mmap(PAGES * PAGE, order=order)
         self.memory: dict[ModelProcess, np.ndarray] = {first: np.zeros(PAGES, np.uint8)}
+        self.freed = {first: np.zeros(PAGES, np.bool_)}
+
+    def expect(self, process: ModelProcess, first: int, got: np.ndarray) -> None:
+        """What was freed lazily may have become zero by a pageout."""
+        here = slice(first, first + len(got))
+        self.memory[process][here][self.freed[process][here] & (got == 0)] = 0
+        assert (got == self.memory[process][here]).all()
+
+    def wrote(self, process: ModelProcess, first: int, size: int, value: int) -> None:
+        self.memory[process][first : first + size] = value
+        self.freed[process][first : first + size] = False
 
     def pick(self, who: int) -> ModelProcess:
         return list(self.memory)[who % len(self.memory)]
@@ -39,20 +52,20 @@ class Walk(RuleBasedStateMachine):
         process, size = self.pick(who), min(size, PAGES - first)
         with suppress(BadOperation):
             process.write(self.address + first * PAGE, size * PAGE, value)
-            self.memory[process][first : first + size] = value
+            self.wrote(process, first, size, value)
 
     @rule(who=WHO, first=FIRST, size=SIZE)
     def read(self, who: int, first: int, size: int) -> None:
         process, size = self.pick(who), min(size, PAGES - first)
         with suppress(BadOperation):
-            got = process.read(self.address + first * PAGE, size * PAGE)
-            assert (got == self.memory[process][first : first + size]).all()
+            self.expect(process, first, process.read(self.address + first * PAGE, size * PAGE))
 
     @rule(who=WHO)
     @precondition(lambda self: len(self.memory) < 6)
     def fork(self, who: int) -> None:
         process = self.pick(who)
-        self.memory[process.fork()] = self.memory[process].copy()
+        child = process.fork()
+        self.memory[child], self.freed[child] = self.memory[process].copy(), self.freed[process].copy()
 
     @rule(who=WHO)
     @precondition(lambda self: len(self.memory) > 1)
@@ -67,7 +80,9 @@ class Walk(RuleBasedStateMachine):
         with suppress(BadOperation):
             process.madvise(self.address + first * PAGE, size * PAGE, advice)  # type: ignore[arg-type]
             if advice == "dontneed":
-                self.memory[process][first : first + size] = 0
+                self.wrote(process, first, size, 0)
+            elif advice == "free":
+                self.freed[process][first : first + size] = True
 
     @rule(who=WHO, first=FIRST, size=SIZE, writable=st.booleans())
     def protect(self, who: int, first: int, size: int, writable: bool) -> None:
@@ -83,13 +98,12 @@ class Walk(RuleBasedStateMachine):
     def poke(self, who: int, first: int, size: int, value: int) -> None:
         process, size = self.pick(who), min(size, PAGES - first)
         process.poke(self.address + first * PAGE, size * PAGE, value)
-        self.memory[process][first : first + size] = value
+        self.wrote(process, first, size, value)
 
     @rule(who=WHO, first=FIRST, size=SIZE)
     def peek(self, who: int, first: int, size: int) -> None:
         process, size = self.pick(who), min(size, PAGES - first)
-        got = process.peek(self.address + first * PAGE, size * PAGE)
-        assert (got == self.memory[process][first : first + size]).all()
+        self.expect(process, first, process.peek(self.address + first * PAGE, size * PAGE))
 
     @rule(who=WHO, first=FIRST, size=SIZE, shared=st.booleans())
     def migrate(self, who: int, first: int, size: int, shared: bool) -> None:
@@ -100,7 +114,8 @@ class Walk(RuleBasedStateMachine):
     @precondition(lambda self: len(self.memory) < 6)
     def clone_vm(self, who: int) -> None:
         process = self.pick(who)
-        self.memory[process.clone_vm()] = self.memory[process]
+        child = process.clone_vm()
+        self.memory[child], self.freed[child] = self.memory[process], self.freed[process]
 
     @rule()
     def merge(self) -> None:

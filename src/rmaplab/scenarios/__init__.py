@@ -25,6 +25,7 @@ SCENARIOS: Final = MappingProxyType(
             Scenario("file-shared", "k + 1 processes map one file, one survivor asks", mappings.file_shared),
             Scenario("unshare", "a reader from outside (a FOLL_PIN for reading) unshares pages", forks.unshare),
             Scenario("ksm", "k + 1 processes with equal memory merge it, one writes half and asks", mappings.ksm),
+            Scenario("swap", "all is swapped out, forked and read back, one survivor writes", mappings.swap),
             Scenario("pin", "an extra reference forbids reuse until it is dropped", mappings.pin),
         )
     }

@@ -3,7 +3,7 @@
 For the registry in `rmaplab.scenarios`.
 """
 
-from rmaplab.machine.protocol import PAGE_SIZE, Machine, Process
+from rmaplab.machine.protocol import PAGE_SIZE, PMD_SIZE, Machine, Process
 from rmaplab.scenarios.base import Parameters, leave_one, pick, populate
 
 
@@ -84,3 +84,18 @@ def pin(machine: Machine, p: Parameters) -> None:
     for held in pins:
         parent.unpin(held)
     parent.write(address, p.size, 3)
+
+
+def swap(machine: Machine, p: Parameters) -> None:
+    """Everything is swapped out, then k children are forked; all processes read the first half of every folio back; all
+    but one exit, and the survivor writes everything: what it reads alone is its own, what it shared it must prove."""
+    machine.swap(4 * -(-p.size // PMD_SIZE) * PMD_SIZE)
+    parent = machine.spawn()
+    address = populate(parent, p)
+    parent.madvise(address, p.size, "pageout")
+    processes = [parent, *(parent.fork() for _ in range(p.k))]
+    folio = PAGE_SIZE << p.order
+    for process in processes:
+        for start in range(address, address + p.size, folio):
+            process.read(start, max(folio // 2, PAGE_SIZE))
+    leave_one(processes, p.survivor).write(address, p.size, 2)

@@ -6,6 +6,7 @@ itself; the call is refused if one failed, and what was collapsed stays.
 
 import numpy as np
 
+from rmaplab.machine.model import swapcache
 from rmaplab.machine.model.collapsefile import collapse_file
 from rmaplab.machine.model.cow import map_thp
 from rmaplab.machine.model.pagetable import BLOCK, PMD, Leaf, Window
@@ -73,7 +74,7 @@ def _copy(space: AddressSpace, vma: Vma, leaf: Leaf, lo: int, step: int) -> bool
     contents = {name: memory.frame[name][old].copy() for name in ("version", "value")}
     slots = memory.frame["folio"][old[mapped]]
     memory.unmap_pages(memory.runs(old[mapped]), space.mm, step)
-    memory.free_swap_cache(slots)
+    swapcache.leave_unmapped(memory, slots)
     map_thp(space, leaf, np.array([lo // BLOCK]), np.array([step]))
     for name, values in contents.items():
         memory.frame[name][leaf.frame[index]] = values

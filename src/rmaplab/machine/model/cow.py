@@ -10,6 +10,7 @@ from typing import Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from rmaplab.machine.model import swapcache
 from rmaplab.machine.model.columns import Index, Runs
 from rmaplab.machine.model.memory import HUGE_ZERO, Frames, Memory
 from rmaplab.machine.model.pagetable import BLOCK, CLEAN, DIRTY, PMD, Leaf, W, Window
@@ -191,7 +192,7 @@ def replace_pages(space: AddressSpace, leaf: Leaf, index: Index, step: Index, ac
     mapped = space.counted(old)
     slots = space.memory.frame["folio"][old[mapped]]
     space.memory.unmap_pages(space.memory.runs(old[mapped]), space.mm, 0, each=step[mapped])
-    space.memory.free_swap_cache(slots)
+    swapcache.leave_unmapped(space.memory, slots)
 
 
 def _sweep(space: AddressSpace, leaf: Leaf, index: Index, step: Index, what: What) -> Tally:
@@ -209,7 +210,7 @@ def _sweep(space: AddressSpace, leaf: Leaf, index: Index, step: Index, what: Wha
         for part, outcome in ((keep, REUSED), (copy, COPIED)):
             if part.any():
                 _record(space, what, slots[part], step[part], page[part], 1, outcome, asked=True)
-        memory.leave_swap_cache(np.unique(slots[keep & (memory.folio["swapcache"][slots] > 0)]))
+        swapcache.leave(memory, np.unique(slots[keep & (memory.folio["swapcache"][slots] > 0)]))
         leaf.flags[index[keep]] |= _GRANT[what]
         memory.frame["exclusive"][leaf.frame[index[keep]]] = True
         if copy.any():
@@ -241,7 +242,7 @@ def _decide(memory: Memory, folios: Frames, count: Index, mm: int) -> tuple[NDAr
     policy, folio = memory.policy, memory.folio
     refs, mapcount = folio["refs"][folios], folio["mapcount"][folios]
     small = folio["order"][folios] == 0
-    sole = memory.sole(folios)
+    sole = swapcache.sole(memory, folios)
     if policy.large_cow is LargeCow.NEVER:
         return small & sole, count
     if policy.large_cow is LargeCow.SOLE_REFERENCE:

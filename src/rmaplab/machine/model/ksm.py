@@ -249,7 +249,7 @@ class Scanner:
         memory = self.memory
         if leaf.flags[at] & (W | CLEAN) == CLEAN and not memory.frame["exclusive"][leaf.frame[at]]:
             return False
-        return bool(memory.folio["refs"][slot] != memory.folio["mapcount"][slot])
+        return bool(memory.folio["refs"][slot] != memory.folio["mapcount"][slot] + (memory.folio["swapcache"][slot] > 0))
 
     def _split(self, frame: int) -> bool:
         memory = self.memory

@@ -341,60 +341,6 @@ class Memory:
             np.subtract.at(self.folio["pins"], slots, np.int32(nr))
         self.release(slots[slots > _HUGE])
 
-    # --- swap ---------------------------------------------------------------------------------------------------
-
-    def enter_swap_cache(self, slots: Frames, firsts: Index) -> None:
-        """These folios stand for the swap slots from `firsts` on, and hold a reference a page for it."""
-        if self.swap is None or not len(slots):
-            return
-        size = np.int64(1) << self.folio["order"][slots].astype(np.int64)
-        self.folio["swapcache"][slots] = firsts
-        self.folio["refs"][slots] += size.astype(np.int32)
-        self.swap.folio[spread(firsts.astype(np.int64), size)] = np.repeat(slots, size)
-
-    def leave_swap_cache(self, slots: Frames) -> None:
-        """They do not any more; slots without page table entries are free, and so is a folio nobody else refers to."""
-        if self.swap is None or not len(slots):
-            return
-        size = np.int64(1) << self.folio["order"][slots].astype(np.int64)
-        self.swap.forget(spread(self.folio["swapcache"][slots].astype(np.int64), size))
-        self.folio["swapcache"][slots] = 0
-        self.folio["dirty"][slots] = True
-        self.folio["refs"][slots] -= size.astype(np.int32)
-        self.release(slots)
-
-    def move_swap_cache(self, slot: int, to: int) -> None:
-        """The folio in slot `to` stands for the swap slot that the small one in `slot` stood for, if any."""
-        first = int(self.folio["swapcache"][slot])
-        if self.swap is not None and first:
-            self.folio["swapcache"][[slot, to]] = 0, first
-            self.folio["refs"][slot] -= 1
-            self.folio["refs"][to] += 1
-            self.swap.folio[first] = to
-
-    def put_swap(self, swap_slots: Index) -> None:
-        """Page table entries of these swap slots are gone."""
-        if self.swap is None or not len(swap_slots):
-            return
-        self.swap.put(swap_slots)
-        folios = self.swap.folio[swap_slots]
-        self.free_swap_cache(folios[folios > 0])
-
-    def free_swap_cache(self, slots: Frames) -> None:
-        """Those of these (small) folios that nobody maps leave the swap cache if no entry waits for them: for whoever
-        took mappings away for good."""
-        if self.swap is None:
-            return
-        cached = np.unique(slots[(self.folio["swapcache"][slots] > 0) & (self.folio["mapcount"][slots] == 0)])
-        self.leave_swap_cache(cached[self.swap.count[self.folio["swapcache"][cached]] == 0])
-
-    def sole(self, slots: Frames) -> NDArray[np.bool_]:
-        """Of which folios one reference is left, once the swap cache, if no entry waits for it, has given up its own."""
-        refs, cached = self.folio["refs"][slots], self.folio["swapcache"][slots]
-        if self.swap is None:
-            return np.asarray(refs == 1)
-        return np.asarray((refs == 1) & (cached == 0) | (refs == 2) & (cached > 0) & (self.swap.count[cached] == 0))
-
     def pinned_exclusive(self, frames: Frames) -> NDArray[np.bool_]:
         """Which pages are exclusive and of a folio somebody holds FOLL_PINs on: fork must copy them."""
         return np.asarray(self.frame["exclusive"][frames] & (self.folio["pins"][self.frame["folio"][frames]] > 0))

@@ -12,6 +12,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from rmaplab.machine.model import swapcache
 from rmaplab.machine.model.columns import Index, Runs
 from rmaplab.machine.model.files import ModelFile
 from rmaplab.machine.model.memory import Frames, Memory
@@ -225,7 +226,7 @@ def _twin(memory: Memory, slot: int, mappings: list[_Mapping], files: list[Model
         file.frame[here] = file.frame[here].astype(np.int64) + head - old[0]
     for name in ("dirty", "lazy"):
         memory.folio[name][new] = memory.folio[name][slot]
-    memory.move_swap_cache(slot, int(new[0]))
+    swapcache.move(memory, slot, int(new[0]))
     memory.hold(new, cached)
     memory.drop(np.array([slot], np.uint32), cached)
     return int(new[0])

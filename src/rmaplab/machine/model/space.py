@@ -11,6 +11,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from rmaplab.machine.model import swapcache
 from rmaplab.machine.model.columns import Index
 from rmaplab.machine.model.memory import HUGE_ZERO, ZERO, Frames, Memory
 from rmaplab.machine.model.pagetable import BLOCK, CLEAN, DIRTY, PMD, SWAP, Leaf, PageTable, W, Window
@@ -121,7 +122,7 @@ class AddressSpace:
             elif len(index := leaf.present(lo, hi)):
                 self._unmap_present(leaf, index, step)
             leaf.clear(lo, hi)
-            self.memory.put_swap(swapped)
+            swapcache.put_entries(self.memory, swapped)
 
     def _unmap_present(self, leaf: Leaf, index: Index, step: int) -> None:
         frames, huge = leaf.frame[index], leaf.flags[index] & PMD != 0
@@ -134,7 +135,7 @@ class AddressSpace:
     def _unmap_small(self, frames: Frames, step: int) -> None:
         slots = self.memory.frame["folio"][frames]
         self.memory.unmap_pages(self.memory.runs(frames), self.mm, step)
-        self.memory.free_swap_cache(slots)
+        swapcache.leave_unmapped(self.memory, slots)
 
     @staticmethod
     def counted(frames: NDArray[np.uint32]) -> NDArray[np.bool_]:

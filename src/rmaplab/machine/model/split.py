@@ -7,6 +7,7 @@ ask "exclusive or shared?" outside of COW. Nothing is reclaimed here: pages free
 import numpy as np
 from numpy.typing import NDArray
 
+from rmaplab.machine.model import swapcache
 from rmaplab.machine.model.ask import may_split, shared_in_advice
 from rmaplab.machine.model.columns import Index
 from rmaplab.machine.model.memory import ZERO, Memory
@@ -35,7 +36,7 @@ def _drop_swapped(space: AddressSpace, window: Window) -> None:
     index = window.lo + np.flatnonzero(leaf.flags[window.lo : window.hi] & SWAP)
     slots = leaf.frame[index].astype(np.int64)
     leaf.frame[index] = leaf.flags[index] = leaf.expect[index] = 0
-    space.memory.put_swap(slots)
+    swapcache.put_entries(space.memory, slots)
 
 
 def _free_block(space: AddressSpace, leaf: Leaf, lo: int, hi: int, step: int) -> None:
@@ -60,7 +61,7 @@ def _free_lazily(memory: Memory, leaf: Leaf, index: Index, slot: int) -> None:
         if cached:
             if memory.swap is None or memory.swap.count[cached]:
                 return
-            memory.leave_swap_cache(np.array([slot], np.uint32))
+            swapcache.leave(memory, np.array([slot], np.uint32))
         folio["dirty"][slot] = False
     leaf.flags[index] |= CLEAN
     folio["lazy"][slot] = True

@@ -5,9 +5,12 @@ cache into a new folio, which is exclusive whatever the entry said; a page of se
 cache, one small folio for all of them.
 """
 
+from typing import Final
+
 import numpy as np
 from numpy.typing import NDArray
 
+from rmaplab.machine.model import swapcache
 from rmaplab.machine.model.columns import Index, Runs
 from rmaplab.machine.model.cow import replace_pages
 from rmaplab.machine.model.memory import Frames
@@ -16,6 +19,9 @@ from rmaplab.machine.model.slots import SwapSlots
 from rmaplab.machine.model.space import AddressSpace
 from rmaplab.machine.model.vma import Vma
 from rmaplab.machine.protocol import PMD_ORDER
+from rmaplab.trace import KINDS
+
+_KSM: Final = KINDS.index("ksm")
 
 
 def swap_in(space: AddressSpace, vma: Vma, window: Window, step: Index, *, write: bool, large: bool = True) -> None:
@@ -101,18 +107,19 @@ def _read_cached(
     absent = slots[swap.folio[slots] == 0]
     fresh = memory.allocate(0, len(absent), "anon")
     _fill(space, swap, fresh, absent)
-    memory.enter_swap_cache(memory.frame["folio"][fresh], absent)
+    swapcache.enter(memory, memory.frame["folio"][fresh], absent)
     folios = swap.folio[slots]
     frames = memory.folio["head"][folios]
+    merged = memory.folio["kind"][folios] == _KSM
     swap.count[slots] -= 1
     if write:
         # should_try_to_free_swap(): the cache and the fault hold the only references.
-        sole = (memory.folio["refs"][folios] == 1) & (swap.count[slots] == 0)
+        sole = (memory.folio["refs"][folios] == 1) & (swap.count[slots] == 0) & ~merged
         memory.hold(folios)
-        memory.leave_swap_cache(folios[sole])
+        swapcache.leave(memory, folios[sole])
     else:
         memory.hold(folios)
-    exclusive = (leaf.flags[index] & SWAP_EXCLUSIVE != 0) | (memory.folio["refs"][folios] == 1)
+    exclusive = ~merged & ((leaf.flags[index] & SWAP_EXCLUSIVE != 0) | (memory.folio["refs"][folios] == 1))
     _enter(space, vma, leaf, index, frames, exclusive, write=write)
     _map_small(space, frames, step)
     memory.drop(folios)

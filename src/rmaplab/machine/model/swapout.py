@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from rmaplab.machine.model import swapcache
 from rmaplab.machine.model.ask import shared_in_advice
 from rmaplab.machine.model.columns import Index
 from rmaplab.machine.model.memory import Frames, Memory
@@ -74,7 +75,7 @@ class _Block:
             return
         first = memory.swap.take(order) if memory.swap and not folio["partial"][slot] else 0
         if first:
-            memory.enter_swap_cache(np.array([slot], np.uint32), np.array([first]))
+            swapcache.enter(memory, np.array([slot], np.uint32), np.array([first]))
             folio["dirty"][slot] = True
             self.out.append((index, first))
         elif order:
@@ -140,4 +141,4 @@ def write_out(memory: Memory, folios: Frames) -> None:
         swap.value[there] = memory.frame["value"][here]
         # Zeroes are told per folio (swap_writeout()).
         swap.zero[there] = not memory.frame["value"][here].any()
-        memory.leave_swap_cache(np.array([slot], np.uint32))
+        swapcache.leave(memory, np.array([slot], np.uint32))
