@@ -215,3 +215,18 @@ def test_a_second_swap_device_is_refused() -> None:
         machine.swap(LENGTH)
         with pytest.raises(BadOperation, match="already"):
             machine.swap(LENGTH)
+
+
+def test_slots_beyond_all_frames_disturb_nobody_who_looks_for_a_folio() -> None:
+    with ModelMachine() as machine:
+        machine.swap(1 << 30)
+        process = machine.spawn()
+        out, stays = process.mmap(PMD_SIZE, order=9), process.mmap(PMD_SIZE, order=9)
+        for value in range(1, 120):
+            process.write(out, PMD_SIZE, value)
+            process.madvise(out, PMD_SIZE, "pageout")
+        process.write(stays, PMD_SIZE, 1)
+        process.madvise(stays, PAGE_SIZE, "cold")
+        process.migrate(stays, PMD_SIZE)
+        check(machine)
+        assert process.read(out, PMD_SIZE).tolist() == [119] * 512

@@ -301,5 +301,5 @@ def _mappings(memory: Memory, frame: int) -> list[tuple[AddressSpace, int]]:
         for region in space.table.regions:
             for number, leaf in region.leaves.items():
                 base = region.start + number * LEAF
-                found += [(space, base + at) for at in np.flatnonzero(leaf.frame == frame).tolist()]
+                found += [(space, base + at) for at in np.flatnonzero(leaf.memory() == frame).tolist()]
     return found

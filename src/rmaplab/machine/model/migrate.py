@@ -16,7 +16,7 @@ from rmaplab.machine.model import swapcache
 from rmaplab.machine.model.columns import Index, Runs
 from rmaplab.machine.model.files import ModelFile
 from rmaplab.machine.model.memory import Frames, Memory
-from rmaplab.machine.model.pagetable import BLOCK, CLEAN, LEAF, PMD, SWAP, Leaf
+from rmaplab.machine.model.pagetable import BLOCK, CLEAN, LEAF, PMD, Leaf
 from rmaplab.machine.model.space import AddressSpace
 from rmaplab.machine.model.split import split_folio
 from rmaplab.trace import KINDS, Verdict
@@ -133,7 +133,7 @@ def _move_small(memory: Memory, slots: Frames, files: list[ModelFile], step: int
         memory.frame[name][new_of[old]] = memory.frame[name][old]
     memory.hold(slots)
     for space, leaf, _ in _leaves(memory, wanted):
-        index = np.flatnonzero(wanted[memory.frame["folio"][leaf.frame]] & (leaf.flags & SWAP == 0))
+        index = np.flatnonzero(wanted[memory.frame["folio"][leaf.memory()]])
         frames = leaf.frame[index]
         folio["dirty"][memory.frame["folio"][frames[leaf.flags[index] & CLEAN == 0]]] = True
         memory.unmap_pages(_singles(frames), space.mm, step)
@@ -169,7 +169,7 @@ def _leaves(memory: Memory, wanted: NDArray[np.bool_]) -> Iterator[tuple[Address
     for space in memory.spaces.values():
         for region in space.table.regions:
             for number, shared in list(region.leaves.items()):
-                if (wanted[memory.frame["folio"][shared.frame]] & (shared.flags & SWAP == 0)).any():
+                if wanted[memory.frame["folio"][shared.memory()]].any():
                     yield space, space.table.own(region, number), region.start + number * LEAF
 
 
@@ -244,10 +244,10 @@ def _mappings(memory: Memory, slots: Frames) -> dict[int, list[_Mapping]]:
 
 def _of_leaf(space: AddressSpace, leaf: Leaf, base: int, wanted: NDArray[np.bool_]) -> Iterator[tuple[int, _Mapping]]:
     """Mappings in a leaf that begins at page `base`, by folio, VMA, and how they are mapped."""
-    slot = space.memory.frame["folio"][leaf.frame]
+    slot = space.memory.frame["folio"][leaf.memory()]
     for vma in space.vmas.within(base, base + len(leaf.frame)):
         inside = np.arange(max(vma.start - base, 0), min(vma.end - base, len(leaf.frame)))
-        inside = inside[wanted[slot[inside]] & (leaf.flags[inside] & SWAP == 0)]
+        inside = inside[wanted[slot[inside]]]
         if not len(inside):
             continue
         key = 2 * slot[inside].astype(np.int64) + (leaf.flags[inside] & PMD != 0)

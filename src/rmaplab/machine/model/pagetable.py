@@ -64,6 +64,11 @@ class Leaf:
         """Indexes of present pages in [lo, hi)."""
         return lo + np.flatnonzero((self.frame[lo:hi] != 0) & (self.flags[lo:hi] & SWAP == 0))
 
+    def memory(self) -> NDArray[np.uint32]:
+        """The frame behind every page, 0 for those not present. Not to be changed."""
+        swapped = self.flags & SWAP != 0
+        return np.where(swapped, np.uint32(0), self.frame) if swapped.any() else self.frame
+
     def clear(self, lo: int, hi: int) -> None:
         """Make [lo, hi) nothing."""
         self.frame[lo:hi] = 0

@@ -13,7 +13,7 @@ from rmaplab.machine.model.ask import may_split, maybe_shared
 from rmaplab.machine.model.columns import Index
 from rmaplab.machine.model.files import ModelFile
 from rmaplab.machine.model.memory import Frames, Memory
-from rmaplab.machine.model.pagetable import BLOCK, DIRTY, PMD, SWAP, Leaf, W, Window
+from rmaplab.machine.model.pagetable import BLOCK, DIRTY, PMD, Leaf, W, Window
 from rmaplab.machine.model.space import AddressSpace
 from rmaplab.machine.model.vma import Vma
 from rmaplab.trace import KINDS
@@ -103,8 +103,7 @@ def unmap_everywhere(memory: Memory, slots: Frames) -> None:
     for space in memory.spaces.values():
         for region in space.table.regions:
             for number in list(region.leaves):
-                mine = np.isin(memory.frame["folio"][region.leaves[number].frame], slots)
-                index = np.flatnonzero(mine & (region.leaves[number].flags & SWAP == 0))
+                index = np.flatnonzero(np.isin(memory.frame["folio"][region.leaves[number].memory()], slots))
                 if len(index):
                     _unmap_leaf(space, space.table.own(region, number), index, step)
 

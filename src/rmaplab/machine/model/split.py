@@ -5,7 +5,6 @@ ask "exclusive or shared?" outside of COW. Nothing is reclaimed here: pages free
 """
 
 import numpy as np
-from numpy.typing import NDArray
 
 from rmaplab.machine.model import swapcache
 from rmaplab.machine.model.ask import may_split, shared_in_advice
@@ -151,5 +150,4 @@ def mappings_of(memory: Memory, space: AddressSpace, slot: int, step: int) -> li
 
 
 def _of_folio(memory: Memory, leaf: Leaf, slot: int) -> Index:
-    mine: NDArray[np.bool_] = memory.frame["folio"][leaf.frame] == slot
-    return np.flatnonzero(mine & (leaf.flags & SWAP == 0))
+    return np.flatnonzero(memory.frame["folio"][leaf.memory()] == slot)
