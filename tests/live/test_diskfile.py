@@ -7,6 +7,7 @@ import pytest
 from rmaplab.errors import NotAvailable
 from rmaplab.machine.live import LiveMachine, diskfile
 from rmaplab.machine.pagecache import contents, layout
+from rmaplab.machine.protocol import Advice
 
 PAGE = 4096
 
@@ -40,6 +41,21 @@ def test_what_was_written_survives_a_pageout_and_comes_back_in_small_folios(disk
     assert disk.observe()["order"].count() == 0
     assert process.read(address, 16 * PAGE).tolist() == [*contents(5), 200, *contents(16)[6:]]
     assert disk.observe()["order"].to_list() == [0] * 16
+
+
+@pytest.mark.live
+@pytest.mark.parametrize(("advice", "mapped"), [("dontneed", 16), ("pageout", 4)])
+def test_fault_around_leaves_out_dirty_pages_that_were_paged_out(
+    disk: LiveMachine, monkeypatch: pytest.MonkeyPatch, advice: Advice, mapped: int
+) -> None:
+    """Reclaim marks them PG_reclaim, which is PG_readahead too. The machine writes them back before."""
+    monkeypatch.setattr(disk, "write_back", lambda: None)
+    process = disk.spawn()
+    address = process.mmap(32 * PAGE, file=disk.file(32 * PAGE, kind="file", order=2), shared=True)
+    process.write(address, 32 * PAGE)
+    process.madvise(address, 32 * PAGE, advice)
+    process.read(address + 3 * PAGE, PAGE)
+    assert disk.observe()["order"].count() == mapped
 
 
 def test_a_system_without_a_known_file_system_is_told_which_it_has(monkeypatch: pytest.MonkeyPatch) -> None:
