@@ -10,7 +10,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from rmaplab.machine.model.columns import Index, distinct_rounds
+from rmaplab.machine.model.columns import Index, Pool, distinct_rounds
 from rmaplab.schemes import Scheme, State
 from rmaplab.trace import Verdict
 
@@ -32,26 +32,19 @@ class _Table:
         self._accepted = scheme.accepted_ids(order) if self.scheme else 0
         self.state: NDArray[Any] = scheme.start(order, 0).data if self.scheme else np.zeros((0, 1), np.uint64)
         self.sums = np.zeros((0, 3), np.uint64)
-        self.free: list[NDArray[np.uint32]] = []
+        self.free = Pool()
         self._fresh = 0
         self._bytes = _as_bytes(self.state)
         self._seen: dict[tuple[bytes, int, int, int, bool], NDArray[np.uint8]] = {}
         """State, argument of an update: the state after it."""
 
     def open(self, count: int) -> NDArray[np.uint32]:
-        parts: list[NDArray[np.uint32]] = []
-        while count and self.free:
-            part = self.free.pop()
-            if len(part) > count:
-                self.free.append(part[count:])
-                part = part[:count]
-            parts.append(part)
-            count -= len(part)
-        if count:
-            self._reserve(self._fresh + count)
-            parts.append(np.arange(self._fresh, self._fresh + count, dtype=np.uint32))
-            self._fresh += count
-        rows = np.concatenate(parts) if parts else np.zeros(0, np.uint32)
+        rows = self.free.take(count)
+        fresh = count - len(rows)
+        if fresh:
+            self._reserve(self._fresh + fresh)
+            rows = np.concatenate((rows, np.arange(self._fresh, self._fresh + fresh, dtype=np.uint32)))
+            self._fresh += fresh
         self.sums[rows] = 0
         if self.scheme:
             self.state[rows] = self.scheme.start(self.order, len(rows)).data
@@ -123,7 +116,7 @@ class Answers:
 
     def close(self, order: int, rows: NDArray[np.uint32]) -> None:
         """Give rows back."""
-        self._tables[order].free.append(rows)
+        self._tables[order].free.give(rows)
 
     def update(self, order: int, rows: Index, mm: int, page: Index, nr: Index, *, entire: bool) -> None:
         """One rmap update per element (rows may repeat: then in this order)."""

@@ -57,6 +57,29 @@ class Columns:
         return sum(a.nbytes for a in self._arrays.values())
 
 
+class Pool:
+    """Numbers that were given back, to be given out again, the last ones first."""
+
+    def __init__(self) -> None:
+        self._parts: list[NDArray[np.uint32]] = []
+
+    def give(self, numbers: NDArray[np.uint32]) -> None:
+        """Put these in."""
+        self._parts.append(numbers)
+
+    def take(self, count: int) -> NDArray[np.uint32]:
+        """Take `count` of them out, or all if there are fewer. O(count + arrays put in)."""
+        parts = [np.zeros(0, np.uint32)]
+        while count and self._parts:
+            part = self._parts.pop()
+            if len(part) > count:
+                self._parts.append(part[count:])
+                part = part[:count]
+            parts.append(part)
+            count -= len(part)
+        return parts[-1] if len(parts) <= 2 else np.concatenate(parts)
+
+
 @dataclass(frozen=True, slots=True)
 class Runs:
     """Runs of consecutive frames of one folio: one element a run.

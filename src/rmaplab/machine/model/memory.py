@@ -4,6 +4,7 @@ For the model's address spaces. Frame 0 is no memory; frame `ZERO` is the zero p
 zero folio: both are mapped without rmap, and nobody counts them. Knows nothing of page tables.
 """
 
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
@@ -12,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rmaplab.machine.model.answers import Answers
-from rmaplab.machine.model.columns import Columns, Index, Runs, runs_of, spread
+from rmaplab.machine.model.columns import Columns, Index, Pool, Runs, runs_of, spread
 from rmaplab.machine.model.policy import KernelPolicy, Phase
 from rmaplab.machine.model.recorder import Recorder
 from rmaplab.machine.model.single import note_partial_one, update_one
@@ -94,8 +95,8 @@ class Memory:
                 "partial": np.bool_,
             }
         )
-        self._free_frames: dict[int, list[Frames]] = {}
-        self._free_slots: list[Frames] = []
+        self._free_frames: dict[int, Pool] = defaultdict(Pool)
+        self._free_slots = Pool()
         self._anon_vmas = 0
         self.spaces: dict[int, AddressSpace] = {}
         self.ksm: Scanner
@@ -149,10 +150,10 @@ class Memory:
             for name in ("folio", "head", "exclusive", "version", "value"):
                 self.frame[name][frames] = 0
             self.counters.pages -= len(frames)
-            self._free_frames.setdefault(order, []).append(heads)
+            self._free_frames[order].give(heads)
         for name in ("head", "pins", "dirty", "lazy", "partial"):
             self.folio[name][dead] = 0
-        self._free_slots.append(dead)
+        self._free_slots.give(dead)
 
     def break_up(self, slot: int, kept: Frames) -> None:
         """Make small folios of the frames `kept` of a large folio that has one reference and no mapping left (it
@@ -163,11 +164,11 @@ class Memory:
         self.answers.close(order, self.folio["row"][slot : slot + 1].copy())
         for name in ("folio", "head", "exclusive", "version", "value"):
             self.frame[name][gone] = 0
-        self._free_frames.setdefault(0, []).append(gone)
+        self._free_frames[0].give(gone)
         inherited = {name: bool(self.folio[name][slot]) for name in ("dirty", "lazy")}
         for name in ("head", "pins", "refs", "partial", *inherited):
             self.folio[name][slot] = 0
-        self._free_slots.append(np.array([slot], np.uint32))
+        self._free_slots.give(np.array([slot], np.uint32))
         self.counters.pages -= len(gone)
         slots = self._open(kept, 0, int(self.folio["kind"][slot]))
         self.frame["folio"][kept] = slots
@@ -181,37 +182,24 @@ class Memory:
         return wide if order == 0 else (wide[:, None] + np.arange(1 << order)).ravel()
 
     def _take_frames(self, order: int, count: int) -> Frames:
-        parts: list[Frames] = []
-        stack = self._free_frames.setdefault(order, [])
-        while count and stack:
-            part = stack.pop()
-            if len(part) > count:
-                stack.append(part[count:])
-                part = part[:count]
-            parts.append(part)
-            count -= len(part)
-        if count:
-            hole = -self.frame.rows % (1 << order)
-            if hole:
-                first = self.frame.extend(hole)
-                self._free_frames.setdefault(0, []).append(np.arange(first, first + hole, dtype=np.uint32))
-            first = self.frame.extend(count << order)
-            parts.append(np.arange(first, self.frame.rows, 1 << order, dtype=np.uint32))
-        return parts[0] if len(parts) == 1 else np.concatenate([np.zeros(0, np.uint32), *parts])
+        heads = self._free_frames[order].take(count)
+        left = count - len(heads)
+        if not left:
+            return heads
+        hole = -self.frame.rows % (1 << order)
+        if hole:
+            first = self.frame.extend(hole)
+            self._free_frames[0].give(np.arange(first, first + hole, dtype=np.uint32))
+        first = self.frame.extend(left << order)
+        return np.concatenate((heads, np.arange(first, self.frame.rows, 1 << order, dtype=np.uint32)))
 
     def _take_slots(self, count: int) -> Frames:
-        parts: list[Frames] = []
-        while count and self._free_slots:
-            part = self._free_slots.pop()
-            if len(part) > count:
-                self._free_slots.append(part[count:])
-                part = part[:count]
-            parts.append(part)
-            count -= len(part)
-        if count:
-            first = self.folio.extend(count)
-            parts.append(np.arange(first, first + count, dtype=np.uint32))
-        return parts[0] if len(parts) == 1 else np.concatenate([np.zeros(0, np.uint32), *parts])
+        slots = self._free_slots.take(count)
+        left = count - len(slots)
+        if not left:
+            return slots
+        first = self.folio.extend(left)
+        return np.concatenate((slots, np.arange(first, first + left, dtype=np.uint32)))
 
     def next_anon_vma(self) -> int:
         """A number for a new anon_vma."""
