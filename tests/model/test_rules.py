@@ -172,3 +172,16 @@ def test_a_mapping_that_shrank_grows_again_empty() -> None:
         process.mremap(address, 8 * PAGE, 12 * PAGE)
         assert process.read(address, 12 * PAGE).tolist() == [5] * 8 + [0] * 4
         check(machine)
+
+
+def test_collapse_gives_up_at_the_first_block_without_page_table() -> None:
+    with ModelMachine() as machine:
+        process = machine.spawn()
+        address = process.mmap(3 * THP, order=4)
+        for block in (0, 2):
+            process.write(address + block * THP, PAGE)
+        with pytest.raises(BadOperation, match="2 of 3 blocks"):
+            process.madvise(address, 3 * THP, "collapse")
+        seen = machine.observe()
+        assert seen["order"].to_list()[0] == 9
+        assert seen["order"].to_list()[1024] == 4

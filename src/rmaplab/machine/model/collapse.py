@@ -1,8 +1,12 @@
 """MADV_COLLAPSE: what stands in a 2 MiB block of anonymous memory is copied into a new THP.
 
 For `advice`; of shmem `collapsefile` does the work, on a disk file it is refused. Every block succeeds or fails by
-itself; the call is refused if one failed, and what was collapsed stays.
+itself, but nothing is tried after one where nothing is mapped; the call is refused if one failed, and what was
+collapsed stays.
 """
+
+from functools import partial
+from itertools import takewhile
 
 import numpy as np
 
@@ -29,7 +33,7 @@ def collapse(space: AddressSpace, start: int, end: int) -> None:
             raise BadOperation("madvise", "collapse", "no 2 MiB boundary in the range")
         pages = range(first * BLOCK, last * BLOCK, BLOCK)
         if vma.file is None:
-            done = sum(_block(space, vma, page, step) for page in pages)
+            done = sum(_block(space, vma, page, step) for page in takewhile(partial(_has_pmd, space), pages))
         else:
             done = collapse_file(space, vma, vma.file, pages)
         if done < len(pages):
@@ -42,14 +46,18 @@ def _allowed(vma: Vma) -> bool:
     return room and fits and not vma.nothp
 
 
+def _has_pmd(space: AddressSpace, page: int) -> bool:
+    """Does anything stand in the PMD of this block? Where nothing does (SCAN_PMD_NONE), madvise_collapse() gives up."""
+    windows = space.table.windows(page, page + BLOCK)
+    return any(w.leaf.tables[w.lo // BLOCK] or w.leaf.flags[w.lo] & PMD for w in windows)
+
+
 def _block(space: AddressSpace, vma: Vma, page: int, step: int) -> bool:
-    windows = list(space.table.windows(page, page + BLOCK, write=True))
-    if not windows:
-        return False
-    leaf, lo = windows[0].leaf, windows[0].lo
+    (window,) = space.table.windows(page, page + BLOCK, write=True)
+    leaf, lo = window.leaf, window.lo
     if leaf.flags[lo] & PMD:
         return True
-    if not leaf.tables[lo // BLOCK] or _held(space, leaf, lo):
+    if _held(space, leaf, lo):
         return False
     swap_in(space, vma, Window(leaf, lo, lo + BLOCK, page), np.full(BLOCK, step), write=False, large=False)
     return not _held(space, leaf, lo) and _copy(space, vma, leaf, lo, step)
