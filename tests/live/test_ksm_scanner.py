@@ -129,6 +129,18 @@ def test_users_are_the_processes_with_mergeable_memory(machine: LiveMachine) -> 
     assert ksm.users() == [two.pid]
 
 
+def test_what_cannot_be_put_back_does_not_keep_the_rest(tmp_path: Path) -> None:
+    before = knobs()
+    with LiveMachine() as machine:
+        machine.alone()
+        scanner = ksm.Ksm()
+        scanner.begin()
+        scanner._original.append((tmp_path / "gone" / "file", "1"))
+        with pytest.raises(FileNotFoundError, match="gone"):
+            scanner.end()
+        assert knobs() == before
+
+
 def test_a_scan_that_does_not_end_is_given_up_with_the_scanner_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ksm, "_PATIENCE", -1.0)
     monkeypatch.setattr(ksm, "_full_scans", lambda: 0)

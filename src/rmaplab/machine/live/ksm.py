@@ -38,6 +38,9 @@ what the second merged."""
 _PATIENCE = 120.0
 """Seconds in which a full scan must end."""
 
+_BUSY = 10.0
+"""Seconds to wait for memory that is being freed."""
+
 _MOVE_PAGES = 279
 _PR_SET_PDEATHSIG = 1
 
@@ -88,13 +91,19 @@ class Ksm:
         return _full_scans() - start
 
     def end(self) -> None:
-        """Unmerge what is left, which must be nobody's, and write every original value back. Again does nothing."""
+        """Unmerge what is left, which must be nobody's, and write every original value back, latest first. Again does
+        nothing. Raises the first OSError, after all were tried."""
         if not self._original:
             return
         self._forget()
-        original, self._original = self._original, []
-        for path, value in reversed(original):
-            path.write_text(value)
+        errors = []
+        while self._original:
+            try:
+                self._put_back(*self._original.pop())
+            except OSError as error:
+                errors.append(error)
+        if errors:
+            raise errors[0]
 
     def _scan(self, until: int) -> None:
         (KSM / "run").write_text(_MERGE)
@@ -106,6 +115,19 @@ class Ksm:
                 time.sleep(0.001)
         finally:
             (KSM / "run").write_text(_STOP)
+
+    def _put_back(self, path: Path, value: str) -> None:
+        """Some files refuse while a merged page is mapped: of a process that ended, somebody may still look at it."""
+        limit = time.monotonic() + _BUSY
+        while True:
+            try:
+                path.write_text(value)
+                return
+            except OSError as error:
+                if error.errno != errno.EBUSY or time.monotonic() > limit:
+                    raise
+            time.sleep(0.01)
+            self._forget()
 
     @staticmethod
     def _forget() -> None:
