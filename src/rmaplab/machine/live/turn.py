@@ -15,10 +15,10 @@ WORLD = "/sys/kernel/mm"
 QUEUE = "/sys/kernel"
 """Its flock is taken before that of WORLD and let go after, so that newcomers stand behind one who waits to be alone."""
 
-PATIENCE = 120.0
+PATIENCE = 300.0
 """Seconds to wait for other machines."""
 
-_STEP = 0.01
+_STEP = 0.002
 
 
 class Turn:
