@@ -44,9 +44,9 @@ def test_a_machine_becomes_alone_when_the_others_are_closed() -> None:
 
 
 def test_waiting_for_the_turn_ends_with_an_error_that_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(turn, "PATIENCE", 0.0)
     first, second = turn.Turn(), turn.Turn()
     first.share()
+    monkeypatch.setattr(turn, "PATIENCE", 0.0)
     try:
         with pytest.raises(BlockingIOError, match="other live machines"):
             second.alone()
