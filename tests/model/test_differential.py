@@ -7,7 +7,9 @@ from dataclasses import fields, replace
 import numpy as np
 import pytest
 
+from rmaplab.machine.differential import campaign as campaign_module
 from rmaplab.machine.differential import runner
+from rmaplab.machine.differential.campaign import Campaign
 from rmaplab.machine.differential.compare import compare
 from rmaplab.machine.differential.counts import Counts
 from rmaplab.machine.differential.generate import Generator
@@ -19,7 +21,7 @@ from rmaplab.machine.live import probe
 from rmaplab.machine.model import ModelMachine
 from rmaplab.machine.model.invariants import check
 from rmaplab.machine.observation import UNKNOWN, Observation
-from rmaplab.machine.protocol import OBSERVATION
+from rmaplab.machine.protocol import OBSERVATION, MachineError
 from rmaplab.trace.validate import validate
 
 ORDERS = (2, 4, 9)
@@ -190,3 +192,18 @@ def test_too_much_set_aside_is_a_failure() -> None:
 def test_a_step_is_not_run_when_what_it_names_was_never_made() -> None:
     with ModelMachine() as machine, pytest.raises(KeyError):
         Run(machine).do(replace(SHARED_THP[1], process=77))
+
+
+def test_a_machine_that_fails_is_set_aside_by_name_and_ends_no_campaign(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise MachineError("other live machines kept the system")
+
+    if probe().missing():
+        pytest.skip("no live machine")
+    monkeypatch.setattr(campaign_module, "settle", fail)
+    out = io.StringIO()
+    campaign = Campaign("linux-6.18", 30, out)
+    campaign.add(0)
+    assert campaign.counts.aside["machine error"] == campaign.counts.done > 0
+    assert campaign.counts.exit_code == 1
+    assert "seed 0: other live machines kept the system" in out.getvalue()

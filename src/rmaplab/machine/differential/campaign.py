@@ -19,7 +19,7 @@ from rmaplab.machine.live import probe, sharing
 from rmaplab.machine.live.diskfile import make
 from rmaplab.machine.model import ContentLeak, policy_of
 from rmaplab.machine.model.invariants import Broken
-from rmaplab.machine.protocol import PMD_ORDER, PMD_SIZE, NotAvailable
+from rmaplab.machine.protocol import PMD_ORDER, PMD_SIZE, MachineError, NotAvailable
 
 
 @dataclass(slots=True)
@@ -63,6 +63,11 @@ class Campaign:
         except (Broken, ContentLeak) as broken:
             counts.mismatches += 1
             print(f"seed {seed}: the model contradicts itself: {broken}\n{script(program, str(broken))}", file=self.out)
+            return
+        except MachineError as error:
+            counts.done += len(program)
+            counts.aside["machine error"] += len(program)
+            print(f"seed {seed}: {error}", file=self.out)
             return
         counts.done += outcome.steps
         counts.compared += outcome.compared

@@ -6,7 +6,8 @@ recognised and *set aside* by name, with the rest of the program:
 - `background`: the kernel moved or collapsed pages behind the program's back (the live recorder saw changes no
   operation explains);
 - `allocation`: a fault or a new file got small folios where a large one was asked for: no contiguous memory was free;
-- `not reproducible`: the program agrees when it is run again (`settle`).
+- `not reproducible`: the program agrees when it is run again (`settle`);
+- `machine error`: the live machine failed (`Campaign`).
 """
 
 from dataclasses import dataclass, replace
