@@ -80,8 +80,8 @@ class Generator:
         self._want = steps
         self._swap = self._random.random() < SWAPPING
         self._cold_advice = ("cold", "collapse", "free", *(("pageout",) * (4 if self._swap else 1)))
-        # Pages merge if their contents are equal: programs that merge write few values. KSM pages are not swapped here.
-        self._merges = not self._swap and self._random.random() < (_KSM_SHARE if ksm else 0)
+        # Pages merge if their contents are equal: programs that merge write few values.
+        self._merges = self._random.random() < (_KSM_SHARE if ksm else 0)
         self._values = self._random.choices(range(256), k=3) if self._merges else range(1, 256)
         self._made = 0
         self._files: list[tuple[int, int, bool]] = []

@@ -12,7 +12,7 @@ from typing import Final
 
 import numpy as np
 
-from rmaplab.machine.live import knobs, ksm, procfs
+from rmaplab.machine.live import knobs, ksm, procfs, swap
 from rmaplab.machine.protocol import PMD_ORDER, NotAvailable
 
 _NEEDED: Final = ("pfns", "kpageflags", "pmd_ranges", "anon_exclusive")
@@ -63,11 +63,13 @@ def probe() -> Capabilities:
         held = ctypes.c_char.from_buffer(page)
         own = _own_page(ctypes.addressof(held))
         del held
+    why_not_swap = swap.why_not()
     items = (
         *own,
         _item("thp", "PMD-mapped folios (order 9)", PMD_ORDER in anon, f"no such size under {knobs.THP}"),
         _item("mthp", "folios between a page and a PMD", bool({*anon} - {PMD_ORDER}), f"no such size under {knobs.THP}"),
         _item("shmem_thp", "large folios in shmem", bool(shmem), f"no shmem_enabled under {knobs.THP}"),
+        _item("swap", "a swap device of one's own", not why_not_swap, why_not_swap),
         _item("ksm", "merging equal pages", os.access(ksm.KSM / "run", os.W_OK), f"no {ksm.KSM}, or not writable"),
         _item("knobs", "choosing the order of folios", _may_write(anon), f"{knobs.THP}: not writable"),
     )

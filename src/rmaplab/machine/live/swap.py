@@ -25,7 +25,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 def why_not() -> str:
-    """ "" if this system lets us have a swap device of our own, else the reason."""
+    """The reason why this system has no place for a swap device of ours, empty if it has."""
     if not ZRAM.exists():
         return f"no {ZRAM}: the kernel has no zram, or its module is not loaded"
     if not _may_administer():
