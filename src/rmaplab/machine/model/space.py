@@ -115,14 +115,19 @@ class AddressSpace:
         """Unmap every page of [start, end) (PMD mappings in it are whole by now)."""
         for window in self.table.windows(start, end, write=True):
             leaf, lo, hi = window.leaf, window.lo, window.hi
-            swapped = leaf.frame[lo:hi][leaf.flags[lo:hi] & SWAP != 0].astype(np.int64)
+            self._give_slots_back(leaf, lo, hi)
             if hi - lo == 1 and not leaf.flags[lo] & (PMD | SWAP):
                 if leaf.frame[lo] >= _COUNTED:
                     self._unmap_small(leaf.frame[lo:hi], step)
             elif len(index := leaf.present(lo, hi)):
                 self._unmap_present(leaf, index, step)
             leaf.clear(lo, hi)
-            swapcache.put_entries(self.memory, swapped)
+
+    def _give_slots_back(self, leaf: Leaf, lo: int, hi: int) -> None:
+        if self.memory.swap is not None:
+            swapped = lo + np.flatnonzero(leaf.flags[lo:hi] & SWAP)
+            swapcache.put_entries(self.memory, leaf.frame[swapped].astype(np.int64))
+            leaf.frame[swapped] = leaf.flags[swapped] = 0
 
     def _unmap_present(self, leaf: Leaf, index: Index, step: int) -> None:
         frames, huge = leaf.frame[index], leaf.flags[index] & PMD != 0
@@ -133,9 +138,12 @@ class AddressSpace:
         self._unmap_small(frames[~huge & counted], step)
 
     def _unmap_small(self, frames: Frames, step: int) -> None:
-        slots = self.memory.frame["folio"][frames]
-        self.memory.unmap_pages(self.memory.runs(frames), self.mm, step)
-        swapcache.leave_unmapped(self.memory, slots)
+        memory, slots = self.memory, None
+        if memory.swap is not None:
+            slots = memory.frame["folio"][frames]
+        memory.unmap_pages(memory.runs(frames), self.mm, step)
+        if slots is not None:
+            swapcache.leave_unmapped(memory, slots)
 
     @staticmethod
     def counted(frames: NDArray[np.uint32]) -> NDArray[np.bool_]:
