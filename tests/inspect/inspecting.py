@@ -6,8 +6,16 @@ from rmaplab.inspect.look import Look, look
 from rmaplab.inspect.probes import KernelView
 from rmaplab.inspect.snapshot import of_pids
 from rmaplab.inspect.views import Row, rows
+from rmaplab.machine.live import LiveMachine
 from rmaplab.machine.live import probe as live_probe
 from rmaplab.machine.live.process import LiveProcess
+
+
+def fresh(machine: LiveMachine) -> LiveProcess:
+    """A process that shares no heap with the one all machines and workers are forked from: prices are of all it maps."""
+    process = machine.spawn()
+    process.exec()
+    return process
 
 
 def look_at(view: KernelView, *processes: LiveProcess, write: bool = False) -> Look:

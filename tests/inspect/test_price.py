@@ -1,7 +1,7 @@
 """What-if says how many bytes a write copies; then the write is done and counted."""
 
 import pytest
-from inspecting import area, look_at, need_order
+from inspecting import area, fresh, look_at, need_order
 
 from rmaplab.inspect.probes import KernelView
 from rmaplab.inspect.views import rows
@@ -24,7 +24,7 @@ def test_third_process_left_alone_is_exclusive_yet_copies_as_foretold(
 ) -> None:
     need_order(order)
     require_flag(view)
-    first = machine.spawn()
+    first = fresh(machine)
     at = first.mmap(SIZE, order=order)
     first.write(at, SIZE)
     for block in range(at, at + SIZE, 2 << 20):
@@ -48,7 +48,7 @@ def test_third_process_left_alone_is_exclusive_yet_copies_as_foretold(
 def test_survivor_of_two_reuses_as_foretold(machine: LiveMachine, view: KernelView, order: int, copies: int) -> None:
     need_order(order)
     require_flag(view)
-    parent = machine.spawn()
+    parent = fresh(machine)
     at = parent.mmap(SIZE, order=order)
     parent.write(at, SIZE)
     child = parent.fork()
@@ -63,7 +63,7 @@ def test_survivor_of_two_reuses_as_foretold(machine: LiveMachine, view: KernelVi
 def test_whole_price_is_what_a_write_of_everything_copies(machine: LiveMachine, view: KernelView) -> None:
     need_order(4)
     require_flag(view)
-    parent = machine.spawn()
+    parent = fresh(machine)
     mixed = {order: parent.mmap(SIZE, order=order) for order in (0, 4)}
     for at in mixed.values():
         parent.write(at, SIZE)
@@ -80,7 +80,7 @@ def test_whole_price_is_what_a_write_of_everything_copies(machine: LiveMachine, 
 def test_private_file_pages_are_always_copied(machine: LiveMachine, view: KernelView) -> None:
     require_flag(view)
     file = machine.file(SIZE, kind="shmem")
-    one = machine.spawn()
+    one = fresh(machine)
     at = one.mmap(SIZE, file=file)
     one.read(at, SIZE)
     price = look_at(view, one, write=True).prices[one.pid]
@@ -91,7 +91,7 @@ def test_private_file_pages_are_always_copied(machine: LiveMachine, view: Kernel
 
 def test_pinned_folio_is_copied_by_either_rule(machine: LiveMachine, view: KernelView) -> None:
     require_flag(view)
-    parent = machine.spawn()
+    parent = fresh(machine)
     at = parent.mmap(SIZE, order=0)
     parent.write(at, SIZE)
     child = parent.fork()
@@ -109,7 +109,7 @@ def test_pinned_folio_is_copied_by_either_rule(machine: LiveMachine, view: Kerne
 def test_slots_and_counts_are_the_kernels(machine: LiveMachine, view: KernelView) -> None:
     need_order(4)
     require_flag(view)
-    parent = machine.spawn()
+    parent = fresh(machine)
     at = parent.mmap(1 << 20, order=4)
     parent.write(at, 1 << 20)
     child = parent.fork()

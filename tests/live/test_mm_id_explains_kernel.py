@@ -42,5 +42,7 @@ def test_mm_id_explains_every_scenario(thp: LiveMachine, name: str, order: int, 
     size = 4 << 20 if order == 9 else 256 << 10
     trace = SCENARIOS[name].play(thp, Parameters(size=size, order=order, mapping=mapping))
     questions = asked(trace)
+    if name == "swap":  # the swap cache may hold a reference, which the kernel does not show
+        questions = questions.filter(pl.col("extra_refs").is_not_null())
     wrong = questions.filter((questions["outcome"] == "reused").to_numpy() != expected(questions))
     assert wrong.is_empty(), wrong

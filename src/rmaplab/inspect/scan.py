@@ -85,11 +85,9 @@ class PageTable:
     def __init__(self, pid: int) -> None:
         self._pid = pid
         self._pagemap = procfs.Pagemap(pid)
-        self._fd = os.open(f"{procfs.PROC}/{pid}/pagemap", os.O_RDONLY | os.O_CLOEXEC)
 
     def close(self) -> None:
         self._pagemap.close()
-        os.close(self._fd)
 
     def populated(self, end: int) -> Populated | None:
         """All present or swapped pages below address `end`, by the PAGEMAP_SCAN ioctl (Linux 6.7).
@@ -105,7 +103,7 @@ class PageTable:
                 np.uint64,
             )
             try:
-                filled = fcntl.ioctl(self._fd, _SCAN, arg.data)
+                filled = fcntl.ioctl(self._pagemap.fileno(), _SCAN, arg.data)
             except ProcessLookupError as error:
                 raise procfs.ProcessGone(f"/proc/{self._pid}/pagemap: {error.strerror}") from error
             except OSError:

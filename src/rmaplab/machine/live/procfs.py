@@ -153,6 +153,10 @@ class Pagemap:
         except OSError as error:
             raise _fault(error, self._path) from error
 
+    def fileno(self) -> int:
+        """The open file."""
+        return self._fd
+
     def entries(self, start: int, length: int) -> Words:
         """The entries of bytes [start, start + length), page-aligned: uint64, one per page, 0 where nothing is."""
         out = np.zeros(length >> PAGE_SHIFT, np.uint64)
