@@ -61,3 +61,18 @@ def test_being_alone_twice_is_being_alone() -> None:
         machine.alone()
         one_and_only = machine.spawn()
         assert one_and_only.alive
+
+
+def test_a_second_machine_of_one_who_is_waited_for_is_let_in() -> None:
+    first, waiting, second = turn.Turn(), turn.Turn(), turn.Turn()
+    first.share()
+    other = threading.Thread(target=waiting.alone)
+    other.start()
+    try:
+        second.share()
+    finally:
+        second.end()
+        first.end()
+        other.join(60)
+        waiting.end()
+    assert not other.is_alive()
