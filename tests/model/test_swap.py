@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from rmaplab.machine.model import ModelMachine
+from rmaplab.machine.model.files import ModelFile
 from rmaplab.machine.model.invariants import Broken, check
 from rmaplab.machine.model.process import ModelProcess
 from rmaplab.machine.model.slots import CLUSTER, SwapSlots
@@ -202,6 +203,124 @@ def test_small_slots_follow_the_header_and_large_ones_are_aligned_in_clusters_of
 def test_a_full_device_gives_nothing() -> None:
     slots = SwapSlots(CLUSTER)
     assert [slots.take(0) for _ in range(CLUSTER)] == [*range(1, CLUSTER), 0]
+
+
+def swapped_file(machine: ModelMachine, pages: int, order: int = 0) -> tuple[ModelProcess, ModelFile, int]:
+    """A process that maps a shmem file of `pages` pages of value 5, all of them in swap."""
+    if machine.memory.swap is None:
+        machine.swap(LENGTH)
+    process, file = machine.spawn(), machine.file(pages * PAGE_SIZE, order=order)
+    address = process.mmap(pages * PAGE_SIZE, file=file, shared=True)
+    process.write(address, pages * PAGE_SIZE, 5)
+    process.madvise(address, pages * PAGE_SIZE, "pageout")
+    assert set(states(machine)) == {"none"}
+    assert file.swap.all()
+    return process, file, address
+
+
+@pytest.mark.parametrize(("order", "pages"), [(0, 40), (4, 32), (9, 1024)])
+def test_shmem_comes_back_from_swap_in_the_folios_it_left_in(order: int, pages: int) -> None:
+    with ModelMachine() as machine:
+        process, file, address = swapped_file(machine, pages, order)
+        assert process.read(address, PAGE_SIZE).tolist() == [5]
+        assert np.count_nonzero(file.frame) == 1 << order
+        assert process.read(address, pages * PAGE_SIZE).tolist() == [5] * pages
+        assert set(machine.observe()["order"].to_list()) == {order}
+        assert machine.memory.swap is not None
+        assert not machine.memory.swap.used.any()
+        check(machine)
+
+
+def test_shmem_that_came_back_goes_to_swap_again_though_nobody_wrote_to_it() -> None:
+    with ModelMachine() as machine:
+        process, file, address = swapped_file(machine, 4)
+        process.read(address, 4 * PAGE_SIZE)
+        process.madvise(address, 4 * PAGE_SIZE, "pageout")
+        assert file.swap.all()
+
+
+def test_shmem_that_nobody_wrote_to_is_dropped_and_takes_no_slot() -> None:
+    with ModelMachine() as machine:
+        machine.swap(LENGTH)
+        process, file = machine.spawn(), machine.file(4 * PAGE_SIZE)
+        address = process.mmap(4 * PAGE_SIZE, file=file, shared=True)
+        process.read(address, 4 * PAGE_SIZE)
+        process.madvise(address, 4 * PAGE_SIZE, "pageout")
+        assert not file.frame.any()
+        assert not file.swap.any()
+
+
+@pytest.mark.parametrize("order", [0, 4])
+def test_shmem_that_somebody_holds_is_unmapped_and_stays_in_the_cache(order: int) -> None:
+    with ModelMachine() as machine:
+        machine.swap(LENGTH)
+        process, file = machine.spawn(), machine.file(16 * PAGE_SIZE, order=order)
+        address = process.mmap(16 * PAGE_SIZE, file=file, shared=True)
+        process.write(address, 16 * PAGE_SIZE, 5)
+        process.pin(address, PAGE_SIZE)
+        process.madvise(address, 16 * PAGE_SIZE, "pageout")
+        assert states(machine) == ["none"] * 16
+        assert np.count_nonzero(file.frame) == 1 << order
+
+
+def test_a_private_mapping_copies_what_it_writes_from_swap_and_the_file_keeps_its_own() -> None:
+    with ModelMachine() as machine:
+        process, file, address = swapped_file(machine, 2)
+        private = process.mmap(2 * PAGE_SIZE, file=file)
+        process.write(private, PAGE_SIZE, 6)
+        assert process.read(private, 2 * PAGE_SIZE).tolist() == [6, 5]
+        assert process.read(address, 2 * PAGE_SIZE).tolist() == [5, 5]
+
+
+def test_slots_of_shared_anonymous_memory_live_as_long_as_its_last_mapping_those_of_a_file_longer() -> None:
+    with ModelMachine() as machine:
+        process, file, address = swapped_file(machine, 4)
+        swap = machine.memory.swap
+        assert swap is not None
+        process.munmap(address, 4 * PAGE_SIZE)
+        shared = process.mmap(4 * PAGE_SIZE, shared=True)
+        process.write(shared, 4 * PAGE_SIZE, 5)
+        process.madvise(shared, 4 * PAGE_SIZE, "pageout")
+        child = process.fork()
+        process.munmap(shared, 4 * PAGE_SIZE)
+        assert swap.used.sum() == 8
+        child.exit()
+        assert swap.used.sum() == 4
+        check(machine)
+        assert process.read(process.mmap(4 * PAGE_SIZE, file=file), 4 * PAGE_SIZE).tolist() == [5] * 4
+
+
+def test_collapse_reads_shmem_back_first() -> None:
+    with ModelMachine() as machine:
+        process, _, address = swapped_file(machine, 512)
+        process.madvise(address, PMD_SIZE, "collapse")
+        assert machine.observe()["pmd_mapped"].all()
+        assert process.read(address, PMD_SIZE).tolist() == [5] * 512
+        check(machine)
+
+
+def test_a_large_shmem_folio_without_slots_in_a_row_goes_page_by_page() -> None:
+    with ModelMachine() as machine:
+        machine.swap(2 * PMD_SIZE)
+        swapped_file(machine, 512, 9)
+        process = machine.spawn()
+        address = process.mmap(PMD_SIZE, order=9, shared=True)
+        process.write(address, PMD_SIZE, 6)
+        process.madvise(address, PMD_SIZE, "pageout")
+        # Beside the first THP the device has a header and 511 slots.
+        assert np.count_nonzero(machine.memory.swapped[1].swap) == 511
+        assert process.read(address, PMD_SIZE).tolist() == [6] * 512
+        assert set(machine.observe()["order"].drop_nulls()) == {0}
+        check(machine)
+
+
+def test_the_invariants_see_a_file_page_that_changed_in_swap() -> None:
+    with ModelMachine() as machine:
+        _, file, _ = swapped_file(machine, 4)
+        assert machine.memory.swap is not None
+        machine.memory.swap.version[file.swap] += 1
+        with pytest.raises(Broken, match="last write"):
+            check(machine)
 
 
 @pytest.mark.parametrize("length", [0, -PMD_SIZE, PAGE_SIZE, PMD_SIZE + PAGE_SIZE])

@@ -4,6 +4,7 @@ The seeded generator of `make differential` is faster and tells longer stories; 
 where a story would not go.
 """
 
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import get_args
 
@@ -39,6 +40,10 @@ FIRST = st.sampled_from((0, 512)) | st.integers(0, MOST_PAGES - 1)
 SIZE = st.sampled_from((MOST_PAGES, 512, 16, 1)) | st.integers(1, MOST_PAGES)
 ORDERS = st.sampled_from((9, 0, *probe().anon_orders))
 VALUE = st.integers(1, 255)
+SWAP_PAGES = 1 << 18
+"""As the seeded generator has: a walk fills no half of it."""
+SWAP = st.sampled_from((False, False, False, True))
+"""A walk with a swap device must be alone on the system: a quarter of them have one."""
 KIND = st.sampled_from(("shmem", "file") if disk_files() else ("shmem",))
 ADVICE = st.sampled_from(sorted(set(get_args(Advice)) - {"mergeable", "unmergeable"}))
 WALKS = settings(
@@ -112,9 +117,13 @@ class Walk(RuleBasedStateMachine):
         pages = min(size, area.pages - first)
         return process, area, replace(step, process=process.number, area=area.number, page=first, pages=pages)
 
-    @initialize(order=ORDERS, folios=st.integers(1, 2), more=st.sampled_from((0, 1, 5)), value=VALUE)
-    def begin(self, order: int, folios: int, more: int, value: int) -> None:
+    @initialize(order=ORDERS, folios=st.integers(1, 2), more=st.sampled_from((0, 1, 5)), value=VALUE, swap=SWAP)
+    def begin(self, order: int, folios: int, more: int, value: int, swap: bool) -> None:
         self.alive.append(Process(self.number()))
+        if swap:
+            # Where the system has no place for a device the walk goes without.
+            with suppress(NotAvailable):
+                self.do(Step("swap", pages=SWAP_PAGES))
         self.do(Step("spawn", makes=1))
         self.mmap(0, order, (folios << order) + more, False, value)
 

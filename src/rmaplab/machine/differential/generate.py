@@ -251,8 +251,6 @@ class Generator:
         if found:
             process, area = found
             advice = self._random.choice(self._cold_advice)
-            if advice == "pageout" and self._swap and area.file and not area.disk:
-                return
             # Whoever collapses wants whole blocks.
             whole = advice == "collapse" and self._random.random() < 0.7
             page, pages = (0, area.pages) if whole else self._range(area)

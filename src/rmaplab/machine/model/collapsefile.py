@@ -12,8 +12,9 @@ import numpy as np
 from rmaplab.machine.model.filefaults import install_pmd
 from rmaplab.machine.model.files import ModelFile
 from rmaplab.machine.model.memory import Frames, Memory
-from rmaplab.machine.model.pagetable import BLOCK, PMD
+from rmaplab.machine.model.pagetable import BLOCK, PMD, SWAP
 from rmaplab.machine.model.reclaim import unmap_everywhere
+from rmaplab.machine.model.shmemswap import read_back
 from rmaplab.machine.model.space import AddressSpace
 from rmaplab.machine.model.vma import Vma
 from rmaplab.machine.protocol import PMD_ORDER
@@ -22,7 +23,7 @@ from rmaplab.machine.protocol import PMD_ORDER
 class _Result(Enum):
     DONE = 1
     HELD = 2
-    """Somebody holds a page: the next block may fare better."""
+    """Somebody holds a page, or a private copy is in swap: the next block may fare better."""
     FAILED = 3
     """The call ends here."""
 
@@ -41,16 +42,24 @@ def collapse_file(space: AddressSpace, vma: Vma, file: ModelFile, pages: Iterabl
 
 def _block(space: AddressSpace, vma: Vma, file: ModelFile, page: int) -> _Result:
     memory, first = space.memory, vma.offset_of(page)
-    frames = file.frame[first : first + BLOCK]
-    slots = np.unique(memory.frame["folio"][frames[frames != 0]])
-    if not len(slots):
+    slots = _cached(memory, file, first)
+    if not len(slots) and not file.swap[first : first + BLOCK].any():
         return _Result.FAILED
     sizes = 1 << memory.folio["order"][slots].astype(np.int64)
-    if sizes[0] < BLOCK:
+    if (sizes < BLOCK).all():
         if (memory.folio["refs"][slots] != memory.folio["mapcount"][slots] + sizes).any():
             return _Result.HELD
-        _replace(memory, file, first, slots)
+        read_back(memory, file, np.arange(first, first + BLOCK))
+        slots = _cached(memory, file, first)
+        if memory.folio["order"][slots[0]] < PMD_ORDER:
+            _replace(memory, file, first, slots)
     return _map(space, vma, page, int(file.frame[first]))
+
+
+def _cached(memory: Memory, file: ModelFile, first: int) -> Frames:
+    """Folio slots of what is cached of the 2 MiB from file page `first` on."""
+    frames = file.frame[first : first + BLOCK]
+    return np.unique(memory.frame["folio"][frames[frames != 0]])
 
 
 def _replace(memory: Memory, file: ModelFile, first: int, slots: Frames) -> None:
@@ -82,7 +91,11 @@ def _map(space: AddressSpace, vma: Vma, page: int, head: int) -> _Result:
     if leaf.flags[lo] & PMD:
         return _Result.DONE
     index = leaf.present(lo, lo + BLOCK)
-    if (leaf.frame[index] != head + index - lo).any():
+    strange = index[leaf.frame[index] != head + index - lo]
+    swapped = lo + np.flatnonzero(leaf.flags[lo : lo + BLOCK] & SWAP)
+    if len(swapped) and not (strange < swapped[0]).any():
+        return _Result.HELD
+    if len(strange):
         return _Result.FAILED
     space.memory.unmap_pages(space.memory.runs(leaf.frame[index]), space.mm, step)
     leaf.clear(lo, lo + BLOCK)

@@ -14,6 +14,7 @@ from rmaplab.machine.model.cow import map_anon
 from rmaplab.machine.model.diskcache import read_in
 from rmaplab.machine.model.files import ModelFile
 from rmaplab.machine.model.pagetable import BLOCK, DIRTY, PMD, Leaf, W, Window
+from rmaplab.machine.model.shmemswap import read_back
 from rmaplab.machine.model.space import AddressSpace
 from rmaplab.machine.model.vma import Vma
 from rmaplab.machine.protocol import PMD_ORDER
@@ -30,7 +31,7 @@ def missing_file_read(space: AddressSpace, vma: Vma, file: ModelFile, window: Wi
         space.memory.counters.faults += 1
         _fault_around(space, vma, file, window, at, int(step[at - lo]))
         if leaf.frame[at] == 0:
-            _bring_in(vma, file, window.base, np.array([at]))
+            _bring_in(space, vma, file, window.base, np.array([at]))
             if file.on_disk:
                 # Who waited for the disk begins the fault anew.
                 _fault_around(space, vma, file, window, at, int(step[at - lo]))
@@ -44,7 +45,7 @@ def missing_file_write(space: AddressSpace, vma: Vma, file: ModelFile, window: W
     missing = lo + np.flatnonzero(leaf.frame[lo:hi] == 0)
     if not len(missing):
         return
-    _bring_in(vma, file, window.base, missing)
+    _bring_in(space, vma, file, window.base, missing)
     if vma.private:
         _copy(space, vma, file, window, missing, step[missing - lo])
     elif vma.fault_order or _has_large(space, vma, file, window, missing):
@@ -68,13 +69,14 @@ def _copy(space: AddressSpace, vma: Vma, file: ModelFile, window: Window, missin
         space.memory.frame[name][new] = space.memory.frame[name][old]
 
 
-def _bring_in(vma: Vma, file: ModelFile, base: int, index: Index) -> None:
-    """Cache the file pages behind `index` (ascending), in folios of the VMA's order where these fit the VMA, the
-    file's alignment, and what is cached already."""
+def _bring_in(space: AddressSpace, vma: Vma, file: ModelFile, base: int, index: Index) -> None:
+    """Cache the file pages behind `index` (ascending): those in swap as they left, others in folios of the VMA's order
+    where these fit the VMA, the file's alignment, and what is cached or in swap already."""
     pages = vma.offset_of(base) + index
     if file.on_disk:
         read_in(file, pages, huge=vma.thp)
         return
+    read_back(space.memory, file, pages)
     order = vma.fault_order
     if order and (vma.start - vma.pgoff) % (1 << order) == 0:
         first = np.unique((index + base) >> order) << order

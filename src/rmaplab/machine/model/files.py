@@ -19,20 +19,26 @@ PAGE_SHIFT = 12
 class ModelFile:
     """`frame[i]` is the frame that caches file page `i`, 0 if none; `expect[i]` the version last written to it and
     `value[i]` its first byte. `dirty[i]`: written to through a shared mapping, ever. `ahead[i]`: a folio that
-    begins at page `i` carries the readahead mark, which fault-around leaves alone.
+    begins at page `i` carries the readahead mark, which fault-around leaves alone. `swap[i]` is the swap slot that holds
+    page `i` of shmem, 0 if none, and `swap_order[i]` the order of the folio it left with. A file that is not `lasting`
+    goes with its last mapping.
 
     `order` is what mappings of shmem get unless they ask for another, and of a disk file what its cache begins with.
     """
 
-    def __init__(self, memory: Memory, kind: Literal["file", "shmem"], pages: int, order: int) -> None:
+    def __init__(
+        self, memory: Memory, kind: Literal["file", "shmem"], pages: int, order: int, *, lasting: bool = True
+    ) -> None:
         self._memory = memory
         self._kind: Literal["file", "shmem"] = kind
         self.pages = pages
         self.order = order
+        self.lasting = lasting
         self.frame: Frames = np.zeros(pages, np.uint32)
         self.expect = np.zeros(pages, np.uint32)
         self.value = np.zeros(pages, np.uint8)
         self.dirty, self.ahead = np.zeros(pages, np.bool_), np.zeros(pages, np.bool_)
+        self.swap, self.swap_order = np.zeros(pages, np.uint32), np.zeros(pages, np.uint8)
         if self.on_disk:
             self.value[:] = contents(pages)
             first, orders = np.array(list(layout(pages, order))).T
@@ -55,7 +61,8 @@ class ModelFile:
     def free_groups(self, first: Index, order: int) -> NDArray[np.bool_]:
         """Which runs of 2^order file pages from `first` on hold nothing and lie within the file."""
         span = np.minimum(first[:, None] + np.arange(1 << order), self.pages - 1)
-        return np.asarray((first + (1 << order) <= self.pages) & (self.frame[span] == 0).all(axis=1))
+        free = (self.frame[span] == 0) & (self.swap[span] == 0)
+        return np.asarray((first + (1 << order) <= self.pages) & free.all(axis=1))
 
     def cache(self, first: Index, order: int) -> None:
         """Bring in a folio of `order` at each of the file pages `first`, where nothing is cached."""

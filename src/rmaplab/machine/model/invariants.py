@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from rmaplab.machine.model.files import ModelFile
 from rmaplab.machine.model.memory import Memory
 from rmaplab.machine.model.pagetable import BLOCK, PMD, SWAP, SWAP_EXCLUSIVE, W, Window
 from rmaplab.machine.model.space import AddressSpace
@@ -51,6 +52,8 @@ def check(machine: "ModelMachine") -> None:
     _none("KSM folio of more than one page", merged & (memory.folio.used("order") > 0))
     _none("exclusive KSM page", exclusive & merged[memory.frame.used("folio")])
     _truth(memory, sums)
+    for file in memory.swapped:
+        _count_file(memory, file, entries)
     _swap(memory, entries, marked)
 
 
@@ -82,8 +85,19 @@ def _count_swapped(window: Window, entries: NDArray[np.int64], marked: NDArray[n
     marked += np.bincount(slots[flags & SWAP_EXCLUSIVE != 0], minlength=len(entries))
 
 
+def _count_file(memory: Memory, file: ModelFile, entries: NDArray[np.int64]) -> None:
+    """Add the page cache's entries, of pages that are not cached and hold the last write to the file."""
+    pages = np.flatnonzero(file.swap)
+    slots = file.swap[pages]
+    np.add.at(entries, slots, 1)
+    _none("file page cached and in swap", file.frame[pages] != 0)
+    if memory.swap is not None:
+        _none("file page in swap that is not its last write", memory.swap.version[slots] != file.expect[pages])
+
+
 def _swap(memory: Memory, entries: NDArray[np.int64], marked: NDArray[np.int64]) -> None:
-    """Slots count their entries, of which an exclusive one is the only one; swap cache and slots know each other."""
+    """Slots count their entries in page tables and page caches, of which an exclusive one is the only one; swap cache and
+    slots know each other."""
     swap, cached = memory.swap, np.flatnonzero(memory.folio.used("swapcache"))
     refs, mapcount, order = (memory.folio[name][cached] for name in ("refs", "mapcount", "order"))
     _none("refcount below mapcount and swap cache", refs < mapcount + (1 << order.astype(np.int64)))

@@ -125,7 +125,7 @@ class ModelMachine:
 
     def anonymous_file(self, length: int, order: int) -> ModelFile:
         """The shmem file behind a shared anonymous mapping."""
-        return ModelFile(self.memory, "shmem", length >> PAGE_SHIFT, order)
+        return ModelFile(self.memory, "shmem", length >> PAGE_SHIFT, order, lasting=False)
 
     def write_back(self) -> None:
         """Make the cached pages of all disk files clean."""

@@ -22,6 +22,7 @@ from rmaplab.machine.protocol import PMD_ORDER
 from rmaplab.trace import KINDS, Verdict
 
 if TYPE_CHECKING:
+    from rmaplab.machine.model.files import ModelFile
     from rmaplab.machine.model.ksm import Scanner
     from rmaplab.machine.model.space import AddressSpace
 
@@ -104,6 +105,8 @@ class Memory:
         self.ksm_mms: list[int] = []
         """MMs with mergeable memory in the order KSM scans them; some may have ended."""
         self.swap: SwapSlots | None = None
+        self.swapped: list[ModelFile] = []
+        """Files with pages in swap, now or once."""
         self.frame.extend(_FIRST_FRAME)
         self.folio.extend(3)
         self.frame["folio"][ZERO] = _SMALL

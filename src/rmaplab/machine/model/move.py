@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from rmaplab.machine.model.ksm import unmerge
 from rmaplab.machine.model.pagetable import BLOCK, PMD, Leaf
+from rmaplab.machine.model.shmemswap import forget_unmapped
 from rmaplab.machine.model.space import AddressSpace
 from rmaplab.machine.model.vma import Vma
 
@@ -102,3 +103,4 @@ def unmap(space: AddressSpace, start: int, end: int) -> None:
         space.zap(vma.start, vma.end, step)
         space.vmas.remove(vma)
     space.tidy(start, end)
+    forget_unmapped(space.memory)

@@ -20,6 +20,7 @@ from rmaplab.machine.model.fork import fork
 from rmaplab.machine.model.memory import Frames
 from rmaplab.machine.model.migrate import migrate
 from rmaplab.machine.model.move import duplicate, protect, relocate, unmap
+from rmaplab.machine.model.shmemswap import forget_unmapped
 from rmaplab.machine.model.space import AddressSpace
 from rmaplab.machine.model.vma import Vma
 from rmaplab.machine.protocol import PAGE_SIZE, PMD_ORDER, Advice, BadOperation, File, Pin, Written
@@ -247,6 +248,7 @@ class ModelProcess:
                 self.space.zap(vma.start, vma.end, step)
             self.space.table.drop()
             del self._machine.memory.spaces[self.mm]
+            forget_unmapped(self._machine.memory)
         for pin in self._pins:
             self._machine.memory.drop(pin.slots, longterm=pin.longterm)
         self._pins.clear()

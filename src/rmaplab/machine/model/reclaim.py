@@ -1,8 +1,8 @@
 """Page-cache folios under advice: split, unmapped, written back, taken out of the cache.
 
 For `split` (MADV_COLD and MADV_PAGEOUT on mappings of files) and the machine. Where anonymous folios are split under
-their mappings, those of a file are unmapped first, everywhere, and fault in again (unmap_folio()). There is no swap:
-shmem that was written to stays in memory, unmapped.
+their mappings, those of a file are unmapped first, everywhere, and fault in again (unmap_folio()). Shmem that was
+written to goes to swap, or stays in memory, unmapped, if there is no place for it.
 """
 
 from collections.abc import Iterator, Sequence
@@ -14,6 +14,7 @@ from rmaplab.machine.model.columns import Index
 from rmaplab.machine.model.files import ModelFile
 from rmaplab.machine.model.memory import Frames, Memory
 from rmaplab.machine.model.pagetable import BLOCK, DIRTY, PMD, Leaf, W, Window
+from rmaplab.machine.model.shmemswap import write_out
 from rmaplab.machine.model.space import AddressSpace
 from rmaplab.machine.model.vma import Vma
 from rmaplab.trace import KINDS
@@ -84,17 +85,23 @@ def _split(memory: Memory, file: ModelFile, slot: Frames, first: int) -> None:
 
 
 def _reclaim(memory: Memory, file: ModelFile, first: Index) -> None:
-    """Unmap the folios of `file` that begin at the pages `first`; let go of those nobody holds, unless what was written
-    to them would be lost."""
+    """Unmap the folios of `file` that begin at the pages `first`; let go of those nobody holds, if what was written to
+    them is on the disk or goes to swap. Of a large one without room there as a whole, the pages go one by one."""
     slots = memory.frame["folio"][file.frame[first]]
     if not len(slots):
         return
     unmap_everywhere(memory, slots)
     for page, slot in zip(first.tolist(), slots.tolist(), strict=True):
-        pages = 1 << int(memory.folio["order"][slot])
-        stays = not file.on_disk and file.dirty[page : page + pages].any()
-        if memory.folio["refs"][slot] == pages and not stays:
+        order = int(memory.folio["order"][slot])
+        pages = 1 << order
+        if memory.folio["refs"][slot] != pages:
+            continue
+        if file.on_disk or not file.dirty[page : page + pages].any():
             file.forget(page, pages)
+        elif not write_out(memory, file, page, order) and order and memory.swap is not None:
+            _split(memory, file, np.array([slot], np.uint32), page)
+            for at in (page, *range(page + pages - 1, page, -1)):
+                write_out(memory, file, at, 0)
 
 
 def unmap_everywhere(memory: Memory, slots: Frames) -> None:

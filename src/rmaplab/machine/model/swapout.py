@@ -18,14 +18,10 @@ from rmaplab.machine.model.pagetable import BLOCK, CLEAN, PMD, SWAP, SWAP_EXCLUS
 from rmaplab.machine.model.reclaim import cold_file
 from rmaplab.machine.model.space import AddressSpace
 from rmaplab.machine.model.split import separate, split_folio
-from rmaplab.machine.protocol import BadOperation
 
 
 def pageout(space: AddressSpace, start: int, end: int) -> None:
     """Reclaim what can be of the pages [start, end), one table of PTEs after the other."""
-    vmas = space.vmas.within(start, end)
-    if space.memory.swap and any(vma.file is not None and not vma.on_disk for vma in vmas):
-        raise BadOperation("madvise", "pageout", "shmem that goes to swap is not modelled here")
     step = space.memory.recorder.tick()
     for vma, window in list(space.spans(start, end, write=True)):
         for lo in range(window.lo - window.lo % BLOCK, window.hi, BLOCK):

@@ -1,0 +1,62 @@
+"""Shmem in swap: folios that leave a file's page cache for swap slots, and come back at the next fault.
+
+For reclaim, faults and collapse. The page cache keeps the entry, page tables keep nothing (shmem_writeout(),
+shmem_swapin_folio()). A folio of any order goes out and comes back as a whole, past the swap cache as the device is
+synchronous; it is dirty ever after, as its slots are free once it is back.
+"""
+
+import numpy as np
+
+from rmaplab.machine.model.columns import Index, spread
+from rmaplab.machine.model.files import ModelFile
+from rmaplab.machine.model.memory import Memory
+
+
+def write_out(memory: Memory, file: ModelFile, first: int, order: int) -> bool:
+    """Put the folio that caches file page `first` and those after it, which only the page cache refers to, into swap.
+    False if there is no device or no room on it for 2^order slots in a row."""
+    swap, pages = memory.swap, slice(first, first + (1 << order))
+    slot = swap.take(order) if swap is not None else 0
+    if swap is None or not slot:
+        return False
+    there, frames = slice(slot, slot + (1 << order)), file.frame[pages]
+    swap.version[there] = memory.frame["version"][frames]
+    swap.value[there] = memory.frame["value"][frames]
+    swap.zero[there] = not memory.frame["value"][frames].any()
+    slots = np.arange(there.start, there.stop)
+    swap.get(slots)
+    file.swap[pages], file.swap_order[pages] = slots, order
+    file.forget(first, 1 << order)
+    if file not in memory.swapped:
+        memory.swapped.append(file)
+    return True
+
+
+def read_back(memory: Memory, file: ModelFile, pages: Index) -> None:
+    """Cache again what is swapped out of these file pages (ascending), each with all of the folio it left with."""
+    swap = memory.swap
+    if swap is None or not file.swap[pages].any():
+        return
+    pages = pages[file.swap[pages] > 0]
+    for order in np.unique(file.swap_order[pages]).tolist():
+        first = np.unique(pages[file.swap_order[pages] == order] >> order) << order
+        whole = spread(first, np.full(len(first), 1 << order))
+        slots = file.swap[whole].astype(np.int64)
+        file.swap[whole] = 0
+        file.cache(first, order)
+        frames = file.frame[whole]
+        memory.frame["version"][frames], memory.frame["value"][frames] = swap.version[slots], swap.value[slots]
+        file.dirty[whole] = True
+        swap.put(slots)
+
+
+def forget_unmapped(memory: Memory) -> None:
+    """Files that nobody maps any more and that do not last give their slots back."""
+    if memory.swap is None or not memory.swapped:
+        return
+    mapped = {id(vma.file) for space in memory.spaces.values() for vma in space.vmas}
+    for file in [f for f in memory.swapped if not f.lasting and id(f) not in mapped]:
+        memory.swapped.remove(file)
+        slots = file.swap[file.swap > 0].astype(np.int64)
+        file.swap[:] = 0
+        memory.swap.put(np.sort(slots))
