@@ -84,7 +84,7 @@ class Walk(RuleBasedStateMachine):
         self.pair = Pair(self.kernel)
         self.alive: list[Process] = []
         self.made = 0
-        self.aside = False
+        self.aside = self.swaps = False
 
     def teardown(self) -> None:
         self.pair.close()
@@ -124,6 +124,7 @@ class Walk(RuleBasedStateMachine):
             # Where the system has no place for a device the walk goes without.
             with suppress(NotAvailable):
                 self.do(Step("swap", pages=SWAP_PAGES))
+                self.swaps = True
         self.do(Step("spawn", makes=1))
         self.mmap(0, order, (folios << order) + more, False, value)
 
@@ -161,6 +162,14 @@ class Walk(RuleBasedStateMachine):
     @rule(who=INDEX, where=INDEX, first=FIRST, size=SIZE, advice=ADVICE)
     def madvise(self, who: int, where: int, first: int, size: int, advice: str) -> None:
         self.do(self.on(Step("madvise", advice=advice), who, where, first, size)[2])
+
+    @precondition(lambda self: self.swaps and mapped(self))
+    @rule(who=INDEX, where=INDEX, first=FIRST, size=SIZE, value=VALUE)
+    def write_and_page_out(self, who: int, where: int, first: int, size: int, value: int) -> None:
+        """What goes to swap: pages that were written to."""
+        step = self.on(Step("write", value=value), who, where, first, size)[2]
+        self.do(step)
+        self.do(replace(step, do="madvise", advice="pageout", value=0))
 
     @precondition(mapped)
     @rule(who=INDEX, where=INDEX, first=FIRST, size=SIZE)
