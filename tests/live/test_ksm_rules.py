@@ -2,14 +2,14 @@
 
 import pytest
 
+from kernel import lacking
 from rmaplab.machine.differential.program import Program, Step
 from rmaplab.machine.differential.runner import run
-from rmaplab.machine.live import ksm, probe
 
 pytestmark = [
     pytest.mark.live,
     pytest.mark.xdist_group("live"),
-    pytest.mark.skipif(bool(probe().missing()), reason=f"no live machine, or no {ksm.KSM}"),
+    pytest.mark.skipif(bool(lacking("ksm")), reason=lacking("ksm")),
 ]
 
 MERGE = Step("merge")

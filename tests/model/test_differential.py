@@ -7,6 +7,7 @@ from dataclasses import fields, replace
 import numpy as np
 import pytest
 
+from kernel import lacking
 from rmaplab.machine.differential import campaign as campaign_module
 from rmaplab.machine.differential import runner
 from rmaplab.machine.differential.campaign import Campaign
@@ -17,7 +18,6 @@ from rmaplab.machine.differential.jobs import run_campaign
 from rmaplab.machine.differential.program import Program, Run, Step, Unnamed
 from rmaplab.machine.differential.script import script
 from rmaplab.machine.differential.shrink import shrink
-from rmaplab.machine.live import probe
 from rmaplab.machine.model import ModelMachine
 from rmaplab.machine.model.invariants import check
 from rmaplab.machine.observation import UNKNOWN, Observation
@@ -26,9 +26,7 @@ from rmaplab.trace.validate import validate
 
 ORDERS = (2, 4, 9)
 live = pytest.mark.live
-can_look = pytest.mark.skipif(
-    bool(probe().missing()), reason=f"no live machine: {', '.join(item.name for item in probe().missing())}"
-)
+can_look = pytest.mark.skipif(bool(lacking()), reason=lacking())
 
 SHARED_THP: Program = (
     Step("spawn", makes=1),
@@ -198,8 +196,8 @@ def test_a_machine_that_fails_is_set_aside_by_name_and_ends_no_campaign(monkeypa
     def fail(*_: object) -> None:
         raise MachineError("other live machines kept the system")
 
-    if probe().missing():
-        pytest.skip("no live machine")
+    if lacking():
+        pytest.skip(lacking())
     monkeypatch.setattr(campaign_module, "settle", fail)
     out = io.StringIO()
     campaign = Campaign("linux-6.18", 30, out)

@@ -5,10 +5,11 @@ from collections.abc import Sequence
 
 import pytest
 
+from kernel import lacking
 from rmaplab.errors import NotAvailable
 from rmaplab.machine.differential import runner
 from rmaplab.machine.differential.program import Program, Run, Step
-from rmaplab.machine.live import diskfile, probe
+from rmaplab.machine.live import diskfile
 from rmaplab.machine.model import ModelMachine
 
 pytestmark = [pytest.mark.live, pytest.mark.xdist_group("differential")]
@@ -98,8 +99,8 @@ def mapped_by_the_model(program: Sequence[Step]) -> tuple[int, int]:
 def test_kernel_and_model_agree_that(rule: str) -> None:
     program, *pages = RULES[rule]
     assert list(mapped_by_the_model(program)) == pages
-    if probe().missing():
-        pytest.skip("no live machine")
+    if lacking():
+        pytest.skip(lacking())
     try:
         diskfile.directory()
     except NotAvailable as missing:

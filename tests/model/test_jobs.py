@@ -11,14 +11,14 @@ from pathlib import Path
 
 import pytest
 
+from kernel import lacking
 from rmaplab.machine.differential.jobs import run_campaign
-from rmaplab.machine.live import probe
 from rmaplab.machine.protocol import BadOperation
 
 pytestmark = [
     pytest.mark.live,
     pytest.mark.xdist_group("differential"),
-    pytest.mark.skipif(bool(probe().missing()), reason="no live machine"),
+    pytest.mark.skipif(bool(lacking()), reason=lacking()),
 ]
 two_cpus = pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="one CPU only")
 

@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
 
+from kernel import lacking
 from rmaplab.errors import NotAvailable
 from rmaplab.machine.differential.program import Step, Unnamed
 from rmaplab.machine.differential.runner import Pair, SetAside
@@ -23,7 +24,7 @@ from rmaplab.machine.protocol import Advice
 pytestmark = [
     pytest.mark.live,
     pytest.mark.xdist_group("differential"),
-    pytest.mark.skipif(bool(probe().missing()), reason="no live machine"),
+    pytest.mark.skipif(bool(lacking()), reason=lacking()),
 ]
 
 

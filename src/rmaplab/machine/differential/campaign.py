@@ -15,7 +15,7 @@ from rmaplab.machine.differential.program import Program
 from rmaplab.machine.differential.runner import Mismatch, Outcome, run, settle
 from rmaplab.machine.differential.script import script
 from rmaplab.machine.differential.shrink import shrink
-from rmaplab.machine.live import probe, sharing
+from rmaplab.machine.live import LiveMachine, probe, sharing
 from rmaplab.machine.live.diskfile import make
 from rmaplab.machine.model import ContentLeak, policy_of
 from rmaplab.machine.model.invariants import Broken
@@ -33,12 +33,16 @@ class Campaign:
     _orders: tuple[int, ...] = ()
     _disk: bool = False
     _ksm: bool = False
+    _swap: bool = False
 
     def __post_init__(self) -> None:
         policy_of(self.kernel)
-        capabilities = probe()
-        capabilities.require()
-        self._orders, self._ksm = capabilities.anon_orders, capabilities.has("ksm")
+        with LiveMachine():  # nobody is alone now: swap that is on is the system's own
+            capabilities = probe()
+        self._orders = capabilities.anon_orders
+        self._ksm, self._swap = capabilities.has("ksm"), capabilities.has("swap")
+        for lacking in (name for name in ("ksm", "swap") if not capabilities.has(name)):
+            print(f"without {lacking}: {capabilities[lacking].why_not}", file=self.out)
         try:
             os.close(make(PMD_SIZE, PMD_ORDER))
             self._disk = True
@@ -53,7 +57,7 @@ class Campaign:
 
     def add(self, seed: int) -> None:
         """Run the program of `seed`."""
-        able = {"disk": self._disk, "ksm": self._ksm, "sharing": sharing.available()}
+        able = {"disk": self._disk, "ksm": self._ksm, "swap": self._swap, "sharing": sharing.available()}
         program = Generator(seed, self._orders, self.steps, **able).program()
         counts = self.counts
         counts.programs += 1

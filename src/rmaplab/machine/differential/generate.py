@@ -69,16 +69,26 @@ class _Process:
 
 class Generator:
     """Makes one program. `orders`: large folio orders the kernel offers. `disk`: there may be files of a disk file
-    system; `ksm`: it may merge memory; `sharing`: processes may share memory. A fifth of the programs is about large
-    files and what advice does to them."""
+    system; `ksm`: it may merge memory; `swap`: it may have a swap device; `sharing`: processes may share memory.
+
+    A fifth of the programs is about large files and what advice does to them.
+    """
 
     def __init__(
-        self, seed: int, orders: Sequence[int], steps: int, *, disk: bool = True, ksm: bool = True, sharing: bool = True
+        self,
+        seed: int,
+        orders: Sequence[int],
+        steps: int,
+        *,
+        disk: bool = True,
+        ksm: bool = True,
+        swap: bool = True,
+        sharing: bool = True,
     ) -> None:
         self._random = random.Random(seed)
         self._orders = self._random.choice(([0], [PMD_ORDER], [0, *orders], [PMD_ORDER, *orders]))
         self._want = steps
-        self._swap = self._random.random() < SWAPPING
+        self._swap = self._random.random() < (SWAPPING if swap else 0)
         self._cold_advice = ("cold", "collapse", "free", *(("pageout",) * (4 if self._swap else 1)))
         # Pages merge if their contents are equal: programs that merge write few values.
         self._merges = self._random.random() < (_KSM_SHARE if ksm else 0)
