@@ -82,22 +82,20 @@ class _Block:
                 self._shrink(np.array([i]))
 
     def _drop(self, index: Index, slot: int) -> None:
-        """A lazily freed folio: gone if nobody wrote to it or holds it; an ordinary one again if somebody wrote."""
+        """A lazily freed folio: gone if nobody wrote to it or holds it; an ordinary one again if somebody wrote. A PMD is
+        split before anything else (vmstat's thp_split_pmd), so its table of PTEs stays in any case."""
         memory, leaf = self.space.memory, self.window.leaf
-        folio, whole = memory.folio, bool(leaf.flags[index[0]] & PMD)
+        folio = memory.folio
+        if leaf.flags[index[0]] & PMD:
+            self.space.split_pmd(leaf, int(index[0]), memory.recorder.tick(), anon=True)
         if folio["dirty"][slot] or not (leaf.flags[index] & CLEAN).all():
             folio["lazy"][slot] = False
-            folio["dirty"][slot] |= not whole or bool(leaf.flags[index[0]] & CLEAN == 0)
-            if not whole:
-                leaf.flags[index] &= ~np.uint8(CLEAN)
+            folio["dirty"][slot] = True
+            leaf.flags[index] &= ~np.uint8(CLEAN)
         elif folio["refs"][slot] == folio["mapcount"][slot]:
-            frames, step = leaf.frame[index], memory.recorder.tick()
+            frames = leaf.frame[index]
             leaf.frame[index] = leaf.flags[index] = leaf.expect[index] = 0
-            if whole:
-                memory.unmap_entire(np.array([slot], np.uint32), self.space.mm, step)
-                leaf.tables[index[0] // BLOCK] = False
-            else:
-                memory.unmap_pages(memory.runs(frames), self.space.mm, step)
+            memory.unmap_pages(memory.runs(frames), self.space.mm, memory.recorder.tick())
 
     def _swap_out(self) -> None:
         """Put swap entries in place of the pages, and let go of those folios nobody holds."""
