@@ -1,8 +1,8 @@
 """A THP that MADV_FREE gave up and MADV_PAGEOUT meets, on the running kernel and on the model."""
 
 import pytest
-from kernel import lacking
 
+from kernel import lacking
 from rmaplab.machine.differential import runner
 from rmaplab.machine.differential.program import Program, Step
 
