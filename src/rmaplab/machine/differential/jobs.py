@@ -9,6 +9,7 @@ import io
 import os
 import signal
 import sys
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from multiprocessing import get_context
@@ -70,7 +71,7 @@ class _Jobs:
             _interrupted(self._sum(), self._out)
         for job in self._jobs:
             job.process.join()
-            if job.process.exitcode:
+            if job.process.exitcode not in (0, -_STOP):  # the latter: stopped before it had begun
                 raise MachineError(f"a job (pid {job.process.pid}) ended with code {job.process.exitcode}")
         return self._sum()
 
@@ -103,22 +104,19 @@ def _start(kernel: str, steps: int, seeds: Sequence[int], cpu: int) -> _Job:
 
 
 def _work(kernel: str, steps: int, seeds: Sequence[int], cpu: int, channel: Connection) -> None:
-    """A job: after every program the counts so far and what there is to print. SIGTERM ends it in mid-program; an
-    interrupt from the terminal is the coordinator's to act on."""
+    """A job: after every program the counts so far and what there is to print. SIGTERM ends it after the program it is
+    at; an interrupt from the terminal is the coordinator's to act on."""
+    stop = threading.Event()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(_STOP, signal.default_int_handler)
+    signal.signal(_STOP, lambda *_: stop.set())
     os.sched_setaffinity(0, {cpu})
     out = io.StringIO()
-    campaign = Campaign(kernel, steps, out)
     try:
-        for counts in campaign.run(seeds):
-            signal.pthread_sigmask(signal.SIG_BLOCK, {_STOP})
+        for counts in Campaign(kernel, steps, out).run(seeds):
             channel.send((counts, out.getvalue()))
             out.seek(0)
             out.truncate()
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, {_STOP})
-    except KeyboardInterrupt:
-        signal.signal(_STOP, signal.SIG_IGN)
-        channel.send((campaign.counts, out.getvalue()))
+            if stop.is_set():
+                break
     except BrokenPipeError:
         sys.exit(1)
