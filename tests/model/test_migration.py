@@ -1,28 +1,12 @@
 """Migration by mbind(2): who moves, what stays as it was, on the model and on the running kernel."""
 
-from collections.abc import Iterator
-
 import polars as pl
 import pytest
 
-from rmaplab.errors import NotAvailable
-from rmaplab.machine.choose import open_machine
 from rmaplab.machine.protocol import OBSERVATION, BadOperation, Machine, Process
-from rmaplab.trace import validate
 
 PAGE, THP = 4096, 2 << 20
-LIVE = pytest.param("live", marks=[pytest.mark.live, pytest.mark.xdist_group("live")])
 STRUCTURE = [name for name in OBSERVATION if name not in ("frame", "head")]
-
-
-@pytest.fixture(params=["model", LIVE])
-def machine(request: pytest.FixtureRequest) -> Iterator[Machine]:
-    try:
-        with open_machine(request.param, "linux-6.18") as machine:
-            yield machine
-            validate(machine.trace())
-    except NotAvailable as missing:
-        pytest.skip(str(missing))
 
 
 def filled(machine: Machine, order: int) -> tuple[Process, int]:

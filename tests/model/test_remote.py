@@ -1,27 +1,11 @@
 """Reads and writes from outside (GUP): what unshares, what FOLL_FORCE may, on the model and on the running kernel."""
 
-from collections.abc import Iterator
-
 import polars as pl
 import pytest
 
-from rmaplab.errors import NotAvailable
-from rmaplab.machine.choose import open_machine
 from rmaplab.machine.protocol import BadOperation, Machine, Process
-from rmaplab.trace import validate
 
 PAGE, THP = 4096, 2 << 20
-LIVE = pytest.param("live", marks=[pytest.mark.live, pytest.mark.xdist_group("live")])
-
-
-@pytest.fixture(params=["model", LIVE])
-def machine(request: pytest.FixtureRequest) -> Iterator[Machine]:
-    try:
-        with open_machine(request.param, "linux-6.18") as machine:
-            yield machine
-            validate(machine.trace())
-    except NotAvailable as missing:
-        pytest.skip(str(missing))
 
 
 def forked(machine: Machine, order: int) -> tuple[Process, Process, int]:
