@@ -112,6 +112,9 @@ class ModelProcess:
         start, end = self._range("mremap", address, old_length or PAGE_SIZE, "mapped")
         check_length("mremap", new_length)
         vma = self._vma("mremap", start, end, alone=new_length > old_length)
+        if move and 0 < new_length < old_length:
+            # Several VMAs move together only as they are: one that shrinks on the way is to be one (EFAULT).
+            self._vma("mremap", start, start + (new_length >> PAGE_SHIFT), alone=True)
         if not old_length and not vma.shared:
             raise BadOperation("mremap", "old_length 0", "only a shared mapping can be mapped a second time")
         if dontunmap and old_length != new_length:
@@ -256,6 +259,7 @@ class ModelProcess:
     def pin(self, address: int, length: int, *, longterm: bool = False) -> Pin:
         start, end = self._range("pin", address, length, "writable" if longterm else "mapped")
         if longterm:
+            self._check_longterm(start, end)
             slots = np.concatenate([self._pin_page(page) for page in range(start, end)])
         else:
             faults.read(self.space, start, end)
@@ -264,6 +268,12 @@ class ModelProcess:
         pin = ModelPin(end - start, longterm, slots)
         self._pins.append(pin)
         return pin
+
+    def _check_longterm(self, start: int, end: int) -> None:
+        """A file system that wants to know of every write allows no lasting pin of its shared pages
+        (writable_file_mapping_allowed() in mm/gup.c)."""
+        if any(vma.shared and vma.on_disk for vma in self.space.vmas.within(start, end)):
+            raise BadOperation("pin", "longterm", "a shared mapping of a disk file cannot be pinned for long")
 
     def _pin_page(self, page: int) -> Frames:
         """GUP goes page by page: the pin on one page is an extra reference to the COW fault on the next."""

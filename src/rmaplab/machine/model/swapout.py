@@ -14,7 +14,7 @@ from rmaplab.machine.model import swapcache
 from rmaplab.machine.model.ask import shared_in_advice
 from rmaplab.machine.model.columns import Index
 from rmaplab.machine.model.memory import Frames, Memory
-from rmaplab.machine.model.pagetable import BLOCK, CLEAN, PMD, SWAP, SWAP_EXCLUSIVE, Window
+from rmaplab.machine.model.pagetable import BLOCK, CLEAN, PMD, SWAP, SWAP_EXCLUSIVE, W, Window
 from rmaplab.machine.model.reclaim import cold_file
 from rmaplab.machine.model.space import AddressSpace
 from rmaplab.machine.model.split import separate, split_folio
@@ -83,18 +83,26 @@ class _Block:
 
     def _drop(self, index: Index, slot: int) -> None:
         """A lazily freed folio: gone if nobody wrote to it or holds it; an ordinary one again if somebody wrote. A PMD is
-        split before anything else (vmstat's thp_split_pmd), so its table of PTEs stays in any case."""
+        split before anything else (vmstat's thp_split_pmd), so its table of PTEs stays in any case.
+
+        The kernel takes away runs of PTEs that agree in write access (try_to_unmap_one()). At the first run with a
+        written page it stops: what went before is lost.
+        """
         memory, leaf = self.space.memory, self.window.leaf
         folio = memory.folio
         if leaf.flags[index[0]] & PMD:
             self.space.split_pmd(leaf, int(index[0]), memory.recorder.tick(), anon=True)
-        if folio["dirty"][slot] or not (leaf.flags[index] & CLEAN).all():
-            folio["lazy"][slot] = False
-            folio["dirty"][slot] = True
-            leaf.flags[index] &= ~np.uint8(CLEAN)
-        elif folio["refs"][slot] == folio["mapcount"][slot]:
-            frames = leaf.frame[index]
-            leaf.frame[index] = leaf.flags[index] = leaf.expect[index] = 0
+        writable = leaf.flags[index] & W
+        for run in np.split(index, np.flatnonzero(np.diff(writable)) + 1):
+            if folio["dirty"][slot] or not (leaf.flags[run] & CLEAN).all():
+                folio["lazy"][slot] = False
+                folio["dirty"][slot] = True
+                leaf.flags[index] &= ~np.uint8(CLEAN)
+                return
+            if folio["refs"][slot] != folio["mapcount"][slot]:
+                return
+            frames = leaf.frame[run]
+            leaf.frame[run] = leaf.flags[run] = leaf.expect[run] = 0
             memory.unmap_pages(memory.runs(frames), self.space.mm, memory.recorder.tick())
 
     def _swap_out(self) -> None:
