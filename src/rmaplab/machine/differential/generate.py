@@ -43,6 +43,10 @@ _WEIGHTS: Final = {
 }
 _KSM_SHARE: Final = 0.2
 """Share of the programs that merge memory: their live machines must be alone on the system, so others wait for them."""
+_FEW_VALUES: Final = 0.3
+"""Share of the other programs that write few different values."""
+_LATE_SWAP: Final = 0.3
+"""Share of the programs with a swap device that get it midway."""
 _SHARING: Final = ("vfork", "clone_vm")
 _SWAPPING_WEIGHTS: Final = {"cold": 25, "read": 15}
 """What is likelier in a program with a swap device: things go there and come back."""
@@ -92,7 +96,9 @@ class Generator:
         self._cold_advice = ("cold", "collapse", "free", *(("pageout",) * (4 if self._swap else 1)))
         # Pages merge if their contents are equal: programs that merge write few values.
         self._merges = self._random.random() < (_KSM_SHARE if ksm else 0)
-        self._values = self._random.choices(range(256), k=3) if self._merges else range(1, 256)
+        # Elsewhere values repeat too in some: a zero, or what was there before, is a case of its own.
+        few = self._merges or self._random.random() < _FEW_VALUES
+        self._values = self._random.choices(range(256), k=3) + [0] * self._random.randrange(2) if few else range(256)
         self._made = 0
         self._files: list[tuple[int, int, bool]] = []
         self._disk = self._random.choice((0.0, 0.4, 0.8)) if disk else 0.0
@@ -108,7 +114,10 @@ class Generator:
 
     def program(self) -> Program:
         """The program: `steps` steps, and a read of everything at the end."""
-        if self._swap:
+        swap_at = 0
+        if self._swap and self._random.random() < _LATE_SWAP:
+            swap_at = self._random.randrange(self._want)
+        elif self._swap:
             self._add(Step("swap", pages=_SWAP_PAGES))
         self._spawn()
         self._mmap()
@@ -117,6 +126,9 @@ class Generator:
             name = self._random.choices(names, weights)[0]
             make: Callable[[], None] = getattr(self, f"_{name}")
             make()
+            if 0 < swap_at <= len(self._steps):
+                self._add(Step("swap", pages=_SWAP_PAGES))
+                swap_at = 0
         for process in self._running():
             for area in process.areas:
                 self._steps.append(Step("read", process.number, area.number, 0, area.pages))
@@ -304,12 +316,16 @@ class Generator:
         step = Step("mremap", process.number, area.number, page, pages, new_pages=pages)
         if how in ("move", "dontunmap"):
             new = _Area(self._number(), pages, area.shared, area.file, area.disk)
+            if how == "move" and self._random.random() < 0.3:
+                new.pages = self._resized(area, pages)
             process.areas.append(new)
-            self._add(replace(step, makes=new.number, move=how == "move", dontunmap=how == "dontunmap"))
+            step = replace(step, makes=new.number, new_pages=new.pages)
+            self._add(replace(step, move=how == "move", dontunmap=how == "dontunmap"))
             if how == "move" and pages == area.pages:
                 process.areas.remove(area)
             if area.shared and self._random.random() < 0.4:
-                self._steps[-1] = replace(self._steps[-1], pages=0, move=False, dontunmap=False)
+                new.pages = pages
+                self._steps[-1] = replace(self._steps[-1], pages=0, new_pages=pages, move=False, dontunmap=False)
         elif how == "shrink" and pages > 1:
             left = self._random.randint(1, pages - 1)
             self._add(replace(step, new_pages=left))
@@ -318,6 +334,12 @@ class Generator:
             more = self._random.choice((1, 16, _BLOCK))
             self._add(replace(step, page=0, pages=area.pages, new_pages=area.pages + more))
             area.pages += more
+
+    def _resized(self, area: _Area, pages: int) -> int:
+        """How long `pages` pages of `area` shall be elsewhere: of a file no longer, for what lies beyond its end."""
+        if area.file or self._random.random() < 0.5:
+            return self._random.randint(1, pages)
+        return pages + self._random.choice((1, 16, _BLOCK))
 
     def _fork(self) -> None:
         parent = self._process()
@@ -372,7 +394,7 @@ class Generator:
             page, pages = self._range(area)
             number = self._number()
             process.pins.append(number)
-            longterm = not area.file and self._random.random() < 0.5
+            longterm = self._random.random() < 0.5
             size = min(pages, 64)
             self._add(Step("pin", process.number, area.number, page, size, makes=number, longterm=longterm))
 
