@@ -26,7 +26,7 @@ _PATIENCE: Final = 30
 
 @dataclass(eq=False)
 class Tenant:
-    """One process that obeys; `pid` as seen from here, `handle` its pidfd. Methods do what they are called, or raise OSError."""
+    """One process that obeys; `pid` as seen from here, `handle` its pidfd. Methods raise OSError as the tenant saw it."""
 
     household: "Household"
     link: socket.socket
