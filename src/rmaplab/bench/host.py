@@ -8,6 +8,7 @@ import platform
 from pathlib import Path
 
 from rmaplab.core import load
+from rmaplab.proctext import fields
 
 
 def host_facts() -> dict[str, object]:
@@ -26,11 +27,7 @@ def host_facts() -> dict[str, object]:
 
 
 def _cpu_model() -> str:
-    for line in Path("/proc/cpuinfo").read_text().splitlines():
-        key, _, value = line.partition(":")
-        if key.strip() == "model name":
-            return value.strip()
-    return platform.processor() or "unknown"
+    return fields(Path("/proc/cpuinfo").read_bytes()).get("model name") or platform.processor() or "unknown"
 
 
 def pinned_cpus() -> tuple[int, int]:

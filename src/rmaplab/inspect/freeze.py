@@ -13,6 +13,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Final
 
+from rmaplab import proctext
 from rmaplab.errors import NotAvailable, RmaplabError
 from rmaplab.machine.live import procfs
 
@@ -101,10 +102,9 @@ def _await(done: Callable[[], bool], what: str) -> None:
 def _state(pid: int) -> str:
     """The letter of /proc/PID/stat; X if gone."""
     try:
-        text = (procfs.PROC / str(pid) / "stat").read_text(errors="replace")
+        return proctext.stat((procfs.PROC / str(pid) / "stat").read_bytes()).fields[0]
     except OSError:
         return "X"
-    return text.rpartition(")")[2].split()[0]
 
 
 def _ancestors() -> set[int]:
@@ -114,8 +114,7 @@ def _ancestors() -> set[int]:
     while pid > 0 and pid not in found:
         found.add(pid)
         try:
-            text = (procfs.PROC / str(pid) / "stat").read_text(errors="replace")
+            pid = int(proctext.stat((procfs.PROC / str(pid) / "stat").read_bytes()).fields[1])
         except OSError:
             break
-        pid = int(text.rpartition(")")[2].split()[1])
     return found

@@ -6,6 +6,7 @@ in `probes`.
 
 from typing import Final
 
+from rmaplab import proctext
 from rmaplab.machine.live import procfs
 
 FIELDS: Final = {
@@ -29,37 +30,25 @@ Counters = dict[str, int]
 
 def rollup(pid: int) -> Counters | None:
     """Bytes of NAMES from /proc/PID/smaps_rollup; None if the process is gone or may not be read."""
-    lines = _lines(pid, "smaps_rollup")
-    return None if lines is None else _sum(lines)
+    found = _smaps(pid, "smaps_rollup")
+    return None if found is None else next(iter(found.values()), dict.fromkeys(NAMES, 0))
 
 
 def per_vma(pid: int) -> dict[int, Counters] | None:
     """Bytes of NAMES per VMA, by its start address, from /proc/PID/smaps; None as above."""
-    lines = _lines(pid, "smaps")
-    if lines is None:
-        return None
-    found: dict[int, list[str]] = {}
-    current: list[str] = []
-    for line in lines:
-        word = line.split(maxsplit=1)[0] if line else ""
-        if word and not word.endswith(":"):
-            current = found.setdefault(int(word.split("-")[0], 16), [])
-        else:
-            current.append(line)
-    return {start: _sum(body) for start, body in found.items()}
+    return _smaps(pid, "smaps")
 
 
-def _lines(pid: int, name: str) -> list[str] | None:
+def _smaps(pid: int, name: str) -> dict[int, Counters] | None:
     try:
-        return (procfs.PROC / str(pid) / name).read_text(errors="replace").splitlines()
+        raw = (procfs.PROC / str(pid) / name).read_bytes()
     except OSError:
         return None
+    return {start: _sum(sizes) for start, sizes in proctext.smaps(raw)}
 
 
-def _sum(lines: list[str]) -> Counters:
+def _sum(sizes: dict[str, int]) -> Counters:
     sums = dict.fromkeys(NAMES, 0)
-    for line in lines:
-        key, _, rest = line.partition(":")
-        if key in FIELDS:
-            sums[FIELDS[key]] += int(rest.split()[0]) * 1024
+    for key, name in FIELDS.items():
+        sums[name] += sizes.get(key, 0)
     return sums

@@ -15,6 +15,7 @@ from typing import Final
 
 import numpy as np
 
+from rmaplab import proctext
 from rmaplab.machine.live import procfs
 
 _KCMP: Final = {"x86_64": 312, "aarch64": 272, "riscv64": 272, "s390x": 343, "ppc64le": 354}
@@ -71,12 +72,9 @@ class Notes:
 def process(pid: int) -> Process | None:
     """The process `pid`, or None if it is gone, a kernel thread, a zombie, or hidden."""
     try:
-        with open(f"{procfs.PROC}/{pid}/stat", errors="replace") as file:
-            text = file.read()
+        name, fields = proctext.stat((procfs.PROC / str(pid) / "stat").read_bytes())
     except OSError:
         return None
-    name, _, rest = text.partition("(")[2].rpartition(")")
-    fields = rest.split()
     if len(fields) < 49 or fields[_VSIZE] == "0":
         return None
     identity = tuple(fields[i] for i in _IDENTITY)
@@ -92,11 +90,11 @@ def processes() -> list[Process]:
 def hidden_processes() -> bool:
     """Whether /proc hides other users' processes from us (mount option hidepid)."""
     try:
-        mounts = (procfs.PROC / "self/mounts").read_text()
+        mounts = proctext.mounts((procfs.PROC / "self/mounts").read_bytes())
     except OSError:
         return False
-    options = [line.split()[3] for line in mounts.splitlines() if line.split()[1] == str(procfs.PROC)]
-    hides = any(o.startswith("hidepid=") and o[8:] not in ("0", "off") for line in options for o in line.split(","))
+    options = [option for mount in mounts if mount.point == str(procfs.PROC) for option in mount.options]
+    hides = any(option.startswith("hidepid=") and option[8:] not in ("0", "off") for option in options)
     return hides and os.geteuid() != 0
 
 
@@ -106,16 +104,15 @@ def command_line(pid: int) -> str:
         raw = (procfs.PROC / str(pid) / "cmdline").read_bytes()
     except OSError:
         return ""
-    return raw.rstrip(b"\0").replace(b"\0", b" ").decode(errors="replace")
+    return " ".join(proctext.arguments(raw))
 
 
 def cgroup_of(pid: int) -> str:
     """The process' cgroup: in the v2 tree if that is used for memory, else in v1's memory hierarchy; "?" if gone."""
     try:
-        lines = (procfs.PROC / str(pid) / "cgroup").read_text(errors="replace").splitlines()
+        paths = proctext.cgroups((procfs.PROC / str(pid) / "cgroup").read_bytes())
     except OSError:
         return "?"
-    paths = {controllers: path for _, controllers, path in (line.split(":", 2) for line in lines)}
     named = [path for controllers, path in paths.items() if "memory" in controllers.split(",")]
     return named[0] if named else paths.get("", "?")
 
@@ -210,10 +207,10 @@ def descendants(pid: int) -> set[int]:
     for name in os.listdir(procfs.PROC):
         if name.isdigit():
             try:
-                text = (procfs.PROC / name / "stat").read_text(errors="replace")
+                parent = int(proctext.stat((procfs.PROC / name / "stat").read_bytes()).fields[1])
             except OSError:
                 continue
-            children.setdefault(int(text.rpartition(")")[2].split()[1]), []).append(int(name))
+            children.setdefault(parent, []).append(int(name))
     found, waiting = set(), [pid]
     while waiting:
         one = waiting.pop()

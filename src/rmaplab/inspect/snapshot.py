@@ -15,6 +15,7 @@ from typing import Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from rmaplab import proctext
 from rmaplab.errors import NotAvailable, RmaplabError
 from rmaplab.inspect.folios import folios
 from rmaplab.inspect.join import Index, close_to, join, keep, reached
@@ -220,8 +221,7 @@ def cgroup_pids(path: str) -> list[int]:
     pids: set[int] = set()
     for folder, _, files in os.walk(directory):
         if "cgroup.procs" in files:
-            text = Path(folder, "cgroup.procs").read_text()
-            pids.update(int(word) for word in text.split() if word != "0")
+            pids.update(proctext.pids(Path(folder, "cgroup.procs").read_bytes()))
     return sorted(pids)
 
 

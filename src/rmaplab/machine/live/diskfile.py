@@ -20,6 +20,7 @@ import numpy as np
 from rmaplab.machine.live import procfs
 from rmaplab.machine.pagecache import contents, layout
 from rmaplab.machine.protocol import PAGE_SIZE, NotAvailable
+from rmaplab.proctext import mountinfo
 
 KNOWN: Final = ("ext4",)
 """File systems the model was held against. On others a page cache may look otherwise, on tmpfs it is shmem."""
@@ -42,11 +43,9 @@ def directory() -> Path:
 def _file_system(path: Path) -> str:
     """Type of the file system of `path`, by its device number in mountinfo; "unknown" if it is not there."""
     device = path.stat().st_dev
-    for line in Path("/proc/self/mountinfo").read_text().splitlines():
-        fields = line.split()
-        if fields[2] == f"{os.major(device)}:{os.minor(device)}":
-            return fields[fields.index("-") + 1]
-    return "unknown"
+    wanted = f"{os.major(device)}:{os.minor(device)}"
+    mounts = mountinfo(Path("/proc/self/mountinfo").read_bytes())
+    return next((mount.kind for mount in mounts if mount.device == wanted), "unknown")
 
 
 def make(length: int, order: int) -> int:

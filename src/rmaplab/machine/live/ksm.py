@@ -52,7 +52,7 @@ def users() -> list[int]:
 
 def _uses(path: Path) -> bool:
     try:
-        said = dict(line.rstrip(":").rsplit(maxsplit=1) for line in path.read_text().splitlines())
+        said = dict(line.rsplit(maxsplit=1) for line in path.read_text(encoding="ascii").split("\n") if line)
     except (FileNotFoundError, ProcessLookupError):
         return False
     return said.get("ksm_merging_pages", "0") != "0" or "yes" in (said.get("ksm_mergeable:"), said.get("ksm_merge_any:"))

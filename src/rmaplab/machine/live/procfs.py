@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rmaplab.errors import RmaplabError
+from rmaplab.proctext import maps_line
 
 PAGE_SHIFT: Final = 12
 PAGE_SIZE: Final = 1 << PAGE_SHIFT
@@ -117,17 +118,8 @@ def regions(pid: int, upto: int = _NO_END) -> list[Region]:
 
 
 def _region(line: bytes) -> Region:
-    span, perms, offset, _device, _inode, *name = os.fsdecode(line).split(maxsplit=5)
-    start, end = span.split("-")
-    return Region(
-        start=int(start, 16),
-        end=int(end, 16),
-        readable=perms[0] == "r",
-        writable=perms[1] == "w",
-        shared=perms[3] == "s",
-        offset=int(offset, 16),
-        path=name[0] if name else "",
-    )
+    start, end, perms, offset, path = maps_line(line)
+    return Region(start, end, perms[0] == "r", perms[1] == "w", perms[3] == "s", offset, path)
 
 
 class _ScanArg(ctypes.Structure):

@@ -32,17 +32,17 @@ def why_not() -> str:
         return "swapon needs CAP_SYS_ADMIN"
     if not SWAPS.exists():
         return f"no {SWAPS}: the kernel has no swap"
-    active = SWAPS.read_text().splitlines()[1:]
+    active = SWAPS.read_bytes().split(b"\n")[1:-1]
     if active:
-        return f"other swap is active: {active[0].split()[0]}"
+        return f"other swap is active: {active[0].split()[0].decode(errors='surrogateescape')}"
     if _ZSWAP.exists() and _ZSWAP.read_text().strip() == "Y":
         return f"{_ZSWAP} says Y: zswap would stand before the device"
     return ""
 
 
 def _may_administer() -> bool:
-    status = Path("/proc/self/status").read_text()
-    return bool(int(status.partition("CapEff:")[2].split()[0], 16) & _CAP_SYS_ADMIN)
+    status = Path("/proc/self/status").read_bytes()
+    return bool(int(status.partition(b"\nCapEff:")[2].split()[0], 16) & _CAP_SYS_ADMIN)
 
 
 class Swap:
