@@ -8,14 +8,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from rmaplab.inspect.accounting import Account
 from rmaplab.inspect.disagree import LargeFolios
+from rmaplab.inspect.exactness import Exactness
 from rmaplab.inspect.folio_state import FolioState
 from rmaplab.inspect.folios import ANON, FILE, Folios
 from rmaplab.inspect.join import join
 from rmaplab.inspect.look import Look
 from rmaplab.inspect.processes import Mm, Notes, Process
 from rmaplab.inspect.recheck import Moved
-from rmaplab.inspect.scan import Extents
+from rmaplab.inspect.scan import ABSENT, Extents, Slots
 from rmaplab.inspect.sharing import share
 from rmaplab.inspect.snapshot import Snapshot, Vmas
 from rmaplab.inspect.views import Scope
@@ -28,6 +30,8 @@ FLAGS = (
 )
 EVIL = "</script><img src=x onerror=alert(1)>"
 LARGE = 64
+NEEDLESS = 32
+"""Of the large folios: those of which a write copies something."""
 
 PROBE = """
 <script>
@@ -55,6 +59,8 @@ report.large = pick("order", "4");
 const box = canvas.getBoundingClientRect();
 canvas.dispatchEvent(new MouseEvent("mousemove", { clientX: box.left + 3, clientY: box.top + 3 }));
 report.tip = document.getElementById("tip").hidden ? "" : document.getElementById("tip").textContent;
+canvas.dispatchEvent(new MouseEvent("mousemove", { clientX: box.left + (64 - 1) * cell + 3, clientY: box.top + 3 }));
+report.other = document.getElementById("tip").textContent;
 pick("order", "");
 report.images = document.images.length;
 const out = document.createElement("pre");
@@ -81,15 +87,19 @@ def made_up(small: int) -> Look:
     owner = vma.astype(np.int64)
     edge, flag = np.zeros(3, np.uint64), np.zeros(3, np.bool_)
     vmas = Vmas(np.arange(3), edge, edge, flag, flag, ["", "", ""])
-    none = np.zeros(3, np.int64)
     sharing = share(extents, owner, join(extents, owner), folios)
-    snapshot = Snapshot(mms, np.arange(3), vmas, sharing, none, none, Notes(), 0.0, 0.1)
+    absent = np.zeros((len(ABSENT), 3), np.int64)
+    exactness = Exactness(EVIL)
+    snapshot = Snapshot(
+        mms, np.arange(3), vmas, sharing, absent, Slots.join([]), Notes(), Account(len(folios)), exactness, 0.0, 0.1
+    )
     count = np.full(LARGE, 16)
     slots = np.full((LARGE, 2), -1)
     yes, no = np.ones(LARGE, np.bool_), np.zeros(LARGE, np.bool_)
-    state = FolioState(count, count, 0 * count, slots, slots, yes.astype(np.int8), yes)
-    large = LargeFolios(np.arange(LARGE), state, yes, no, no)
-    return Look(Scope(snapshot, large), [], [], Moved(1, 1, 0, 0), "exact", EVIL)
+    state = FolioState(count, count, slots[:, 0].astype(np.uint64), no, slots, slots, yes.astype(np.int8), yes)
+    needless = np.where(np.arange(LARGE) < NEEDLESS, 16, 0)
+    large = LargeFolios(np.arange(LARGE), state, yes, no, needless)
+    return Look(Scope(snapshot, large), [], [], Moved(1, 1, 0, 0))
 
 
 @pytest.fixture(scope="module")
@@ -128,6 +138,8 @@ def test_page_draws_filters_and_explains_every_folio(chromium: str, tmp_path: Pa
     assert "anon folio of order 4" in str(report["tip"])
     assert "mapped exclusively by" in str(report["tip"])
     assert "the next write copies" in str(report["tip"])
+    assert "it is not" in str(report["other"])
+    assert "copies" not in str(report["other"])
     assert report["images"] == 0
 
 
@@ -149,4 +161,4 @@ def test_page_holds_no_frame_numbers_unless_asked() -> None:
     look = made_up(10)
     assert "pfn" not in page_data(look)
     asked = Scope(look.snapshot, look.scope.large, addresses=True)
-    assert len(page_data(Look(asked, [], [], look.moved, "exact", ""))["pfn"]) == 10 + LARGE
+    assert len(page_data(Look(asked, [], [], look.moved))["pfn"]) == 10 + LARGE

@@ -23,9 +23,9 @@ pytestmark = [pytest.mark.live, pytest.mark.xdist_group("live")]
 SIZE = 2 << 20
 
 
-def add(recorder: Recorder, *processes: LiveProcess) -> None:
+def add(recorder: Recorder, view: KernelView, *processes: LiveProcess) -> None:
     """Take a snapshot and follow what the processes map."""
-    snapshot = take()
+    snapshot = take(view)
     mms = of_pids(snapshot.mms, [p.pid for p in processes])
     recorder.add(snapshot, reached_folios(snapshot.sharing, np.isin(snapshot.sharing.owner, mms)))
 
@@ -37,13 +37,13 @@ def test_events_are_the_differences_between_snapshots(machine: LiveMachine, view
     at = parent.mmap(SIZE, order=order)
     parent.write(at, SIZE)
     recorder = Recorder(view.reader, view.flag_bit)
-    add(recorder, parent)
+    add(recorder, view, parent)
     child = parent.fork()
-    add(recorder, parent, child)
+    add(recorder, view, parent, child)
     child.munmap(at, SIZE // 2)
-    add(recorder, parent, child)
+    add(recorder, view, parent, child)
     child.exit()
-    add(recorder, parent)
+    add(recorder, view, parent)
     trace = recorder.trace("test")
     validate(trace)
     assert trace.meta.exactness == "estimate"
@@ -67,10 +67,10 @@ def test_questions_hold_the_kernels_answer_and_the_truth(machine: LiveMachine, v
     parent.write(at, SIZE)
     one, two = parent.fork(), parent.fork()
     recorder = Recorder(view.reader, view.flag_bit)
-    add(recorder, two)
+    add(recorder, view, two)
     parent.exit()
     one.exit()
-    add(recorder, two)
+    add(recorder, view, two)
     trace = recorder.trace()
     large = trace.folios.filter(pl.col("order") == 4)["folio"].implode()
     asked = trace.questions.filter(pl.col("folio").is_in(large)).group_by("step", "kernel", "truth").len().sort("step")

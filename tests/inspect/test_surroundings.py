@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from inspecting import look_at
+from inspecting import area, look_at
 
 from commands import RMAPLAB, rmaplab
 from rmaplab.inspect import processes as processes_module
@@ -44,8 +44,7 @@ def python(program: str) -> Iterator[subprocess.Popen[str]]:
             os.killpg(child.pid, signal.SIGKILL)
 
 
-@pytest.mark.usefixtures("view")
-def test_processes_that_come_go_and_exec_while_read_leave_a_note_at_most() -> None:
+def test_processes_that_come_go_and_exec_while_read_leave_a_note_at_most(view: KernelView) -> None:
     churn = """
         import os, time
         print("up", flush=True)
@@ -59,7 +58,7 @@ def test_processes_that_come_go_and_exec_while_read_leave_a_note_at_most() -> No
     """
     with python(churn), python(churn):
         for _ in range(3):
-            found = take()
+            found = take(view)
             assert len(found.mms) > 2
 
 
@@ -78,8 +77,7 @@ def test_mapping_that_changes_while_read_is_counted_by_the_second_pass() -> None
     assert json.loads(done.stdout)["second_pass"]["checked"] > 0
 
 
-@pytest.mark.usefixtures("view")
-def test_two_thousand_idle_processes_are_read() -> None:
+def test_two_thousand_idle_processes_are_read(view: KernelView) -> None:
     crowd = """
         import os, signal
         pids = [os.fork() or signal.pause() for _ in range(2000)]
@@ -87,7 +85,7 @@ def test_two_thousand_idle_processes_are_read() -> None:
         signal.pause()
     """
     with python(crowd) as child:
-        found = take(lambda mms: of_pids(mms, [child.pid]))
+        found = take(view, lambda mms: of_pids(mms, [child.pid]))
         family = [mm for mm in found.mms if mm.leader.identity == found.mms[found.targets[0]].leader.identity]
         assert len(family) == 2001
         assert int(found.sharing.owners.max()) >= 2001
@@ -116,8 +114,7 @@ def test_sparse_mapping_of_64_tib_costs_what_is_in_it(view: KernelView) -> None:
             child.kill()
 
 
-@pytest.mark.usefixtures("view")
-def test_reused_pid_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_reused_pid_is_left_out(view: KernelView, monkeypatch: pytest.MonkeyPatch) -> None:
     real: Callable[[int], Process | None] = process
     me = os.getpid()
 
@@ -126,7 +123,7 @@ def test_reused_pid_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
         return Process(found.pid, found.start + 1, *_rest(found)) if found and pid == me else found
 
     monkeypatch.setattr(snapshot_module, "process", other)
-    found = take()
+    found = take(view)
     assert me not in found.mm_of_pid
     assert any("reused" in line for line in found.notes.lines())
 
@@ -135,20 +132,31 @@ def _rest(one: Process) -> tuple[str, int, tuple[str, ...]]:
     return one.name, one.stack, one.identity
 
 
-@pytest.mark.usefixtures("view")
-def test_unreadable_process_makes_the_truth_an_estimate_and_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_memory_shared_with_an_unreadable_process_is_not_called_exclusive(
+    machine: LiveMachine, view: KernelView, monkeypatch: pytest.MonkeyPatch
+) -> None:
     real = procfs.regions
-    me = os.getpid()
+    parent = machine.spawn()
+    at = parent.mmap(1 << 20, order=0)
+    parent.write(at, 1 << 20)
+    hidden = parent.fork()
 
     def refused(pid: int) -> list[procfs.Region]:
-        if pid == me:
+        if pid == hidden.pid:
             raise procfs.Missing(f"/proc/{pid}/maps: Permission denied")
         return real(pid)
 
     monkeypatch.setattr(procfs, "regions", refused)
-    found = take()
-    assert found.exactness == "estimate"
-    assert any(str(me) in line for line in found.notes.lines())
+    found = look_at(view, parent, write=True)
+    assert (
+        found.exactness.label == found.exactness.of("uss").label == found.prices[parent.pid].exactness.label == "estimate"
+    )
+    assert any(str(hidden.pid) in line for line in found.snapshot.notes.lines())
+    row = area(found, parent, at)
+    assert (row["exclusive"], row["shared"], row["uss"], row["pss"]) == (0, 1 << 20, 0, 1 << 19)
+    assert (row["unseen"], row["exactness"]) == (1 << 20, "estimate")
+    assert sum(r.pages for r in found.exactness.reasons) >= 256
+    assert found.prices[parent.pid].precise >= 1 << 20
 
 
 @pytest.mark.usefixtures("view")
@@ -179,7 +187,7 @@ def test_without_bpf_the_truth_stands_and_the_rest_is_unknown(
     at = one.mmap(1 << 20)
     one.write(at, 1 << 20)
     found = look_at(view, one, write=True)
-    assert found.prices[one.pid].exactness == "estimate"
+    assert found.prices[one.pid].exactness.label == "estimate"
     assert rows(found.scope, "process")[0]["uss"] >= 1 << 20
 
 
@@ -332,11 +340,11 @@ def test_nothing_sensitive_is_saved_unless_asked(machine: LiveMachine, tmp_path:
     assert pfn in [row["pfn"] for row in json.loads(asked.stdout)["rows"]]
 
 
-def test_second_pass_sees_what_was_unmapped_meanwhile(machine: LiveMachine) -> None:
+def test_second_pass_sees_what_was_unmapped_meanwhile(machine: LiveMachine, view: KernelView) -> None:
     one = machine.spawn()
     at = one.mmap(4 << 20)
     one.write(at, 4 << 20)
-    found = take(lambda mms: of_pids(mms, [one.pid]))
+    found = take(view, lambda mms: of_pids(mms, [one.pid]))
     still = recheck(found)
     one.munmap(at, 4 << 20)
     moved = recheck(found)

@@ -13,7 +13,7 @@ import numpy as np
 import typer
 
 from rmaplab.errors import RmaplabError
-from rmaplab.inspect.probes import probe
+from rmaplab.inspect.probes import KernelView, probe
 from rmaplab.inspect.processes import descendants
 from rmaplab.inspect.recorder import Recorder
 from rmaplab.inspect.saving import save_trace
@@ -45,9 +45,9 @@ def record(
     try:
         recorder = Recorder(view.reader, view.flag_bit, pfns=addresses)
         if words:
-            _around(recorder, words, every, snapshots, sys.stderr.fileno() if as_json else None)
+            _around(recorder, view, words, every, snapshots, sys.stderr.fileno() if as_json else None)
         else:
-            _follow(recorder, set(pid or ()), every, snapshots)
+            _follow(recorder, view, set(pid or ()), every, snapshots)
         trace = recorder.trace(f"record --around {words[0]}" if words else "record --pid")
     finally:
         view.close()
@@ -72,7 +72,12 @@ def _about(trace: Trace, path: Path) -> dict[str, object]:
 
 
 def _follow(
-    recorder: Recorder, pids: set[int], every: float, limit: int | None, child: subprocess.Popen[bytes] | None = None
+    recorder: Recorder,
+    view: KernelView,
+    pids: set[int],
+    every: float,
+    limit: int | None,
+    child: subprocess.Popen[bytes] | None = None,
 ) -> None:
     """Snapshots until the limit, the end of all `pids` (and one more, which sees them gone), or ^C.
 
@@ -85,7 +90,7 @@ def _follow(
             if child is not None:
                 child.poll()
                 pids |= descendants(child.pid)
-            snapshot = take()
+            snapshot = take(view)
             known = snapshot.mm_of_pid
             if child is None and not taken:
                 of_pids(snapshot.mms, pids)
@@ -109,13 +114,15 @@ def _words(command: str) -> list[str]:
     return words
 
 
-def _around(recorder: Recorder, words: list[str], every: float, limit: int | None, output: int | None) -> None:
+def _around(
+    recorder: Recorder, view: KernelView, words: list[str], every: float, limit: int | None, output: int | None
+) -> None:
     try:
         child = subprocess.Popen(words, stdout=output, start_new_session=True)
     except OSError as error:
         raise RmaplabError(f"--around {words[0]}: {error.strerror}") from error
     try:
-        _follow(recorder, {child.pid}, every, limit, child)
+        _follow(recorder, view, {child.pid}, every, limit, child)
     finally:
         if child.poll() is None:
             os.killpg(child.pid, signal.SIGTERM)

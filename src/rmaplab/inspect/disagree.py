@@ -11,44 +11,50 @@ from numpy.typing import NDArray
 
 from rmaplab.inspect.folio_state import FolioState
 from rmaplab.inspect.folios import ANON, COUNTED
+from rmaplab.inspect.join import Index
 from rmaplab.inspect.probes import KernelView
 from rmaplab.inspect.scan import EXCLUSIVE
+from rmaplab.inspect.sharing import member
 from rmaplab.inspect.snapshot import Snapshot
+from rmaplab.inspect.write_rule import judge, private_pages
 
 
 @dataclass(frozen=True, slots=True)
 class LargeFolios:
     """The large folios of some MMs with the kernel's state beside: `row` of the folio table (int64), `state` (None
-    without BPF), and bool: `false_shared`, `false_exclusive`; `unseen`: the kernel counts more mappings than were
-    found, so whoever was not read maps it too and the truth is open."""
+    without BPF), and bool: `false_shared`, `false_exclusive`. `needless` (pages, int64): what a write to all of the
+    folio would copy by the kernel's rule and not by a precise one: nothing of a folio that is not mapped privately."""
 
-    row: NDArray[np.int64]
+    row: Index
     state: FolioState | None
     false_shared: NDArray[np.bool_]
     false_exclusive: NDArray[np.bool_]
-    unseen: NDArray[np.bool_]
+    needless: Index
 
 
 def large_folios(snapshot: Snapshot, view: KernelView) -> LargeFolios:
     """Ask the kernel about all large folios. Raises BpfError if reading fails."""
     sharing = snapshot.sharing
     row = np.flatnonzero((sharing.folios.order > 0) & (sharing.folios.kind < COUNTED))
-    nothing = np.zeros(len(row), np.bool_)
+    nothing, none = np.zeros(len(row), np.bool_), np.zeros(len(row), np.int64)
     if view.reader is None or not len(row):
-        return LargeFolios(row, None, nothing, nothing, nothing)
+        return LargeFolios(row, None, nothing, nothing, none)
     state = view.reader.read(sharing.folios.head[row].astype(np.uint64), np.ones(len(row), np.bool_), view.flag_bit)
-    mappings = sharing.mappings()
-    found = np.bincount(mappings.folio, mappings.mapcount, len(sharing.folios))[row]
     owners = sharing.owners_of(row)
-    unseen = state.known & (state.mapcount > found)
-    asked = state.known & (state.maybe_shared >= 0) & ~unseen & (state.mapcount == found)
-    return LargeFolios(
-        row,
-        state,
-        asked & (owners == 1) & (state.maybe_shared == 1),
-        asked & (owners > 1) & (state.maybe_shared == 0),
-        unseen,
-    )
+    asked = state.known & (state.maybe_shared >= 0) & ~member(snapshot.account.doubtful, row)
+    asked &= state.mapcount == sharing.mapcount_of(row)
+    false_shared = asked & (owners == 1) & (state.maybe_shared == 1)
+    needless = np.zeros(len(row), np.int64)
+    needless[false_shared] = _needless(snapshot, view, row[false_shared])
+    return LargeFolios(row, state, false_shared, asked & (owners > 1) & (state.maybe_shared == 0), needless)
+
+
+def _needless(snapshot: Snapshot, view: KernelView, rows: Index) -> Index:
+    """Pages of the folios `rows` (ascending) that a write would copy by the kernel's rule and not by a precise one."""
+    pages = private_pages(snapshot, snapshot.targets, rows)
+    verdict = judge(snapshot, view, pages)
+    chosen = verdict.kernel & ~verdict.precise & ~verdict.unsure
+    return np.bincount(np.searchsorted(rows, pages.folio[chosen]), minlength=len(rows))
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +67,7 @@ class Disagreement:
     finding: bool = False
 
 
-def disagreements(snapshot: Snapshot, large: LargeFolios) -> list[Disagreement]:
+def disagreements(snapshot: Snapshot, large: LargeFolios, view: KernelView) -> list[Disagreement]:
     """All of them, those with nothing to report left out."""
     sharing, size = snapshot.sharing, snapshot.page_size
     odd = sharing.folios[sharing.odd_folios]
@@ -69,14 +75,14 @@ def disagreements(snapshot: Snapshot, large: LargeFolios) -> list[Disagreement]:
     partial, part_bytes = int((unmapped > 0).sum()), int(unmapped.sum())
     mapped = sharing.mapped_of(large.row)
 
-    def of(what: str, which: NDArray[np.bool_], finding: bool = False) -> Disagreement:
-        return Disagreement(what, int(which.sum()), int(mapped[which].sum()) * size, finding)
+    def of(what: str, which: NDArray[np.bool_], pages: Index, finding: bool = False) -> Disagreement:
+        return Disagreement(what, int(which.sum()), int(pages[which].sum()) * size, finding)
 
-    twice = _exclusive_but_unmarked(snapshot)
+    twice = _exclusive_but_unmarked(snapshot) if view.flags.trusts("mmap_exclusive") else 0
     found = [
-        of("folios one MM maps, taken for shared (copied on the next write)", large.false_shared),
-        of("folios several MMs map, taken for exclusive", large.false_exclusive, True),
-        of("folios the kernel counts more mappings of than were found", large.unseen),
+        of("folios one MM maps, taken for shared", large.false_shared, mapped),
+        of("of these folios a write copies, needlessly", large.needless > 0, large.needless),
+        of("folios several MMs map, taken for exclusive", large.false_exclusive, mapped, True),
         Disagreement("pages one MM maps, without pagemap's mmap-exclusive bit", twice, twice * size),
         Disagreement("anonymous folios mapped in part: memory held, not mapped", partial, part_bytes * size),
     ]

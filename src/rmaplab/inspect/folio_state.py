@@ -9,49 +9,101 @@ import mmap
 import os
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import Any, Final, Self
+from typing import Any, Final, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rmaplab.inspect.bpf import BpfError, KernelReader
-from rmaplab.inspect.btf import Btf, BtfError
+from rmaplab.inspect.btf import Btf, BtfError, Field
 from rmaplab.machine.live import procfs
 
 _KNOWN_PAGES: Final = 3
 _READ: Final = 128
 """The first two struct pages' worth of a folio hold all that is asked for."""
 
+_FIELDS: Final = {
+    "_refcount": (4,),
+    "_mapcount": (4,),
+    "_large_mapcount": (4,),
+    "_mm_ids": (8,),
+    "_mm_id_mapcount": (4, 8),
+    "mapping": (8,),
+    "swap": (8,),
+}
+"""Fields of struct folio and the widths they are understood in; all but the first may be missing.
+
+_mapcount: small folios (struct folio is of 5.16), and each page of large ones, which the RFC
+<20260412-mapcount-v1-0-05e8dfab52e0@kernel.org> ends. _large_mapcount: all mappings of a large folio, since 05c5323b2a34
+(6.10). _mm_ids, _mm_id_mapcount: since 6af8cb80d3a9 (6.15), the latter two counters of 16 bits or of 32. swap: the slot
+of a folio in the swap cache (6.6; before, in page->private). _entire_mapcount is not asked for: it is in the total."""
+
+_MAPPING_KSM: Final = np.uint64(3)
+"""Both low bits of folio->mapping: KSM; the lower alone: anonymous (FOLIO_MAPPING_KSM, include/linux/page-flags.h)."""
+_SWAP_TYPE_SHIFT: Final = np.uint64(58)
+"""Where swp_entry_t has its type (SWP_TYPE_SHIFT on 64 bits, include/linux/swapops.h, since 4.20's XArray)."""
+
 Words = NDArray[np.uint64]
+
+
+def _as_pagemap(entry: Words) -> Words:
+    """swp_entry_t as pagemap shows it: the type in the low 5 bits, the offset above."""
+    kind = entry >> _SWAP_TYPE_SHIFT
+    offset = entry & ((np.uint64(1) << _SWAP_TYPE_SHIFT) - np.uint64(1))
+    return np.asarray((offset << np.uint64(5) | kind) & procfs.PM_SLOT)
 
 
 @dataclass(frozen=True, slots=True)
 class FolioState:
-    """One element per folio asked for, int64 except where said. `mapcount`: all mappings (PMD ones count one);
-    `entire`: PMD mappings; `slot_id`, `slot_count`: shape (n, 2), -1 where the kernel has no MM ids or the folio is
-    small; `maybe_shared`: int8, 1, 0, or -1 likewise; `known`: bool, whether the folio could be read."""
+    """One element per folio asked for, int64 except where said. `mapcount`: all mappings (PMD ones count one), -1 where
+    this kernel does not keep it; `swap`: the slot of its first page as pagemap has it, if in the swap cache, uint64;
+    `ksm`: bool, whether its mapping says KSM; `slot_id`, `slot_count`: shape (n, 2), -1 where the kernel has no MM ids or
+    the folio is small; `maybe_shared`: int8, 1, 0, or -1 likewise; `known`: bool, whether the folio could be read."""
 
     refcount: NDArray[np.int64]
     mapcount: NDArray[np.int64]
-    entire: NDArray[np.int64]
+    swap: Words
+    ksm: NDArray[np.bool_]
     slot_id: NDArray[np.int64]
     slot_count: NDArray[np.int64]
     maybe_shared: NDArray[np.int8]
     known: NDArray[np.bool_]
 
 
-class FolioReader:
-    """Reads folios by PFN. A context manager. Raises BpfError or BtfError, the message saying what is missing."""
+class Objects(Protocol):
+    """Copies kernel objects by address: `KernelReader`, or recorded bytes."""
 
-    def __init__(self) -> None:
-        self._btf = Btf.running()
+    def read(self, addresses: Words) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]: ...
+
+    def word(self, address: int) -> int: ...
+
+    def current_task(self) -> int: ...
+
+    def close(self) -> None: ...
+
+
+class FolioReader:
+    """Reads folios by PFN. A context manager. Raises BpfError or BtfError, the message saying what is missing.
+
+    `counts_small`, `counts_large`: whether mapcounts of small and large folios are kept here. `missing`: fields that this
+    kernel has not. `btf`, `objects` and `vmemmap` (address of PFN 0's struct page) stand in for the running kernel's.
+    """
+
+    def __init__(self, btf: Btf | None = None, objects: Objects | None = None, vmemmap: int | None = None) -> None:
+        self._btf = btf or Btf.running()
         self._page_size = self._btf.size("page")
         size = min(self._btf.size("folio"), _READ)
-        self.has_mm_ids = self._has("_mm_ids")
-        self._reader = KernelReader(size)
+        self._fields = {name: field for name, widths in _FIELDS.items() if (field := self._find(name, widths, size))}
+        self.missing = tuple(name for name in _FIELDS if name not in self._fields)
+        if "_refcount" not in self._fields:
+            raise BtfError("struct folio: no _refcount of 4 bytes: must have one")
+        self.has_mm_ids = {"_mm_ids", "_mm_id_mapcount"} <= self._fields.keys()
+        self.counts_small, self.counts_large = "_mapcount" in self._fields, "_large_mapcount" in self._fields
+        self.tells_swap, self.tells_ksm = "swap" in self._fields, "mapping" in self._fields
+        self._reader: Objects = objects or KernelReader(size)
         with ExitStack() as on_failure:
             on_failure.callback(self._reader.close)
-            self._vmemmap = self._find_vmemmap()
+            self._vmemmap = self._find_vmemmap() if vmemmap is None else vmemmap
             on_failure.pop_all()
 
     def read(self, heads: Words, large: NDArray[np.bool_], flag_bit: int = -1) -> FolioState:
@@ -60,8 +112,8 @@ class FolioReader:
         `flag_bit` is the bit of `_mm_ids` that says maybe-shared (`probes` finds it), -1 if unknown.
         """
         data, good = self._reader.read(np.uint64(self._vmemmap) + heads * np.uint64(self._page_size))
-        small = self._int(data, "_mapcount") + 1
-        total = self._int(data, "_large_mapcount") + 1
+        small = self._int(data, "_mapcount") + 1 if self.counts_small else np.full(len(heads), -1)
+        total = self._int(data, "_large_mapcount") + 1 if self.counts_large else np.full(len(heads), -1)
         shape = (len(heads), 2)
         slot_id, slot_count = np.full(shape, -1, np.int64), np.full(shape, -1, np.int64)
         flag = np.full(len(heads), -1, np.int8)
@@ -74,7 +126,8 @@ class FolioReader:
         return FolioState(
             self._int(data, "_refcount"),
             np.where(large, total, small),
-            np.where(large, self._int(data, "_entire_mapcount") + 1, 0),
+            _as_pagemap(self._word(data, "swap")),
+            (self._word(data, "mapping") & _MAPPING_KSM) == _MAPPING_KSM,
             slot_id,
             slot_count,
             flag,
@@ -99,21 +152,26 @@ class FolioReader:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _has(self, name: str) -> bool:
+    def _find(self, name: str, widths: tuple[int, ...], size: int) -> Field | None:
+        """Where the field is, if it is there, as wide as we know it, and in what is read."""
         try:
             field = self._btf.field("folio", name)
         except BtfError:
-            return False
-        return field.size == 8 and field.offset + field.size <= _READ
+            return None
+        return field if field.size in widths and field.offset + field.size <= size else None
 
     def _column(self, data: NDArray[np.uint8], name: str) -> NDArray[Any]:
-        field = self._btf.field("folio", name)
-        if field.offset + field.size > data.shape[1]:
-            raise BtfError(f"struct folio: {name} at byte {field.offset}: must lie in the first {data.shape[1]}")
+        field = self._fields[name]
         return np.ascontiguousarray(data[:, field.offset : field.offset + field.size])
 
     def _int(self, data: NDArray[np.uint8], name: str) -> NDArray[np.int64]:
         return self._column(data, name).view(np.int32)[:, 0].astype(np.int64)
+
+    def _word(self, data: NDArray[np.uint8], name: str) -> Words:
+        """A field of 8 bytes; 0 where this kernel has none."""
+        if name not in self._fields:
+            return np.zeros(len(data), np.uint64)
+        return np.asarray(self._column(data, name).view(np.uint64)[:, 0])
 
     def _pair(self, data: NDArray[np.uint8], name: str) -> NDArray[np.int64]:
         """Two counters: of 16 or 32 bits, as the kernel has it."""
@@ -146,7 +204,8 @@ class FolioReader:
     def _check(self, page: int, pfn: int) -> int:
         """The base, if the page at `page` looks like what it is: mapped once, referenced by file and mapping."""
         data, good = self._reader.read(np.array([page], np.uint64))
-        mapcount, refs = int(self._int(data, "_mapcount")[0]) + 1, int(self._int(data, "_refcount")[0])
+        mapcount = int(self._int(data, "_mapcount")[0]) + 1 if self.counts_small else 1
+        refs = int(self._int(data, "_refcount")[0])
         if not good[0] or mapcount != 1 or not 2 <= refs <= 4:
             raise BpfError(f"struct page of a known page: mapcount {mapcount}, refcount {refs}: must be 1 and 2 to 4")
         return page - pfn * self._page_size

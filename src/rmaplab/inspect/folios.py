@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from rmaplab.inspect.join import Index, Join, spread
 from rmaplab.machine.live import procfs
+from rmaplab.machine.live.pageflags import PageFlags
 
 KINDS: Final = ("anon", "file", "shmem", "ksm", "hugetlb", "zero", "special")
 """The first four count as resident, as in smaps. hugetlb has counters of its own; zero pages (small and huge) and
@@ -59,9 +60,10 @@ class Folios:
         return self.head.nbytes + self.order.nbytes + self.kind.nbytes
 
 
-def kinds(flags: Words) -> NDArray[np.uint8]:
-    """KINDS index of folios by the KPF_* bits of their heads: uint8."""
+def kinds(flags: Words, known: PageFlags) -> NDArray[np.uint8]:
+    """KINDS index of folios by the KPF_* bits of their heads: uint8. Bits that `known` refutes are not looked at."""
     out = np.full(len(flags), FILE, np.uint8)
+    flags = known.of(flags)
     out[(flags & procfs.KPF_SWAPBACKED) != 0] = SHMEM
     out[(flags & procfs.KPF_ANON) != 0] = ANON
     out[(flags & procfs.KPF_KSM) != 0] = KSM
@@ -71,19 +73,19 @@ def kinds(flags: Words) -> NDArray[np.uint8]:
     return out
 
 
-def folios(joined: Join) -> Folios:
+def folios(joined: Join, known: PageFlags) -> Folios:
     """The folios of all mapped frames. Raises procfs.Missing without root. One kpageflags word a small page."""
     low, high = _spans(joined)
     heads, flags = _pmd_sized(low, high)
     narrow = np.uint32 if not len(high) or int(high[-1]) < 1 << 32 else np.uint64
-    large = Folios(heads.astype(narrow), np.full(len(heads), _PMD_ORDER, np.uint8), kinds(flags))
+    large = Folios(heads.astype(narrow), np.full(len(heads), _PMD_ORDER, np.uint8), kinds(flags, known))
     none = np.zeros(0, np.uint8)
     found, last = [Folios(none.astype(narrow), none, none)], -1
     for pfns in _others(low, high, heads):
         seen = procfs.folios(pfns.astype(np.uint64))
         new = np.append(int(seen.head[0]) != last, seen.head[1:] != seen.head[:-1])
         last = int(seen.head[-1])
-        found.append(Folios(seen.head[new].astype(narrow), seen.order[new], kinds(seen.flags[new])))
+        found.append(Folios(seen.head[new].astype(narrow), seen.order[new], kinds(seen.flags[new], known)))
     columns = [np.concatenate([getattr(f, name) for f in found]) for name in ("head", "order", "kind")]
     at = np.searchsorted(columns[0], large.head)
     return Folios(*(np.insert(c, at, new) for c, new in zip(columns, (large.head, large.order, large.kind), strict=True)))

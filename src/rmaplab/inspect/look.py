@@ -1,38 +1,48 @@
 """One complete answer: snapshot, kernel's view, disagreements, price, and how far all that can be trusted.
 
-For `rmaplab inspect`, its `--watch` and the benchmark: the order of the steps stands here, the steps elsewhere.
+For `rmaplab inspect`, its `--watch` and the benchmark: the order of the steps stands here, the steps elsewhere. A look is
+data and its exactness; `view` is probed once and serves any number of looks.
 """
 
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from rmaplab.inspect.bpf import BpfError
-from rmaplab.inspect.completeness import unaccounted
 from rmaplab.inspect.disagree import Disagreement, disagreements, large_folios
+from rmaplab.inspect.exactness import Exactness, columns
 from rmaplab.inspect.price import Price, what_if_write
 from rmaplab.inspect.probes import KernelView, Source
 from rmaplab.inspect.recheck import Moved, recheck
-from rmaplab.inspect.snapshot import Choose, Exactness, Progress, Snapshot, take
+from rmaplab.inspect.snapshot import Choose, Progress, Snapshot, take
+from rmaplab.inspect.tally import apart
 from rmaplab.inspect.views import Scope
 
 FORMAT: Final = "rmaplab-inspect-1"
+_TRIES: Final = 3
+_PATIENCE: Final = 1.0
+"""Seconds of scanning after which no other look is taken for the sake of exactness."""
 
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """A snapshot, what is shown of it, and what was found. `prices` by leader PID."""
+    """A snapshot, what is shown of it, and what was found. `prices` by leader PID; `apart`: bytes of the targets that
+    are in none of the sums, by kind."""
 
     scope: Scope
     sources: list[Source]
     disagreements: list[Disagreement]
     moved: Moved
-    exactness: Exactness
-    why: str
+    apart: dict[str, int] = field(default_factory=dict)
     prices: dict[int, Price] = field(default_factory=dict)
 
     @property
     def snapshot(self) -> Snapshot:
         return self.scope.snapshot
+
+    @property
+    def exactness(self) -> Exactness:
+        """Of the look as a whole; `exactness.of(column)` of the numbers of a column."""
+        return self.snapshot.exactness
 
     @property
     def finding(self) -> bool:
@@ -41,11 +51,15 @@ class Look:
 
     def head(self) -> dict[str, Any]:
         """What precedes the rows in the JSON."""
-        snapshot = self.snapshot
+        snapshot, exactness = self.snapshot, self.exactness
         return {
             "format": FORMAT,
-            "exactness": self.exactness,
-            "why": self.why,
+            "exactness": exactness.label,
+            "why": exactness.why,
+            "columns": {name: exactness.of(name).label for name in columns()},
+            "reasons": [
+                {"why": r.text, "folios": r.folios, "pages": r.pages, "first": list(r.rows)} for r in exactness.reasons
+            ],
             "page_size": snapshot.page_size,
             "scan_seconds": round(snapshot.seconds, 6),
             "second_pass": {
@@ -56,15 +70,12 @@ class Look:
             },
             "sources": [{"name": s.name, "exactness": s.exactness, "why": s.why} for s in self.sources],
             "left_out": snapshot.notes.lines(),
+            "apart": self.apart,
             "disagreements": [
                 {"what": d.what, "count": d.count, "bytes": d.bytes, "finding": d.finding} for d in self.disagreements
             ],
-            "what_if_write": {str(pid): _price(price) for pid, price in self.prices.items()},
+            "what_if_write": {str(pid): price.as_json() for pid, price in self.prices.items()},
         }
-
-
-def _price(price: Price) -> dict[str, Any]:
-    return {name: getattr(price, name) for name in Price.__slots__}
 
 
 def look(
@@ -79,7 +90,7 @@ def look(
 
     Raises RmaplabError, NotAvailable.
     """
-    snapshot = take(choose, progress)
+    snapshot = _take(choose, view, progress)
     sources = list(view.sources)
     try:
         large = large_folios(snapshot, view)
@@ -91,24 +102,36 @@ def look(
     prices = {}
     if write:
         prices = {snapshot.mms[mm].leader.pid: what_if_write(snapshot, mm, view) for mm in snapshot.targets.tolist()}
-    exactness, why = _trust(snapshot, view)
     return Look(
         Scope(snapshot, large, addresses),
         sources,
-        disagreements(snapshot, large),
+        disagreements(snapshot, large, view),
         recheck(snapshot),
-        exactness,
-        why,
+        apart(snapshot),
         prices,
     )
 
 
-def _trust(snapshot: Snapshot, view: KernelView) -> tuple[Exactness, str]:
-    if snapshot.notes.exact:
-        return "exact", "all page tables were read"
-    if view.sources[0].exactness != "exact":
-        return "estimate", "some page tables could not be read, and the kernel's counts cannot stand in for them"
-    more = unaccounted(snapshot)
-    if more:
-        return "estimate", f"pages mapped also by processes that could not be read, or came later: {more}"
-    return "exact", "not all page tables could be read, but the kernel counts no more mappings than were found"
+def _take(choose: Choose, view: KernelView, progress: Progress | None) -> Snapshot:
+    """A snapshot that adds up, if one of a few does; else the last.
+
+    Processes that start, end or fault while they are read leave folios that do not add up; another look sees them
+    settled. Folios that do not add up twice in the same way will not by looking on.
+    """
+    best = snapshot = take(view, choose, progress)
+    spent = snapshot.seconds
+    for _ in range(_TRIES - 1):
+        if snapshot.account.agrees or len(snapshot.account.unknown) or spent > _PATIENCE:
+            break
+        before = _doubtful(snapshot)
+        snapshot = take(view, choose, progress)
+        spent += snapshot.seconds
+        best = min(best, snapshot, key=lambda s: len(s.account.doubtful))
+        if before <= _doubtful(snapshot):
+            break
+    return best
+
+
+def _doubtful(snapshot: Snapshot) -> set[int]:
+    """PFNs of the folios that do not add up."""
+    return set(snapshot.sharing.folios.head[snapshot.account.doubtful].tolist())

@@ -1,147 +1,169 @@
 """What it would cost if a process wrote all its memory now: bytes copied, by the running kernel's rule and a precise one.
 
-For `rmaplab inspect --what-if write`. The rule is Linux 6.18's for a write fault on a page of a private mapping
-(do_wp_page, do_huge_pmd_wp_page): a page marked AnonExclusive is written without a question; else
-
-- a small folio is reused iff its only reference is this mapping;
-- a PTE-mapped large one iff it has more than one mapping, is not maybe-shared, and has no reference besides its mappings;
-- a PMD-mapped one iff its only reference is this mapping; else the PMD is split and each page asked about;
-- a page of the page cache, and a KSM page, is always copied.
-
-The precise rule puts the truth in place of "maybe shared", and one remaining mapping is no reason to copy.
-Not for shared mappings (nothing is copied there) nor for memory that cannot be written.
+For `rmaplab inspect --what-if write`. The rule stands in `write_rule`; here are the sums, what they leave out, and how
+exact they are. Memory moves meanwhile: pages that are not what they were once the kernel was asked are in the upper
+bound of a price only. Not for shared mappings (nothing is copied there) nor for memory that cannot be written.
 """
 
 from dataclasses import dataclass
-from typing import Final
+from pathlib import Path
+from typing import Any, Final
 
 import numpy as np
-from numpy.typing import NDArray
 
-from rmaplab.inspect.folio_state import FolioState
-from rmaplab.inspect.folios import ANON, FILE, KSM, SHMEM
-from rmaplab.inspect.join import spread
+from rmaplab.inspect.exactness import Exactness, Reason
+from rmaplab.inspect.folios import ANON, FILE, HUGETLB, KSM, SHMEM, SPECIAL, ZERO
 from rmaplab.inspect.probes import KernelView
-from rmaplab.inspect.scan import HUGE
-from rmaplab.inspect.snapshot import Exactness, Snapshot
+from rmaplab.inspect.snapshot import Snapshot
+from rmaplab.inspect.write_rule import Bools, Pages, judge, private_pages
 from rmaplab.machine.live import procfs
 
-_KPF_LRU: Final = np.uint64(1 << 5)
+_KSM_SHARED: Final = Path("/sys/kernel/mm/ksm/pages_shared")
 
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """Bytes, for one MM. `written`: present in private writable mappings; `unasked`: of these AnonExclusive;
-    `page_cache` and `ksm`: always copied (and contained in both sums); `kernel` and `precise`: copied under either
-    rule; `zero`: first-touch pages that a zero page stands for, allocated but not copied."""
+    """Bytes, for one MM. `written`: present in private writable mappings; of these `unasked`: AnonExclusive;
+    `page_cache`, `ksm`: always copied; `hugetlb`. `kernel`, `precise`: copied for certain under either rule, at most
+    `kernel_most`, `precise_most` (equal unless memory moved meanwhile).
+
+    Besides: `zero`: first-touch pages that a zero page stands for, allocated but not copied; `swapped`: read back first,
+    of which `swapped_shared` are copied then, since another page table has the slot too; `special`: devices' and other
+    memory without a mapcount, not priced.
+    """
 
     written: int
     unasked: int
     page_cache: int
     ksm: int
+    hugetlb: int
     kernel: int
+    kernel_most: int
     precise: int
+    precise_most: int
     zero: int
+    swapped: int
+    swapped_shared: int
+    special: int
     exactness: Exactness
-    why: str
 
+    @property
+    def sure(self) -> bool:
+        """Whether both prices are numbers, not bounds."""
+        return self.kernel == self.kernel_most and self.precise == self.precise_most
 
-@dataclass(frozen=True, slots=True)
-class _Pages:
-    """Private writable pages of one MM: `pfn`, row of the folio table, PMD-mapped. One element a page."""
-
-    pfn: NDArray[np.int64]
-    folio: NDArray[np.int64]
-    huge: NDArray[np.bool_]
+    def as_json(self) -> dict[str, Any]:
+        """For the JSON: a price that is not sure is null, its bounds stand beside."""
+        names = ("written", "unasked", "page_cache", "ksm", "hugetlb", "zero", "swapped", "swapped_shared", "special")
+        return {name: getattr(self, name) for name in names} | {
+            "kernel": self.kernel if self.sure else None,
+            "precise": self.precise if self.sure else None,
+            "kernel_bounds": [self.kernel, self.kernel_most],
+            "precise_bounds": [self.precise, self.precise_most],
+            "exactness": self.exactness.label,
+            "why": self.exactness.why,
+        }
 
 
 def what_if_write(snapshot: Snapshot, mm: int, view: KernelView) -> Price:
     """The price for MM `mm`. O(pages written); raises procfs.Missing without root, BpfError if reading fails."""
-    pages = _writable_pages(snapshot, mm)
-    kind = snapshot.sharing.folios.kind[pages.folio]
-    anon = kind == ANON
-    asked = _Pages(pages.pfn[anon], pages.folio[anon], pages.huge[anon])
-    marked = _marked(asked, snapshot, view)
-    asked = _Pages(asked.pfn[~marked], asked.folio[~marked], asked.huge[~marked])
-    cached, ksm = int(((kind == FILE) | (kind == SHMEM)).sum()), int((kind == KSM).sum())
-    folios, page_folio = np.unique(asked.folio, return_inverse=True)
-    exactness, why = _label(snapshot, view)
-    kernel, precise = _copied(snapshot, view, folios, page_folio, asked.huge)
-    size = snapshot.page_size
+    pages = private_pages(snapshot, np.array([mm]))
+    verdict = judge(snapshot, view, pages)
+    unsure = verdict.unsure | moved(snapshot, mm, pages)
+    kind, size = snapshot.sharing.folios.kind[pages.folio], snapshot.page_size
+
+    def of(*kinds: int) -> int:
+        return size * int(np.isin(kind, kinds).sum())
+
+    def least(copied: Bools) -> int:
+        return size * int((copied & ~unsure).sum())
+
+    def most(copied: Bools) -> int:
+        return size * int((copied | (unsure & np.isin(kind, (ANON, FILE, SHMEM, KSM, HUGETLB)))).sum())
+
     mine = (snapshot.vmas.mm == mm) & snapshot.vmas.writable & ~snapshot.vmas.shared
+    slots = snapshot.slots.slot[mine[snapshot.slots.vma]]
     return Price(
-        size * (int(anon.sum()) + cached + ksm),
-        size * int(marked.sum()),
-        size * cached,
-        size * ksm,
-        size * (int(kernel.sum()) + cached + ksm),
-        size * (int(precise.sum()) + cached + ksm),
-        size * int(snapshot.zero[mine].sum()),
-        exactness,
-        why,
+        written=of(ANON, FILE, SHMEM, KSM, HUGETLB),
+        unasked=size * int(verdict.unasked.sum()),
+        page_cache=of(FILE, SHMEM),
+        ksm=of(KSM),
+        hugetlb=of(HUGETLB),
+        kernel=least(verdict.kernel),
+        kernel_most=most(verdict.kernel),
+        precise=least(verdict.precise),
+        precise_most=most(verdict.precise),
+        zero=size * int(snapshot.absent_pages("zero")[mine].sum()) + of(ZERO),
+        swapped=size * len(slots),
+        swapped_shared=size * int(_shared_slots(snapshot, mine).sum()),
+        special=of(SPECIAL),
+        exactness=snapshot.exactness.and_also(_reasons(snapshot, view, pages, unsure, len(slots), of(SPECIAL))),
     )
 
 
-def _label(snapshot: Snapshot, view: KernelView) -> tuple[Exactness, str]:
+def _shared_slots(snapshot: Snapshot, mine: Bools) -> Bools:
+    """Per page in swap of the VMAs `mine`: whether another page-table entry has the slot."""
+    slots = snapshot.slots
+    _, place, count = np.unique(slots.slot, return_inverse=True, return_counts=True)
+    return np.asarray((count[place] > 1)[mine[slots.vma]])
+
+
+def _reasons(
+    snapshot: Snapshot, view: KernelView, pages: Pages, unsure: Bools, swapped: int, special: int
+) -> list[Reason]:
+    """What makes a price an estimate besides what makes the look one."""
+    found = []
     if view.reader is None:
-        return "estimate", "no BPF: references that are not mappings, and the kernel's flag, are not seen"
+        found.append("no BPF: references that are not mappings, and the kernel's flag, are not seen")
+    elif not (view.reader.counts_large and view.reader.counts_small):
+        found.append("the folio's own mapcount is not to be had")
     if not view.anon_exclusive:
-        return "estimate", "kpageflags does not show AnonExclusive"
+        found.append("kpageflags does not show AnonExclusive")
     if view.flag_bit < 0:
-        return "estimate", "the kernel's maybe-shared flag is not understood"
-    return snapshot.exactness, "holds while nothing else touches these folios"
+        found.append("the kernel's maybe-shared flag is not understood")
+    if unsure.any():
+        found.append(f"{int(unsure.sum())} pages moved, or their folios changed, while they were priced")
+    cached = _cached(snapshot, pages)
+    if (swapped or cached) and not snapshot.notes.exact:
+        found.append("whether somebody unseen has the same swap slots cannot be told")
+    if cached and view.reader is not None and not view.reader.tells_swap:
+        found.append("which slot a folio of the swap cache has cannot be told")
+    if not view.flags.trusts("ksm") and (view.reader is None or not view.reader.tells_ksm) and _ksm_in_use():
+        found.append("KSM pages cannot be told from anonymous ones")
+    if special:
+        found.append(f"{special} bytes without a mapcount are not priced")
+    return [Reason(text) for text in found]
 
 
-def _writable_pages(snapshot: Snapshot, mm: int) -> _Pages:
-    vmas, extents, folios = snapshot.vmas, snapshot.sharing.extents, snapshot.sharing.folios
-    wanted = (vmas.mm == mm) & vmas.writable & ~vmas.shared
-    own = extents[wanted[extents.vma]]
-    pfn = spread(own.pfn.astype(np.int64), own.pages)
-    folio = np.searchsorted(folios.head, pfn.astype(folios.head.dtype), side="right") - 1
-    return _Pages(pfn, folio, np.repeat((own.flags & HUGE) != 0, own.pages))
+def _cached(snapshot: Snapshot, pages: Pages) -> bool:
+    """Whether one of the pages' folios is in the swap cache."""
+    if not len(snapshot.slots.slot) and snapshot.notes.exact:
+        return False
+    heads = snapshot.sharing.folios.head[np.unique(pages.folio)].astype(np.uint64)
+    return bool(((procfs.kpageflags(heads) & procfs.KPF_SWAPCACHE) != 0).any())
 
 
-def _marked(pages: _Pages, snapshot: Snapshot, view: KernelView) -> NDArray[np.bool_]:
-    """Which pages are AnonExclusive; of a PMD mapping the head's mark counts."""
-    if not view.anon_exclusive:
-        return np.zeros(len(pages.pfn), np.bool_)
-    head = snapshot.sharing.folios.head[pages.folio].astype(np.int64)
-    flags = procfs.kpageflags(np.where(pages.huge, head, pages.pfn).astype(np.uint64))
-    return np.asarray((flags & procfs.KPF_ANON_EXCLUSIVE) != 0)
+def _ksm_in_use() -> bool:
+    try:
+        return int(_KSM_SHARED.read_bytes()) > 0
+    except (OSError, ValueError):
+        return False
 
 
-def _copied(
-    snapshot: Snapshot,
-    view: KernelView,
-    folios: NDArray[np.int64],
-    page_folio: NDArray[np.int64],
-    huge: NDArray[np.bool_],
-) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Per asked page whether either rule copies it. `folios`: rows of the folio table, `page_folio` indexes them."""
-    table = snapshot.sharing.folios[folios]
-    large = table.order > 0
-    alone = snapshot.sharing.owners_of(folios) == 1
-    if view.reader is None:
-        return ~alone[page_folio], ~alone[page_folio]
-    state = view.reader.read(table.head.astype(np.uint64), large, view.flag_bit)
-    sole = _references(state, table.head) == 1
-    mapped_only = state.refcount == state.mapcount
-    flagged = np.where(state.maybe_shared >= 0, state.maybe_shared == 1, ~alone)
-    by_pte = np.where(large, (state.mapcount > 1) & ~flagged & mapped_only, sole)
-    reused = np.where(huge, (sole | _after_split(state, flagged))[page_folio], by_pte[page_folio])
-    precise = np.where(large, alone & mapped_only, sole)
-    return ~reused, ~precise[page_folio]
-
-
-def _after_split(state: FolioState, flagged: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """PMD-mapped, then split: every page becomes a mapping and a reference, the difference stays."""
-    return np.asarray(~flagged & (state.refcount == state.mapcount))
-
-
-def _references(state: FolioState, head: NDArray[np.uint32]) -> NDArray[np.int64]:
-    """References that count: not the swap cache's, nor that of a per-CPU batch on the way to the LRU list, which the
-    fault handler drains first."""
-    flags = procfs.kpageflags(head.astype(np.uint64))
-    batched = ((flags & _KPF_LRU) == 0) & (state.refcount > 1)
-    cached = (flags & procfs.KPF_SWAPCACHE) != 0
-    return np.asarray(state.refcount - batched - cached)
+def moved(snapshot: Snapshot, mm: int, pages: Pages) -> Bools:
+    """Per page of MM `mm`: whether its page table holds something else by now; all, if the process is gone."""
+    if not len(pages):
+        return np.zeros(0, np.bool_)
+    apart = np.flatnonzero(np.diff(pages.vpn) != 1) + 1
+    first = np.append(0, apart)
+    sizes = np.diff(np.append(first, len(pages)))
+    try:
+        with procfs.Pagemap(snapshot.mms[mm].leader.tid) as pagemap:
+            parts = [
+                pagemap.entries(vpn << procfs.PAGE_SHIFT, count << procfs.PAGE_SHIFT)
+                for vpn, count in zip(pages.vpn[first].tolist(), sizes.tolist(), strict=True)
+            ]
+    except procfs.ProcfsError:
+        return np.ones(len(pages), np.bool_)
+    now = np.concatenate(parts)
+    return np.asarray(((now & procfs.PM_PRESENT) == 0) | ((now & procfs.PM_PFN).astype(np.int64) != pages.pfn))

@@ -9,20 +9,18 @@ import mmap
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
 
 from rmaplab.inspect.bpf import BpfError
 from rmaplab.inspect.btf import BtfError
+from rmaplab.inspect.exactness import Label
 from rmaplab.inspect.folio_state import FolioReader
-from rmaplab.inspect.snapshot import Exactness
-from rmaplab.machine.live import procfs
+from rmaplab.machine.live import ownpages, pageflags, procfs
+from rmaplab.machine.live.pageflags import PageFlags
 
-_PMD: Final = 2 << 20
-_MADV_COLLAPSE: Final = 25
-_TRIES: Final = 4
 _NO_HUGE: Final = "no huge page could be had to try it on"
 _TOP_BITS: Final = 1 << 31 | 1 << 63
 
@@ -32,18 +30,25 @@ class Source:
     """One of the kernel's answers: how exact it is on this kernel, and why."""
 
     name: str
-    exactness: Exactness
+    exactness: Label
     why: str
 
 
 @dataclass(slots=True)
 class KernelView:
-    """What the kernel can be asked here. `reader` is None without BPF; `flag_bit` -1 if the flag is not understood."""
+    """What the kernel can be asked here. `reader` is None without BPF; `flag_bit` -1 if the flag is not understood;
+    `per_page`: kpagecount counts every page of a large folio; `flags`: the bits of kpageflags that may be used."""
 
     sources: list[Source]
     reader: FolioReader | None
     flag_bit: int
-    anon_exclusive: bool
+    per_page: bool
+    flags: PageFlags = field(default_factory=PageFlags)
+
+    @property
+    def anon_exclusive(self) -> bool:
+        """Whether kpageflags shows PageAnonExclusive."""
+        return self.flags.trusts("anon_exclusive")
 
     def close(self) -> None:
         if self.reader:
@@ -51,7 +56,7 @@ class KernelView:
 
 
 def probe(*, bpf: bool = True) -> KernelView:
-    """Try every source. About 10 ms, and 100 ms more with `bpf`."""
+    """Try every source. About 15 ms, and 100 ms more with `bpf`."""
     sources = []
     reader: FolioReader | None = None
     refusal = "not asked"
@@ -60,20 +65,53 @@ def probe(*, bpf: bool = True) -> KernelView:
             reader = FolioReader()
         except (BpfError, BtfError) as error:
             refusal = str(error)
-    with _huge_page() as address:
+    flags = pageflags.probe()
+    with ownpages.huge() as address:
         sources.append(_per_page_counts(address))
+        wrong = _large_counts(reader, address)
         flag_bit, why = _flag_bit(reader, address)
-    anon_exclusive = _marks_anon_exclusive()
-    if reader:
-        sources.append(Source("folio counters (BPF)", "exact", "checked against pages of known counts"))
-    else:
-        sources.append(Source("folio counters (BPF)", "unknown", refusal))
+    sources.append(_counters(reader, wrong, refusal))
     sources.append(Source("maybe shared (MM ids)", "estimate" if flag_bit >= 0 else "unknown", why))
-    label: Exactness = "exact" if anon_exclusive else "unknown"
-    sources.append(
-        Source("AnonExclusive (kpageflags)", label, "a page of ours is marked" if anon_exclusive else "no mark")
-    )
-    return KernelView(sources, reader, flag_bit, anon_exclusive)
+    label: Label = "exact" if flags.trusts("anon_exclusive") else "unknown"
+    seen = flags.refuted.get("anon_exclusive", "a page of ours is marked")
+    sources.append(Source("AnonExclusive (kpageflags)", label, seen))
+    sources += [
+        Source(f"kpageflags: {name}", "unknown", f"{seen}: not used")
+        for name, seen in flags.refuted.items()
+        if name != "anon_exclusive"
+    ]
+    return KernelView(sources, reader, flag_bit, sources[0].exactness == "exact", flags)
+
+
+def _counters(reader: FolioReader | None, wrong: str, refusal: str) -> Source:
+    name = "folio counters (BPF)"
+    if reader is None:
+        return Source(name, "unknown", refusal)
+    if wrong:
+        return Source(name, "unknown", f"mapcounts of large folios are not used: {wrong}")
+    if lacking := [f for f in reader.missing if f in ("_mapcount", "_large_mapcount")]:
+        return Source(name, "estimate", f"this kernel has no {', '.join(lacking)}: such counts come from kpagecount")
+    return Source(name, "exact", "checked against pages of known counts")
+
+
+def _large_counts(reader: FolioReader | None, address: int) -> str:
+    """Why mapcounts of large folios are not what they should be; then they are not used. Empty if all is well.
+
+    `address` is a huge page of ours of which one page is unmapped (`_per_page_counts`): PTEs map the others.
+    """
+    if reader is None or not reader.counts_large:
+        return ""
+    if not address:
+        reader.counts_large = False
+        return _NO_HUGE
+    pages = ownpages.PMD // procfs.PAGE_SIZE
+    entry = ownpages.entries(address + procfs.PAGE_SIZE, procfs.PAGE_SIZE)
+    head = (entry & procfs.PM_PFN) - np.uint64(1)
+    count = int(reader.read(head, np.ones(1, np.bool_)).mapcount[0])
+    if count == pages - 1:
+        return ""
+    reader.counts_large = False
+    return f"{count} mappings of a huge page of ours, must be {pages - 1}"
 
 
 def _per_page_counts(address: int) -> Source:
@@ -84,8 +122,7 @@ def _per_page_counts(address: int) -> Source:
     name = "smaps, mmap-exclusive, kpagecount"
     if not address:
         return Source(name, "unknown", _NO_HUGE)
-    with procfs.Pagemap(os.getpid()) as pagemap:
-        pfn = pagemap.entries(address, procfs.PAGE_SIZE) & procfs.PM_PFN
+    pfn = ownpages.entries(address, procfs.PAGE_SIZE) & procfs.PM_PFN
     libc = ctypes.CDLL(None, use_errno=True)
     libc.madvise(ctypes.c_void_p(address), ctypes.c_size_t(procfs.PAGE_SIZE), mmap.MADV_DONTNEED)
     try:
@@ -105,8 +142,7 @@ def _flag_bit(reader: FolioReader | None, address: int) -> tuple[int, str]:
         return -1, "this kernel keeps no MM ids (CONFIG_MM_ID)"
     if not address:
         return -1, _NO_HUGE
-    with procfs.Pagemap(os.getpid()) as pagemap:
-        head = int(pagemap.entries(address + procfs.PAGE_SIZE, procfs.PAGE_SIZE)[0] & procfs.PM_PFN) - 1
+    head = int(ownpages.entries(address + procfs.PAGE_SIZE, procfs.PAGE_SIZE)[0] & procfs.PM_PFN) - 1
     before = reader.raw_ids(head)
     with _child():
         after = reader.raw_ids(head)
@@ -134,47 +170,3 @@ def _child() -> Iterator[None]:
         for fd in (theirs, ours, ready, told):
             os.close(fd)
         os.waitpid(pid, 0)
-
-
-@contextmanager
-def _huge_page() -> Iterator[int]:
-    """Address of one PMD-sized anonymous folio of ours, or 0 if the kernel gave none."""
-    memory = mmap.mmap(-1, 2 * _PMD, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
-    try:
-        view = np.frombuffer(memory, np.uint8)
-        address = -(-int(view.ctypes.data) // _PMD) * _PMD
-        at = address - int(view.ctypes.data)
-        del view
-        memory.madvise(mmap.MADV_HUGEPAGE)
-        memory[at : at + _PMD : mmap.PAGESIZE] = bytes(_PMD // mmap.PAGESIZE)
-        yield address if _is_huge(address) or _collapse(address) else 0
-    finally:
-        memory.close()
-
-
-def _is_huge(address: int) -> bool:
-    with procfs.Pagemap(os.getpid()) as pagemap:
-        pfns = (pagemap.entries(address, _PMD) & procfs.PM_PFN).astype(np.int64)
-    return bool(pfns[0]) and pfns[0] % len(pfns) == 0 and bool(np.all(np.diff(pfns) == 1))
-
-
-def _collapse(address: int) -> bool:
-    """Ask for a huge page whatever the THP settings say (MADV_COLLAPSE, Linux 6.1; EAGAIN asks to try again)."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    where = ctypes.c_void_p(address), ctypes.c_size_t(_PMD)
-    return any(libc.madvise(*where, _MADV_COLLAPSE) == 0 and _is_huge(address) for _ in range(_TRIES))
-
-
-def _marks_anon_exclusive() -> bool:
-    """Whether kpageflags shows PageAnonExclusive: a page only we ever had must have it."""
-    with mmap.mmap(-1, mmap.PAGESIZE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS) as memory:
-        memory[0] = 1
-        view = np.frombuffer(memory, np.uint8)
-        address = int(view.ctypes.data)
-        del view
-        try:
-            with procfs.Pagemap(os.getpid()) as pagemap:
-                pfn = pagemap.entries(address, mmap.PAGESIZE) & procfs.PM_PFN
-            return bool(procfs.kpageflags(pfn)[0] & procfs.KPF_ANON_EXCLUSIVE)
-        except procfs.ProcfsError:
-            return False

@@ -23,19 +23,35 @@ _KCMP_VM: Final = 1
 _LIBC: Final = ctypes.CDLL(None, use_errno=True)
 _STACK_PAGES: Final = 64
 
-_START, _VSIZE, _STACK, _IDENTITY = 19, 20, 25, (*range(23, 26), *range(42, 49))
-"""Fields of /proc/PID/stat after the name: start time, address space size, bottom of the stack; what exec sets."""
+_STATE, _START, _VSIZE, _RESIDENT, _STACK, _IDENTITY = 0, 19, 20, 21, 25, (*range(23, 26), *range(42, 49))
+_FIELDS: Final = 49
+"""Fields of /proc/PID/stat after the name: state, start time, size of the address space, pages resident, bottom of the
+stack; what exec sets."""
+
+_INIT_PID_NAMESPACE: Final = 0xEFFF_FFFC
+"""Inode number of the initial PID namespace (PROC_PID_INIT_INO, include/linux/proc_ns.h, since Linux 3.8)."""
+_CAP_SYS_PTRACE: Final = 19
 
 
 @dataclass(frozen=True, slots=True)
 class Process:
-    """One process: `start` (clock ticks after boot) tells a reused PID; `identity` is equal for equal MMs."""
+    """One process: `start` (clock ticks after boot) tells a reused PID; `identity` is equal for equal MMs.
+
+    `thread`: a thread that still has the memory where the first one has ended, else 0. `resident`: pages, roughly.
+    """
 
     pid: int
     start: int
     name: str
     stack: int
     identity: tuple[str, ...]
+    thread: int = 0
+    resident: int = 0
+
+    @property
+    def tid(self) -> int:
+        """Where in /proc its memory is to be read."""
+        return self.thread or self.pid
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,14 +71,23 @@ class Mm:
 
 @dataclass(slots=True)
 class Notes:
-    """What was left out, and why: each kind once, with how often. `exact` turns False if truth suffers."""
+    """What was left out, and why: each kind once, with how often.
+
+    `exact` turns False if somebody's mappings were not seen; `torn` names processes whose own were not read whole.
+    """
 
     counts: dict[str, int] = field(default_factory=dict)
     exact: bool = True
+    torn: dict[int, str] = field(default_factory=dict)
 
     def add(self, text: str, *, hurts: bool = False) -> None:
         self.counts[text] = self.counts.get(text, 0) + 1
         self.exact = self.exact and not hurts
+
+    def tear(self, pid: int, text: str) -> None:
+        """The page table of `pid` was not read whole."""
+        self.torn.setdefault(pid, text)
+        self.add(f"PID {pid}: {text}", hurts=True)
 
     def lines(self) -> list[str]:
         """One line a note."""
@@ -70,15 +95,45 @@ class Notes:
 
 
 def process(pid: int) -> Process | None:
-    """The process `pid`, or None if it is gone, a kernel thread, a zombie, or hidden."""
+    """The process `pid`, or None if it is gone, has no memory (a kernel thread, a zombie), or is hidden.
+
+    A process whose first thread has ended lives on in its others: they have the memory that /proc/PID has no more.
+    """
+    first = _stat(str(pid))
+    if first is None:
+        return None
+    name, fields = first
+    if fields[_VSIZE] != "0":
+        return _process(pid, name, fields, fields)
+    if fields[_STATE] not in ("Z", "X"):
+        return None
+    for thread in threads(pid):
+        other = _stat(f"{pid}/task/{thread}")
+        if other is not None and other[1][_VSIZE] != "0":
+            return _process(pid, name, fields, other[1], thread)
+    return None
+
+
+def threads(pid: int) -> list[int]:
+    """The threads of a process, by TID; none if it is gone or hidden."""
     try:
-        name, fields = proctext.stat((procfs.PROC / str(pid) / "stat").read_bytes())
+        return sorted(int(name) for name in os.listdir(f"{procfs.PROC}/{pid}/task"))
+    except OSError:
+        return []
+
+
+def _process(pid: int, name: str, own: list[str], memory: list[str], thread: int = 0) -> Process:
+    identity = tuple(memory[i] for i in _IDENTITY)
+    return Process(pid, int(own[_START]), name, int(memory[_STACK]), identity, thread, int(memory[_RESIDENT]))
+
+
+def _stat(where: str) -> tuple[str, list[str]] | None:
+    """Name and fields after it of /proc/`where`/stat."""
+    try:
+        name, fields = proctext.stat((procfs.PROC / where / "stat").read_bytes())
     except OSError:
         return None
-    if len(fields) < 49 or fields[_VSIZE] == "0":
-        return None
-    identity = tuple(fields[i] for i in _IDENTITY)
-    return Process(pid, int(fields[_START]), name, int(fields[_STACK]), identity)
+    return (name, fields) if len(fields) >= _FIELDS else None
 
 
 def processes() -> list[Process]:
@@ -87,15 +142,40 @@ def processes() -> list[Process]:
     return [found for pid in pids if (found := process(pid))]
 
 
+def unseen() -> list[str]:
+    """Whose processes /proc does not show us, one line a reason; empty if it shows everybody's."""
+    found = []
+    try:
+        own = os.stat(procfs.PROC / "self/ns/pid").st_ino
+    except OSError:
+        found.append("/proc is not of this program's PID namespace: processes outside of it are not seen")
+    else:
+        if own != _INIT_PID_NAMESPACE:
+            found.append("/proc shows one PID namespace: processes outside of it are not seen")
+    if hidden_processes():
+        found.append("/proc hides processes of others (hidepid): their mappings are not counted")
+    return found
+
+
 def hidden_processes() -> bool:
-    """Whether /proc hides other users' processes from us (mount option hidepid)."""
+    """Whether /proc hides others' processes from us (mount option hidepid): CAP_SYS_PTRACE sees them all, root without
+    it does not."""
     try:
         mounts = proctext.mounts((procfs.PROC / "self/mounts").read_bytes())
+        status = (procfs.PROC / "self/status").read_bytes()
     except OSError:
         return False
-    options = [option for mount in mounts if mount.point == str(procfs.PROC) for option in mount.options]
-    hides = any(option.startswith("hidepid=") and option[8:] not in ("0", "off") for option in options)
-    return hides and os.geteuid() != 0
+    options = [mount.options for mount in mounts if mount.point == str(procfs.PROC)]
+    hides = bool(options) and any(o.startswith("hidepid=") and o[8:] not in ("0", "off") for o in options[-1])
+    return hides and not _capable(status, _CAP_SYS_PTRACE)
+
+
+def _capable(status: bytes, capability: int) -> bool:
+    """Whether /proc/PID/status shows the capability as effective."""
+    for line in status.split(b"\n"):
+        if line.startswith(b"CapEff:"):
+            return bool(int(line.split()[1], 16) >> capability & 1)
+    return False
 
 
 def command_line(pid: int) -> str:
@@ -133,7 +213,7 @@ def _split(members: list[Process], notes: Notes) -> list[Mm]:
     try:
         return _gather(sorted(members, key=cmp_to_key(_compare)))
     except ProcessLookupError:
-        alive = [p for p in members if os.path.exists(f"{procfs.PROC}/{p.pid}")]
+        alive = [p for p in members if os.path.exists(f"{procfs.PROC}/{p.tid}")]
         return _split(alive, notes) if alive and len(alive) < len(members) else [Mm((p,)) for p in members]
     except OSError as error:
         notes.add(f"kcmp(2): {error.strerror}; MMs told by pages mapped exclusively by both")
@@ -141,7 +221,7 @@ def _split(members: list[Process], notes: Notes) -> list[Mm]:
 
 
 def _compare(a: Process, b: Process) -> int:
-    return _kcmp(a.pid, b.pid)
+    return _kcmp(a.tid, b.tid)
 
 
 def _gather(members: list[Process]) -> list[Mm]:
@@ -191,7 +271,7 @@ def same_by_stack(a: Process, b: Process) -> bool:
     words = []
     for one in (a, b):
         try:
-            with procfs.Pagemap(one.pid) as pagemap:
+            with procfs.Pagemap(one.tid) as pagemap:
                 words.append(pagemap.entries(start, _STACK_PAGES * procfs.PAGE_SIZE))
         except procfs.ProcfsError:
             return False

@@ -52,7 +52,7 @@ def recheck(snapshot: Snapshot) -> Moved:
             gone += 1
             changed += len(here)
             continue
-        changed += _differing(leader.pid, address[here].tolist(), expected[here].tolist())
+        changed += _differing(now.tid, address[here].tolist(), expected[here].tolist())
     return Moved(len(mine), len(chosen), changed, gone)
 
 

@@ -93,7 +93,7 @@ class Recorder:
         self._state = state
         self._snapshots += 1
         self._seconds += snapshot.seconds
-        self._complete = self._complete and snapshot.exactness == "exact"
+        self._complete = self._complete and snapshot.exactness.label == "exact"
 
     def trace(self, scenario: str = "") -> Trace:
         """The trace of all snapshots so far."""

@@ -4,9 +4,7 @@ For `rmaplab.inspect.snapshot`. Asks PAGEMAP_SCAN where anything is and what PMD
 so that a sparse mapping of 64 TiB costs what its populated pages cost. Not for truth about sharing: that takes all MMs.
 """
 
-import ctypes
 import fcntl
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from typing import Any, Final, Self
@@ -16,7 +14,19 @@ from numpy.typing import NDArray
 
 from rmaplab.inspect.processes import Notes
 from rmaplab.machine.live import procfs
-from rmaplab.machine.live.procfs import PAGE_SHIFT, PM_FILE, PM_MMAP_EXCLUSIVE, PM_PFN, PM_PRESENT, PM_SWAP
+from rmaplab.machine.live.procfs import (
+    PAGE_SHIFT,
+    PM_FILE,
+    PM_GUARD,
+    PM_MMAP_EXCLUSIVE,
+    PM_PFN,
+    PM_PRESENT,
+    PM_SLOT,
+    PM_SWAP,
+    SWAP_MARKER,
+    SWAP_TYPE,
+    SWAP_TYPES,
+)
 
 HUGE: Final = 1
 EXCLUSIVE: Final = 2
@@ -119,13 +129,13 @@ class PageTable:
         out[:] = self._pagemap.entries(start << PAGE_SHIFT, len(out) << PAGE_SHIFT)
 
 
-def _everywhere(regions: list[procfs.Region], notes: Notes) -> Populated:
+def _everywhere(pid: int, regions: list[procfs.Region], notes: Notes) -> Populated:
     """Every VMA as one range; those too large to read are left out."""
     notes.add("no PAGEMAP_SCAN ioctl (Linux 6.7): PMD mappings count as PTE mappings")
     spans = [(r.start >> PAGE_SHIFT, r.end >> PAGE_SHIFT) for r in regions if r.end < _KERNEL]
     for low, high in spans:
         if high - low > _UNSCANNED_LIMIT:
-            notes.add(f"a VMA of {high - low} pages not read: needs the PAGEMAP_SCAN ioctl", hurts=True)
+            notes.tear(pid, f"a VMA of {high - low} pages not read: needs the PAGEMAP_SCAN ioctl")
     kept = np.array([s for s in spans if s[1] - s[0] <= _UNSCANNED_LIMIT], np.uint64).reshape(-1, 2)
     return Populated(kept[:, 0], kept[:, 1], np.zeros(len(kept), np.bool_))
 
@@ -151,12 +161,38 @@ def _batches(where: Populated) -> Iterator[list[tuple[int, int]]]:
 
 
 @dataclass(frozen=True, slots=True)
+class Slots:
+    """Pages in swap, one row a page: `vma` uint32 (row of the VMA table), `slot` uint64 (type and offset, as pagemap
+    has them). 12 bytes a page."""
+
+    vma: NDArray[np.uint32]
+    slot: Words
+
+    @classmethod
+    def join(cls, parts: "list[Slots]") -> Self:
+        none = np.zeros(0, np.uint32)
+        return cls(
+            np.concatenate([none, *(p.vma for p in parts)]),
+            np.concatenate([none.astype(np.uint64), *(p.slot for p in parts)]),
+        )
+
+
+ABSENT: Final = ("zero", "swapped", "guard", "markers", "elsewhere")
+"""What a page table holds besides folios, pages per VMA. zero: the zero page; swapped: in swap; guard: guard regions
+(MADV_GUARD_INSTALL); markers: other PTE markers (userfaultfd's write protection, poison); elsewhere: migrating just
+then, in a device's memory, or poisoned."""
+_ZERO, _SWAPPED, _GUARD, _MARKERS, _ELSEWHERE = range(len(ABSENT))
+
+
+@dataclass(frozen=True, slots=True)
 class Scan:
-    """What one MM has: extents, and pages per VMA that are swapped (or migrating) or hold a zero page: int64."""
+    """What one MM has: extents; swap slots; pages per VMA that are no folio's, int64 of shape (ABSENT, VMAs); whether
+    PMD mappings were told from others."""
 
     extents: Extents
-    swapped: NDArray[np.int64]
-    zero: NDArray[np.int64]
+    slots: Slots
+    absent: NDArray[np.int64]
+    pmds: bool
 
 
 def scan(pid: int, regions: list[procfs.Region], first_vma: int, zero_pfn: int, notes: Notes) -> Scan:
@@ -167,20 +203,29 @@ def scan(pid: int, regions: list[procfs.Region], first_vma: int, zero_pfn: int, 
     table = PageTable(pid)
     try:
         where = table.populated(max((r.end for r in regions if r.end < _KERNEL), default=0))
+        pmds = where is not None
         if where is None:
-            where = _everywhere(regions, notes)
+            where = _everywhere(pid, regions, notes)
         vma_start = np.array([r.start >> PAGE_SHIFT for r in regions], np.uint64)
-        counts = (np.zeros(len(regions), np.int64), np.zeros(len(regions), np.int64))
+        absent = np.zeros((len(ABSENT), len(regions)), np.int64)
         parts: list[Extents] = []
+        slots: list[Slots] = []
         for batch in _batches(where):
-            parts.append(_batch(table, batch, where, vma_start, zero_pfn, counts))
+            extents, swapped = _batch(table, batch, where, vma_start, zero_pfn, absent)
+            parts.append(extents)
+            slots.append(swapped)
     finally:
         table.close()
-    found = Extents.join(parts)
+    found, out = Extents.join(parts), Slots.join(slots)
+    if (hidden := found.pfn == 0).any():
+        notes.tear(pid, "pagemap hides page frame numbers")
+        found = found[~hidden]
+    row = np.uint32(first_vma)
     return Scan(
-        Extents(found.vma + np.uint32(first_vma), found.vpn, found.pfn, found.pages, found.flags),
-        counts[0],
-        counts[1],
+        Extents(found.vma + row, found.vpn, found.pfn, found.pages, found.flags),
+        Slots(out.vma + row, out.slot),
+        absent,
+        pmds,
     )
 
 
@@ -190,9 +235,9 @@ def _batch(
     where: Populated,
     vma_start: Words,
     zero_pfn: int,
-    counts: tuple[NDArray[np.int64], NDArray[np.int64]],
-) -> Extents:
-    """Extents of some ranges, read into one buffer; adds to `counts` (swapped, zero) per VMA."""
+    absent: NDArray[np.int64],
+) -> tuple[Extents, Slots]:
+    """Extents and swap slots of some ranges, read into one buffer; adds to `absent`."""
     sizes = np.array([high - low for low, high in ranges])
     at = np.concatenate(([0], np.cumsum(sizes)))
     entries = np.empty(at[-1], np.uint64)
@@ -214,21 +259,22 @@ def _batch(
     vma = np.searchsorted(vma_start, vpn, side="right") - 1
     present = (value & PM_PRESENT) != 0
     zero = present & ((value & PM_PFN) == np.uint64(zero_pfn)) if zero_pfn else np.zeros(len(value), np.bool_)
-    np.add.at(counts[1], vma[zero], pages[zero])
-    _count_swapped(entries, first, at, vma_start, counts[0])
+    np.add.at(absent[_ZERO], vma[zero], pages[zero])
+    slots = _not_present(entries, first, at, vma_start, absent)
     keep = present & ~zero
     flags = np.where(value & PM_MMAP_EXCLUSIVE, EXCLUSIVE, 0) | np.where(value & PM_FILE, FILE, 0)
     if where.huge.any():
         starts, ends = where.start[where.huge], where.end[where.huge]
         inside = np.searchsorted(starts, vpn, side="right")
         flags = flags | np.where((inside > 0) & (vpn < ends[np.maximum(inside, 1) - 1]), HUGE, 0)
-    return Extents(
+    extents = Extents(
         vma[keep].astype(np.uint32),
         vpn[keep],
         value[keep] & PM_PFN,
         pages[keep].astype(np.uint32),
         flags[keep].astype(np.uint8),
     )
+    return extents, slots
 
 
 def _positions(edges: Words, low: Words, sizes: NDArray[Any], at: NDArray[Any]) -> NDArray[Any]:
@@ -239,27 +285,25 @@ def _positions(edges: Words, low: Words, sizes: NDArray[Any], at: NDArray[Any]) 
     return np.asarray(at[which[inside]] + offset[inside])
 
 
-def _count_swapped(entries: Words, low: Words, at: NDArray[Any], vma_start: Words, swapped: NDArray[np.int64]) -> None:
+def _not_present(entries: Words, low: Words, at: NDArray[Any], vma_start: Words, absent: NDArray[np.int64]) -> Slots:
+    """Swap slots, and into `absent` what else pagemap marks as swap: every entry that is neither present nor empty."""
     where = np.flatnonzero((entries & PM_SWAP) != 0)
-    if len(where):
-        part = np.searchsorted(at, where, side="right") - 1
-        vpn = low[part] + (where - at[part]).astype(np.uint64)
-        np.add.at(swapped, np.searchsorted(vma_start, vpn, side="right") - 1, 1)
+    entry = entries[where]
+    part = np.searchsorted(at, where, side="right") - 1
+    vpn = low[part] + (where - at[part]).astype(np.uint64)
+    vma = np.searchsorted(vma_start, vpn, side="right") - 1
+    kind = what_is_not_present(entry)
+    for name in np.unique(kind).tolist():
+        np.add.at(absent[name], vma[kind == name], 1)
+    swapped = kind == _SWAPPED
+    return Slots(vma[swapped].astype(np.uint32), entry[swapped] & PM_SLOT)
 
 
-def find_zero_page() -> int:
-    """PFN of the zero page, by mapping it: 0 if PFNs are hidden."""
-    size = 2 * procfs.PAGE_SIZE
-    libc = ctypes.CDLL(None, use_errno=True)
-    libc.mmap.restype = ctypes.c_void_p
-    libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, *(3 * (ctypes.c_int,)), ctypes.c_long]
-    address = libc.mmap(None, size, 1, 0x22, -1, 0)
-    if address in (None, ctypes.c_void_p(-1).value):
-        return 0
-    try:
-        ctypes.string_at(address, 1)
-        with procfs.Pagemap(os.getpid()) as pagemap:
-            word = pagemap.entries(int(address), procfs.PAGE_SIZE)[0]
-        return int(word & PM_PFN)
-    finally:
-        libc.munmap(ctypes.c_void_p(address), ctypes.c_size_t(size))
+def what_is_not_present(entry: Words) -> NDArray[np.int64]:
+    """Row of ABSENT of pagemap entries that carry the swap bit, int64: only a type below SWAP_TYPES is a swap device."""
+    kind = entry & SWAP_TYPE
+    out = np.full(len(entry), _ELSEWHERE, np.int64)
+    out[kind < SWAP_TYPES] = _SWAPPED
+    out[kind == SWAP_MARKER] = _MARKERS
+    out[(entry & PM_GUARD) != 0] = _GUARD
+    return out

@@ -6,7 +6,7 @@ partly copied) get one row per (folio, interval, extent).
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 import numpy as np
@@ -27,14 +27,14 @@ class Rows:
     `folio`: a folio they belong to (one of a group of equals); `extent`; `first`: page of the folio they begin at;
     `pages` (int64); `depth`: mappings of each
     page; `page_owners`, `folio_owners`: distinct owners of each page and of the folio; `partial`: the folio has
-    unmapped pages.
+    unmapped pages. Whoever maps the folio unseen (Sharing.unseen) is one owner of it and of each of its pages.
     """
 
     folio: Index
     extent: Narrow
     first: Index
     pages: Index
-    depth: Index
+    depth: NDArray[np.float64]
     page_owners: Index
     folio_owners: Index
     partial: NDArray[np.bool_]
@@ -59,7 +59,8 @@ class Mappings:
 class Sharing:
     """The join by folio. `interval` uint32: a folio's first one; `odd_folios` int64: those that are not uniform;
     `odd_owners` and `odd_mapped` (pages mapped at least once) describe these, `odd` holds their rows.
-    10 bytes a uniform folio; the arrays that `owners` and `mapped` make for all folios are not kept."""
+    `unseen`, ascending: the folios somebody maps whose page table was not seen, and `extra`, how often (`accounting`
+    tells); int64. 10 bytes a uniform folio; the arrays that `owners` and `mapped` make for all folios are not kept."""
 
     extents: Extents
     owner: Index
@@ -70,17 +71,25 @@ class Sharing:
     odd_owners: Narrow
     odd_mapped: Narrow
     odd: Rows
+    unseen: Index = field(default_factory=lambda: np.zeros(0, np.int64))
+    extra: Index = field(default_factory=lambda: np.zeros(0, np.int64))
 
     @property
     def owners(self) -> Narrow:
-        """Distinct MMs that map each folio: uint32."""
+        """Distinct MMs that map each folio, all unseen ones as one: uint32."""
         out = self.joined.owners[self.interval]
         out[self.odd_folios] = self.odd_owners
+        out[self.unseen] += 1
         return out
 
     def owners_of(self, rows: Index) -> Narrow:
         """The same of the folios `rows` only."""
-        return self._patched(self.joined.owners[self.interval[rows]], rows, self.odd_owners)
+        seen = self._patched(self.joined.owners[self.interval[rows]], rows, self.odd_owners)
+        return np.asarray(seen + self.is_unseen(rows), np.uint32)
+
+    def is_unseen(self, rows: Index) -> NDArray[np.bool_]:
+        """Which of the folios `rows` somebody maps who was not seen."""
+        return member(self.unseen, rows)
 
     @property
     def mapped(self) -> Index:
@@ -93,12 +102,28 @@ class Sharing:
         """The same of the folios `rows` only."""
         return self._patched(self.folios[rows].pages, rows, self.odd_mapped)
 
-    def _patched(self, values: NDArray[Any], rows: Index, odd: Narrow) -> NDArray[Any]:
+    def _patched(self, values: NDArray[Any], rows: Index, odd: NDArray[Any]) -> NDArray[Any]:
         """`values` of the folios `rows`, those of odd folios replaced by `odd`."""
         if len(self.odd_folios):
             at = np.minimum(np.searchsorted(self.odd_folios, rows), len(self.odd_folios) - 1)
             values = np.where(self.odd_folios[at] == rows, odd[at], values)
         return values
+
+    def mapcount_of(self, rows: Index) -> Index:
+        """Mappings found of the folios `rows`, as Linux counts them (a PMD mapping is one): int64. O(intervals)."""
+        huge = (self.extents.flags[self.joined.extent] & HUGE) != 0
+        running = np.concatenate(([0], np.cumsum(huge)))
+        interval = self.interval[rows]
+        low, high = self.joined.ptr[interval], self.joined.ptr[interval + 1]
+        pages, pmds = self.folios[rows].pages, running[high] - running[low]
+        out = (high - low - pmds) * pages + pmds * np.maximum(pages // PMD_PAGES, 1)
+        if len(self.odd_folios):
+            huge = (self.extents.flags[self.odd.extent] & HUGE) != 0
+            place = np.searchsorted(self.odd_folios, self.odd.folio)
+            ptes = np.bincount(place, np.where(huge, 0, self.odd.pages), len(self.odd_folios))
+            pmds = np.bincount(place, np.where(huge, self.odd.pages, 0), len(self.odd_folios)) // PMD_PAGES
+            out = self._patched(out, rows, (ptes + pmds).astype(np.int64))
+        return np.asarray(out, np.int64)
 
     @property
     def uniform(self) -> NDArray[np.bool_]:
@@ -117,28 +142,47 @@ class Sharing:
         which = np.flatnonzero(self.uniform)
         for low in range(0, len(which), _CHUNK):
             yield self._uniform_rows(which[low : low + _CHUNK])
-        yield self.odd
+        yield self._with_unseen(self.odd)
+
+    def _with_unseen(self, rows: Rows) -> Rows:
+        """`rows` with those counted who map their folios unseen: one owner, and evenly many mappings of each page."""
+        which = self.is_unseen(rows.folio)
+        if not which.any():
+            return rows
+        extra = np.zeros(len(which))
+        folio = rows.folio[which]
+        extra[which] = self.extra[np.searchsorted(self.unseen, folio)] / self.folios[folio].pages
+        return replace(
+            rows,
+            depth=rows.depth + extra,
+            page_owners=rows.page_owners + which,
+            folio_owners=rows.folio_owners + which,
+        )
 
     def _uniform_rows(self, which: Index) -> Rows:
         f, interval = self.folios[which], self.interval[which].astype(np.int64)
-        key = (interval << 16) | (f.order.astype(np.int64) << 8) | f.kind
-        first = np.flatnonzero(np.diff(key, prepend=-1))
+        unseen = self.is_unseen(which)
+        key = (interval << 17) | (f.order.astype(np.int64) << 9) | f.kind
+        # Folios that somebody unseen maps differ in how often he does: none is like another.
+        key = np.where(unseen, -1 - np.arange(len(which)), key)
+        first = np.flatnonzero(np.append(True, key[1:] != key[:-1]))
         pages = np.add.reduceat(f.pages, first)
         interval = interval[first]
         ptr = self.joined.ptr
         depth = ptr[interval + 1] - ptr[interval]
         rows = np.repeat(np.arange(len(first)), depth)
         owners = self.joined.owners[interval].astype(np.int64)[rows]
-        return Rows(
+        made = Rows(
             which[first][rows],
             self.joined.extent[spread(ptr[interval], depth)],
             np.zeros(len(rows), np.int64),
             pages[rows],
-            depth[rows],
+            depth[rows].astype(np.float64),
             owners,
             owners,
             np.zeros(len(rows), np.bool_),
         )
+        return self._with_unseen(made)
 
     def mappings(self) -> Mappings:
         """Who maps each folio and how often. 32 bytes a row: for exports and prices, not for every look."""
@@ -160,6 +204,13 @@ class Sharing:
         ptes = np.add.reduceat(np.where(huge, 0, pages), at)
         pmds = np.add.reduceat(np.where(huge, pages, 0), at) // PMD_PAGES
         return Mappings(folio[at], owner[at], ptes, pmds)
+
+
+def member(ordered: Index, rows: Index) -> NDArray[np.bool_]:
+    """Which of `rows` are in `ordered` (ascending): bool, one element per row."""
+    if not len(ordered):
+        return np.zeros(len(rows), np.bool_)
+    return np.asarray(ordered[np.minimum(np.searchsorted(ordered, rows), len(ordered) - 1)] == rows)
 
 
 def reached_folios(sharing: Sharing, extents: NDArray[np.bool_]) -> NDArray[np.bool_]:
@@ -210,7 +261,7 @@ def _odd_rows(owner: Index, joined: Join, folios: Folios, which: Index, span: In
             extent,
             (low - head[place])[rows],
             covered[rows],
-            depth[rows],
+            depth[rows].astype(np.float64),
             joined.owners[interval[rows]].astype(np.int64),
             owners[place[rows]].astype(np.int64),
             (mapped < pages)[place[rows]],

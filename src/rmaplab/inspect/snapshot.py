@@ -7,29 +7,36 @@ decides what is shown. Not here: the kernel's own answers (`kernel`), prices (`p
 import os
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rmaplab import proctext
 from rmaplab.errors import NotAvailable, RmaplabError
-from rmaplab.inspect.folios import folios
+from rmaplab.inspect.accounting import Account, account
+from rmaplab.inspect.bpf import BpfError
+from rmaplab.inspect.exactness import Exactness, Reason
+from rmaplab.inspect.folios import ANON, KSM, Folios, folios
 from rmaplab.inspect.join import Index, close_to, join, keep, reached
-from rmaplab.inspect.processes import Mm, Notes, Process, cgroup_of, group, hidden_processes, process, processes
-from rmaplab.inspect.scan import Extents, Scan, find_zero_page, scan
-from rmaplab.inspect.sharing import Sharing, share
-from rmaplab.machine.live import procfs
+from rmaplab.inspect.probes import KernelView
+from rmaplab.inspect.processes import Mm, Notes, Process, cgroup_of, group, process, processes, unseen
+from rmaplab.inspect.scan import ABSENT, Extents, Scan, Slots, scan
+from rmaplab.inspect.sharing import Sharing, reached_folios, share
+from rmaplab.machine.live import ownpages, procfs
 
-Exactness = Literal["exact", "estimate", "unknown"]
 Progress = Callable[[int, int], None]
 Choose = Callable[[Sequence[Mm]], Index]
 """Picks the MMs one wants to know about: their indices, ascending."""
 
 _PROGRESS_EVERY: Final = 64
+_ASKED_AT_ONCE: Final = 1 << 16
+_CPUS: Final = os.cpu_count() or 1
+_UNSURE_RSS: Final = 3 * _CPUS * max(32, 2 * _CPUS)
+"""Pages that /proc/PID/stat may be wrong by: each CPU keeps a batch of each of three counters (percpu_counter_batch)."""
 _FAR_ORDER, _ANY_ORDER = 9, 52
 """Folios are rarely larger than a PMD maps; if one is, the join is made again with all that may belong to it."""
 
@@ -53,24 +60,26 @@ class Vmas:
 class Snapshot:
     """Who maps what, at one time: every folio that one of `targets` (indices of MMs) maps, with all its mappings.
 
-    `swapped` and `zero` are pages per VMA; `began` (Unix time) and `seconds` say when and how long.
+    `absent`: pages per VMA that are no folio's, int64 of shape (ABSENT, VMAs); `slots`: everybody's pages in swap;
+    `account`: what the kernel counted; `began` (Unix time) and `seconds` say when and how long.
     """
 
     mms: tuple[Mm, ...]
     targets: Index
     vmas: Vmas
     sharing: Sharing
-    swapped: NDArray[np.int64]
-    zero: NDArray[np.int64]
+    absent: NDArray[np.int64]
+    slots: Slots
     notes: Notes
+    account: Account
+    exactness: Exactness
     began: float
     seconds: float
     page_size: int = procfs.PAGE_SIZE
 
-    @property
-    def exactness(self) -> Exactness:
-        """Of the truth: an estimate if page tables of others could not be read."""
-        return "exact" if self.notes.exact else "estimate"
+    def absent_pages(self, name: str) -> NDArray[np.int64]:
+        """Pages per VMA of one of ABSENT."""
+        return np.asarray(self.absent[ABSENT.index(name)])
 
     @cached_property
     def mm_of_pid(self) -> dict[int, int]:
@@ -107,32 +116,55 @@ def everybody(mms: Sequence[Mm]) -> Index:
     return np.arange(len(mms))
 
 
-def take(choose: Choose = everybody, progress: Progress | None = None) -> Snapshot:
-    """Read and join all page tables; find the folios that the chosen MMs map. Raises NotAvailable without root."""
+def take(view: KernelView, choose: Choose = everybody, progress: Progress | None = None) -> Snapshot:
+    """Read and join all page tables, find the folios that the chosen MMs map, and hold the kernel's counts of them
+    against what was found. Raises NotAvailable without root."""
     require_frames()
+    if view.flags.folios:
+        raise NotAvailable(f"{view.flags.folios}: folios cannot be told here")
     began, clock = time.time(), time.perf_counter()
     notes = Notes()
-    if hidden_processes():
-        notes.add("/proc hides other users' processes (hidepid): their mappings are not counted", hurts=True)
+    for line in unseen():
+        notes.add(line, hurts=True)
     mms, scans, regions = _scan_all(group(processes(), notes), notes, progress)
     targets = choose(mms)
     vmas = _vma_table(regions)
-    sharing = _share(Extents.join([s.extents for s in scans]), vmas.mm, targets)
-    none = np.zeros(0, np.int64)
+    sharing = _share(Extents.join([s.extents for s in scans]), vmas.mm, targets, view)
+    vdso = np.array([name == "[vdso]" for name in vmas.name], np.bool_)
+    everybodys = np.flatnonzero(reached_folios(sharing, vdso[sharing.extents.vma]))
+    counted = account(sharing, view, pmds=all(s.pmds for s in scans), everybodys=everybodys)
+    sharing = replace(sharing, unseen=counted.unseen, extra=counted.extra)
     return Snapshot(
         tuple(mms),
         targets,
         vmas,
         sharing,
-        np.concatenate([none, *(s.swapped for s in scans)]),
-        np.concatenate([none, *(s.zero for s in scans)]),
+        np.concatenate([np.zeros((len(ABSENT), 0), np.int64), *(s.absent for s in scans)], axis=1),
+        Slots.join([s.slots for s in scans]),
         notes,
+        counted,
+        _exactness(mms, targets, sharing, counted, notes, view),
         began,
         time.perf_counter() - clock,
     )
 
 
-def _share(extents: Extents, mm_of_vma: Index, targets: Index) -> Sharing:
+def _exactness(
+    mms: Sequence[Mm], targets: Index, sharing: Sharing, counted: Account, notes: Notes, view: KernelView
+) -> Exactness:
+    """What the numbers of this snapshot may be called."""
+    read = "all page tables were read" if notes.exact else "not all page tables could be read"
+    proof = f"{read}; the kernel counts as many mappings as were found of all {counted.asked} folios ({counted.by})"
+    if not counted.asked:
+        proof = f"{read}; there is no folio to ask the kernel about"
+    untold = "; ".join(s.why for s in view.sources[:2] if s.exactness != "exact") or "they could not be read"
+    reasons = counted.reasons(sharing, f"the kernel's counts cannot stand against what was found: {untold}")
+    own = {pid for mm in targets.tolist() for pid in mms[mm].pids}
+    reasons += [Reason(f"PID {pid}: {text}") for pid, text in notes.torn.items() if pid in own]
+    return Exactness(proof, tuple(reasons))
+
+
+def _share(extents: Extents, mm_of_vma: Index, targets: Index, view: KernelView) -> Sharing:
     """The folios that the targets map, and everybody's mappings of them.
 
     Others' extents far from all of the targets' frames are left out of the join: a folio does not reach that far.
@@ -142,17 +174,32 @@ def _share(extents: Extents, mm_of_vma: Index, targets: Index) -> Sharing:
         near = extents if mine.all() else extents[close_to(extents, mine, order)]
         owner = mm_of_vma[near.vma]
         joined = join(near, owner)
-        found = folios(keep(joined, reached(joined, np.isin(owner, targets))))
+        found = folios(keep(joined, reached(joined, np.isin(owner, targets))), view.flags)
         if int(found.order.max(initial=0)) <= order:
             break
+    _tell_ksm(found, view)
     return share(near, owner, keep(joined, found.touch(joined)), found)
+
+
+def _tell_ksm(found: Folios, view: KernelView) -> None:
+    """Where kpageflags cannot tell KSM pages from anonymous ones, the folios' mappings do."""
+    if view.flags.trusts("ksm") or view.reader is None or not view.reader.tells_ksm:
+        return
+    rows = np.flatnonzero((found.kind == ANON) & (found.order == 0))
+    for low in range(0, len(rows), _ASKED_AT_ONCE):
+        part = rows[low : low + _ASKED_AT_ONCE]
+        try:
+            state = view.reader.read(found.head[part].astype(np.uint64), np.zeros(len(part), np.bool_))
+        except BpfError:
+            return
+        found.kind[part[state.known & state.ksm]] = KSM
 
 
 def _scan_all(
     found: list[Mm], notes: Notes, progress: Progress | None
 ) -> tuple[list[Mm], list[Scan], list[list[procfs.Region]]]:
     """Scan each MM; those that end or exec meanwhile, or may not be read, are noted and left out."""
-    zero_pfn = find_zero_page()
+    zero_pfn = ownpages.zero_page()
     mms: list[Mm] = []
     scans: list[Scan] = []
     regions: list[list[procfs.Region]] = []
@@ -160,30 +207,35 @@ def _scan_all(
     for number, mm in enumerate(found):
         if progress and number % _PROGRESS_EVERY == 0:
             progress(number, len(found))
-        pid = mm.leader.pid
-        try:
-            mapped = procfs.regions(pid)
-            scanned = scan(pid, mapped, rows, zero_pfn, notes)
-        except procfs.ProcessGone:
-            notes.add("a process ended while being read: left out")
-            continue
-        except procfs.Missing as error:
-            notes.add(f"{error}: its mappings are not counted", hurts=True)
-            continue
-        if _other_process(mm.leader):
-            notes.add("a PID was reused, or its program replaced, while being read: left out")
+        # An MM lives as long as one of its processes: the others are asked where the first has ended.
+        if (read := next((r for one in mm.processes if (r := _scan_one(one, rows, zero_pfn, notes))), None)) is None:
             continue
         mms.append(mm)
-        scans.append(scanned)
-        regions.append(mapped)
-        rows += len(mapped)
+        scans.append(read[0])
+        regions.append(read[1])
+        rows += len(read[1])
     return mms, scans, regions
 
 
-def _other_process(before: Process) -> bool:
-    """Whether the PID is another process by now, or the same after exec."""
-    now = process(before.pid)
-    return now is not None and (now.start, now.identity[:3]) != (before.start, before.identity[:3])
+def _scan_one(one: Process, rows: int, zero_pfn: int, notes: Notes) -> tuple[Scan, list[procfs.Region]] | None:
+    """The page table that `one` uses; None, and a note, if it cannot be had."""
+    try:
+        mapped = procfs.regions(one.tid)
+        scanned = scan(one.tid, mapped, rows, zero_pfn, notes)
+    except procfs.ProcessGone:
+        notes.add("a process ended while being read: left out")
+        return None
+    except procfs.Missing as error:
+        notes.add(f"{error}: its mappings are not counted", hurts=True)
+        return None
+    now = process(one.pid)
+    if now is not None and (now.start, now.identity[:3]) != (one.start, one.identity[:3]):
+        notes.add("a PID was reused, or its program replaced, while being read: left out")
+        return None
+    shown, resident = int(scanned.extents.pages.sum()), min(one.resident, one.resident if now is None else now.resident)
+    if shown + shown // 8 + _UNSURE_RSS < resident:
+        notes.tear(one.pid, f"pagemap shows {shown} pages, the kernel counts about {resident}")
+    return scanned, mapped
 
 
 def _vma_table(regions: list[list[procfs.Region]]) -> Vmas:

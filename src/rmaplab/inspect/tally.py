@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rmaplab.inspect.folios import COUNTED, HUGETLB, SPECIAL, ZERO
-from rmaplab.inspect.scan import EXCLUSIVE, HUGE
+from rmaplab.inspect.scan import ABSENT, EXCLUSIVE, HUGE
 from rmaplab.inspect.sharing import Rows, Sharing
+from rmaplab.inspect.snapshot import Snapshot
 
 COLUMNS: Final = (
     "resident",
@@ -65,16 +66,23 @@ def _add(sums: Table, sharing: Sharing, rows: Rows, group: NDArray[np.int64]) ->
         sums[name] += np.bincount(group, weights, len(sums[name]))
 
 
-ORDER_COLUMNS: Final = ("folios", "resident", "exclusive", "shared", "partial", "unmapped", "max_owners")
-"""Each folio once. unmapped: pages that nobody maps of folios that are mapped in part."""
+ORDER_COLUMNS: Final = ("folios", "resident", "exclusive", "shared", "partial", "unmapped", "hugetlb", "max_owners")
+"""Each folio once. unmapped: pages that nobody maps of folios that are mapped in part; hugetlb: in no other column but
+folios and max_owners."""
 
 
 def by_order(sharing: Sharing) -> tuple[NDArray[np.int64], Table]:
     """The orders of the folios, and per order ORDER_COLUMNS in pages (folios and owners in numbers)."""
-    counted = sharing.folios.kind < COUNTED
-    order = sharing.folios.order[counted].astype(np.int64)
-    mapped = sharing.mapped[counted].astype(np.float64)
-    pages, owners = sharing.folios.pages[counted], sharing.owners[counted]
+    kind = sharing.folios.kind
+    chosen = (kind < COUNTED) | (kind == HUGETLB)
+    order = sharing.folios.order[chosen].astype(np.int64)
+    hugetlb = kind[chosen] == HUGETLB
+    all_mapped, pages, owners = (
+        sharing.mapped[chosen].astype(np.float64),
+        sharing.folios.pages[chosen],
+        sharing.owners[chosen],
+    )
+    mapped = np.where(hugetlb, 0.0, all_mapped)
     size = int(order.max(initial=0)) + 1
     most = np.zeros(size)
     np.maximum.at(most, order, owners)
@@ -84,9 +92,27 @@ def by_order(sharing: Sharing) -> tuple[NDArray[np.int64], Table]:
         "exclusive": np.where(owners == 1, mapped, 0.0),
         "shared": np.where(owners > 1, mapped, 0.0),
         "partial": np.where(mapped < pages, mapped, 0.0),
-        "unmapped": pages.astype(np.float64) - mapped,
+        "unmapped": np.where(hugetlb, 0.0, pages.astype(np.float64) - all_mapped),
+        "hugetlb": np.where(hugetlb, all_mapped, 0.0),
     }
     sums: Table = {name: np.bincount(order, weights, size).astype(np.float64) for name, weights in parts.items()}
     sums["max_owners"] = most
     here = np.flatnonzero(sums["folios"])
     return here, {name: column[here] for name, column in sums.items()}
+
+
+def apart(snapshot: Snapshot) -> dict[str, int]:
+    """Bytes of the targets' memory that no sum of resident memory contains, by kind; kinds with nothing left out.
+
+    Pages count as often as they are mapped; `hugetlb`, `zero` and `special` as in COLUMNS, the rest as in scan.ABSENT.
+    """
+    sharing, size = snapshot.sharing, snapshot.page_size
+    mine = np.isin(snapshot.vmas.mm, snapshot.targets)
+    sums = {name: int(snapshot.absent_pages(name)[mine].sum()) for name in ABSENT}
+    wanted = np.isin(sharing.owner, snapshot.targets)
+    for rows in sharing.rows():
+        kind = sharing.folios.kind[rows.folio]
+        for name, number in (("hugetlb", HUGETLB), ("zero", ZERO), ("special", SPECIAL)):
+            chosen = (kind == number) & wanted[rows.extent]
+            sums[name] = sums.get(name, 0) + int(rows.pages[chosen].sum())
+    return {name: pages * size for name, pages in sums.items() if pages}

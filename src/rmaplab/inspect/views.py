@@ -1,10 +1,11 @@
 """The snapshot as rows: by process, VMA, cgroup, order or folio. Sizes in bytes, names as in docs/inspect.md.
 
-For the table, the JSON and the page, which all show the same rows. No PFN and no address unless asked for.
+For the table, the JSON and the page, which all show the same rows, each with its exactness. No PFN and no address unless
+asked for, and no column that costs more than all others unless `details` are.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, Literal
 
 import numpy as np
@@ -13,12 +14,14 @@ from numpy.typing import NDArray
 from rmaplab.errors import RmaplabError
 from rmaplab.inspect import kernel
 from rmaplab.inspect.disagree import LargeFolios
-from rmaplab.inspect.folios import COUNTED, KINDS
-from rmaplab.inspect.join import Index, regroup, spread
+from rmaplab.inspect.folios import COUNTED, HUGETLB, KINDS
+from rmaplab.inspect.join import regroup
 from rmaplab.inspect.processes import command_line
-from rmaplab.inspect.sharing import share
+from rmaplab.inspect.scan import ABSENT
+from rmaplab.inspect.sharers import sharers
+from rmaplab.inspect.sharing import member, share
 from rmaplab.inspect.snapshot import Snapshot
-from rmaplab.inspect.tally import COLUMNS, Table, by_order, tally
+from rmaplab.inspect.tally import COLUMNS, ORDER_COLUMNS, Table, by_order, tally
 
 By = Literal["process", "vma", "cgroup", "order", "folio"]
 Row = dict[str, Any]
@@ -35,9 +38,12 @@ class Scope:
     addresses: bool = False
 
 
-def rows(scope: Scope, by: By) -> list[Row]:
-    """The rows of one grouping, largest first."""
+def rows(scope: Scope, by: By, *, details: bool = True) -> list[Row]:
+    """The rows of one grouping, largest first. Without `details` they lack `sharers`, which no table shows."""
     made = _VIEWS[by](scope)
+    if details and by == "process":
+        for row, met in zip(made, sharers(scope.snapshot).tolist(), strict=True):
+            row["sharers"] = met
     return sorted(made, key=lambda row: -row["resident"])
 
 
@@ -69,59 +75,98 @@ def _per_group(snapshot: Snapshot, pages: NDArray[np.int64], group: NDArray[np.i
     return (np.bincount(group, pages, groups) * snapshot.page_size).astype(np.int64)
 
 
-def _false_shared(scope: Scope, owner: NDArray[np.int64], groups: int) -> NDArray[np.int64]:
-    """Bytes that a group maps of folios the kernel takes for shared though one MM maps them."""
-    if scope.large is None:
+def _absent(snapshot: Snapshot, group: NDArray[np.int64], groups: int) -> dict[str, NDArray[np.int64]]:
+    """Bytes per group of VMAs of everything in a page table that is no folio's: by scan.ABSENT."""
+    return {name: _per_group(snapshot, snapshot.absent_pages(name), group, groups) for name in ABSENT}
+
+
+def _with_absent(sizes: Row, absent: dict[str, NDArray[np.int64]], index: int) -> Row:
+    """`sizes` and what is no folio's; the zero page counts with zero folios (huge ones)."""
+    more = {name: int(column[index]) for name, column in absent.items()}
+    return sizes | more | {"zero": sizes["zero"] + more["zero"]}
+
+
+def _bytes_of(scope: Scope, folios: NDArray[np.int64], owner: NDArray[np.int64], groups: int) -> NDArray[np.int64]:
+    """Bytes that each group maps of the folios `folios` (rows), as often as it maps them."""
+    if not len(folios):
         return np.zeros(groups, np.int64)
     sharing = scope.snapshot.sharing
-    wrong = np.zeros(len(sharing.folios), np.bool_)
-    wrong[scope.large.row[scope.large.false_shared]] = True
+    wanted = np.zeros(len(sharing.folios), np.bool_)
+    wanted[folios] = True
     sums = np.zeros(groups)
     for part in sharing.rows():
-        chosen = wrong[part.folio]
-        sums += np.bincount(owner[part.extent[chosen]], part.pages[chosen] / part.depth[chosen], groups)
+        chosen = wanted[part.folio]
+        sums += np.bincount(owner[part.extent[chosen]], part.pages[chosen], groups)
     return (sums * scope.snapshot.page_size).round().astype(np.int64)
+
+
+@dataclass(frozen=True, slots=True)
+class _Marks:
+    """Per group, in bytes: `wrong`: taken for shared by the kernel though one MM maps it; `unseen`: somebody maps it
+    whose page table was not seen; `doubtful`: sizes that do not add up with the kernel's counts. `general`:
+    a reason concerns all rows."""
+
+    wrong: NDArray[np.int64]
+    unseen: NDArray[np.int64]
+    doubtful: NDArray[np.int64]
+    general: bool
+
+    @classmethod
+    def of(cls, scope: Scope, owner: NDArray[np.int64], groups: int) -> "_Marks":
+        large, account = scope.large, scope.snapshot.account
+        wrong = np.zeros(0, np.int64) if large is None else large.row[large.false_shared]
+        return cls(
+            _bytes_of(scope, wrong, owner, groups),
+            _bytes_of(scope, account.more, owner, groups),
+            _bytes_of(scope, account.missized, owner, groups),
+            scope.snapshot.exactness.general,
+        )
+
+    def row(self, index: int) -> Row:
+        """Columns that say how far a row's numbers can be trusted."""
+        exact = not (self.general or self.doubtful[index])
+        return {
+            "false_shared": int(self.wrong[index]),
+            "unseen": int(self.unseen[index]),
+            "exactness": "exact" if exact else "estimate",
+        }
 
 
 def _by_process(scope: Scope) -> list[Row]:
     snapshot, sharing = scope.snapshot, scope.snapshot.sharing
     count = len(snapshot.mms)
     table = tally(sharing, sharing.owner, count)
-    swapped = _per_group(snapshot, snapshot.swapped, snapshot.vmas.mm, count)
-    zero = _per_group(snapshot, snapshot.zero, snapshot.vmas.mm, count)
-    wrong = _false_shared(scope, sharing.owner, count)
-    others = sharers(snapshot).tolist()
+    absent = _absent(snapshot, snapshot.vmas.mm, count)
+    marks = _Marks.of(scope, sharing.owner, count)
     made = []
-    for mm, met in zip(scope.snapshot.targets.tolist(), others, strict=True):
-        sizes = _sizes(table, mm, snapshot.page_size)
-        sizes["zero"] += int(zero[mm])
+    for mm in scope.snapshot.targets.tolist():
         leader = snapshot.mms[mm].leader
         made.append(
             {"pid": leader.pid, "pids": list(snapshot.mms[mm].pids), "name": leader.name}
-            | sizes
-            | {"swapped": int(swapped[mm]), "false_shared": int(wrong[mm]), "sharers": met}
-            | _kernel_columns(kernel.rollup(leader.pid))
-            | {"command": command_line(leader.pid), "cgroup": snapshot.cgroups[mm]}
+            | _with_absent(_sizes(table, mm, snapshot.page_size), absent, mm)
+            | marks.row(mm)
+            | _kernel_columns(kernel.rollup(leader.tid))
+            | {"command": command_line(leader.tid), "cgroup": snapshot.cgroups[mm]}
         )
     return made
 
 
 def _kernel_columns(counters: kernel.Counters | None) -> Row:
-    return {f"kernel_{name}": None if counters is None else counters[name] for name in ("rss", "uss", "pss")}
+    return {f"kernel_{name}": None if counters is None else counters[name] for name in ("rss", "uss", "pss", "swap")}
 
 
 def _by_vma(scope: Scope) -> list[Row]:
     snapshot, sharing, vmas = scope.snapshot, scope.snapshot.sharing, scope.snapshot.vmas
     group = sharing.extents.vma.astype(np.int64)
     table = tally(sharing, group, len(vmas))
-    wrong = _false_shared(scope, group, len(vmas))
-    smaps = {mm: kernel.per_vma(snapshot.mms[mm].leader.pid) or {} for mm in scope.snapshot.targets.tolist()}
+    absent = _absent(snapshot, np.arange(len(vmas)), len(vmas))
+    marks = _Marks.of(scope, group, len(vmas))
+    smaps = {mm: kernel.per_vma(snapshot.mms[mm].leader.tid) or {} for mm in scope.snapshot.targets.tolist()}
     made = []
     for vma in np.flatnonzero(np.isin(vmas.mm, scope.snapshot.targets)).tolist():
-        sizes = _sizes(table, vma, snapshot.page_size)
-        if not (sizes["resident"] or sizes["hugetlb"] or sizes["special"] or snapshot.swapped[vma]):
+        sizes = _with_absent(_sizes(table, vma, snapshot.page_size), absent, vma)
+        if not any(sizes.values()):
             continue
-        sizes["zero"] += int(snapshot.zero[vma]) * snapshot.page_size
         mm, start = int(vmas.mm[vma]), int(vmas.start[vma])
         where = {"start": f"{start:x}", "end": f"{int(vmas.end[vma]):x}"} if scope.addresses else {}
         made.append(
@@ -132,7 +177,7 @@ def _by_vma(scope: Scope) -> list[Row]:
             }
             | where
             | sizes
-            | {"swapped": int(snapshot.swapped[vma]) * snapshot.page_size, "false_shared": int(wrong[vma])}
+            | marks.row(vma)
             | _kernel_columns(smaps[mm].get(start))
         )
     return made
@@ -143,36 +188,47 @@ def _by_cgroup(scope: Scope) -> list[Row]:
     snapshot, sharing = scope.snapshot, scope.snapshot.sharing
     names, of_mm = np.unique(np.array(snapshot.cgroups, object), return_inverse=True)
     owner = of_mm[sharing.owner].astype(np.int64)
-    grouped = share(sharing.extents, owner, regroup(sharing.joined, owner), sharing.folios)
+    grouped = replace(
+        share(sharing.extents, owner, regroup(sharing.joined, owner), sharing.folios),
+        unseen=sharing.unseen,
+        extra=sharing.extra,
+    )
     table = tally(grouped, owner, len(names))
-    swapped = _per_group(snapshot, snapshot.swapped, of_mm[snapshot.vmas.mm], len(names))
-    wrong = _false_shared(scope, owner, len(names))
+    absent = _absent(snapshot, of_mm[snapshot.vmas.mm].astype(np.int64), len(names))
+    marks = _Marks.of(scope, owner, len(names))
     made = []
     for index in np.unique(of_mm[scope.snapshot.targets]).tolist():
         members = np.flatnonzero(of_mm == index).tolist()
         made.append(
             {"cgroup": str(names[index]), "processes": sum(len(snapshot.mms[mm].pids) for mm in members)}
-            | _sizes(table, index, snapshot.page_size)
-            | {"swapped": int(swapped[index]), "false_shared": int(wrong[index])}
+            | _with_absent(_sizes(table, index, snapshot.page_size), absent, index)
+            | marks.row(index)
         )
     return made
 
 
 def _by_order(scope: Scope) -> list[Row]:
-    """Each folio that a target maps, once."""
-    snapshot = scope.snapshot
+    """Each folio that a target maps, once; hugetlb folios stand apart."""
+    snapshot, folios = scope.snapshot, scope.snapshot.sharing.folios
     orders, table = by_order(snapshot.sharing)
-    wrong = np.zeros(int(orders.max(initial=0)) + 1, np.int64)
+    size = int(orders.max(initial=0)) + 1
+    doubtful, unseen, wrong = np.zeros(size, np.bool_), np.zeros(size, np.int64), np.zeros(size, np.int64)
+    doubtful[folios.order[snapshot.account.missized]] = True
+    parts = [(unseen, snapshot.account.more)]
     if scope.large is not None:
-        rows_wrong = scope.large.row[scope.large.false_shared]
-        np.add.at(wrong, snapshot.sharing.folios.order[rows_wrong], snapshot.sharing.mapped[rows_wrong])
+        parts.append((wrong, scope.large.row[scope.large.false_shared]))
+    for column, which in parts:
+        np.add.at(column, folios.order[which], snapshot.sharing.mapped_of(which) * snapshot.page_size)
+    sizes = [name for name in ORDER_COLUMNS if name not in ("folios", "max_owners")]
     return [
         {"order": order, "folio_size": snapshot.page_size << order, "folios": int(table["folios"][i])}
+        | {name: round(float(table[name][i]) * snapshot.page_size) for name in sizes}
         | {
-            n: round(float(table[n][i]) * snapshot.page_size)
-            for n in ("resident", "exclusive", "shared", "partial", "unmapped")
+            "max_owners": int(table["max_owners"][i]),
+            "false_shared": int(wrong[order]),
+            "unseen": int(unseen[order]),
+            "exactness": "estimate" if doubtful[order] or snapshot.exactness.general else "exact",
         }
-        | {"max_owners": int(table["max_owners"][i]), "false_shared": int(wrong[order]) * snapshot.page_size}
         for i, order in enumerate(orders.tolist())
     ]
 
@@ -180,13 +236,14 @@ def _by_order(scope: Scope) -> list[Row]:
 def _by_folio(scope: Scope) -> list[Row]:
     """Every folio that a target maps, who maps it, and what the kernel keeps about it."""
     snapshot, sharing = scope.snapshot, scope.snapshot.sharing
-    chosen = np.flatnonzero(sharing.folios.kind < COUNTED)
+    chosen = np.flatnonzero((sharing.folios.kind < COUNTED) | (sharing.folios.kind == HUGETLB))
     part, owners, mapped = sharing.folios[chosen], sharing.owners[chosen], sharing.mapped[chosen]
     mappings = sharing.mappings()
     first = np.searchsorted(mappings.folio, chosen)
     last = np.searchsorted(mappings.folio, chosen, side="right")
     leaders = np.array([mm.leader.pid for mm in snapshot.mms])
     pids, mapcount = leaders[mappings.owner].tolist(), mappings.mapcount
+    unseen, doubtful = sharing.is_unseen(chosen), member(snapshot.account.doubtful, chosen)
     of_large = {} if scope.large is None else {row: i for i, row in enumerate(scope.large.row.tolist())}
     made = []
     for i, row in enumerate(chosen.tolist()):
@@ -200,6 +257,8 @@ def _by_folio(scope: Scope) -> list[Row]:
             "pids": pids[span],
             "mapcount": int(mapcount[span].sum()),
             "pmd_mappings": int(mappings.pmds[span].sum()),
+            "unseen": bool(unseen[i]),
+            "exactness": "estimate" if doubtful[i] or snapshot.exactness.general else "exact",
         }
         made.append(found | _state_columns(scope.large, of_large.get(row)))
     return made
@@ -229,27 +288,3 @@ _VIEWS: Final[dict[By, Callable[[Scope], list[Row]]]] = {
     "order": _by_order,
     "folio": _by_folio,
 }
-
-
-def sharers(snapshot: Snapshot) -> Index:
-    """With how many other MMs each target shares at least one folio: int64, in the order of the targets.
-
-    Sets of MMs that occur more than once are looked at once. O(rows log rows + distinct sets * their sizes).
-    """
-    sharing, joined = snapshot.sharing, snapshot.sharing.joined
-    several = np.flatnonzero(joined.owners > 1)
-    depth = joined.depth[several]
-    place = np.concatenate((np.repeat(several, depth), len(joined) + sharing.odd.folio))
-    extent = np.concatenate((joined.extent[spread(joined.ptr[several], depth)], sharing.odd.extent))
-    order = np.argsort(place, kind="stable")
-    place, owner = place[order], sharing.owner[extent[order]]
-    first = np.flatnonzero(np.diff(place, prepend=-1))
-    met = np.zeros((len(snapshot.mms), len(snapshot.mms)), np.bool_)
-    if len(first):
-        names = np.random.default_rng(0).integers(1 << 63, size=len(snapshot.mms), dtype=np.uint64)
-        _, kept = np.unique(np.add.reduceat(names[owner], first), return_index=True)
-        end = np.append(first[1:], len(owner))
-        for at in kept.tolist():
-            members = owner[first[at] : end[at]]
-            met[np.ix_(members, members)] = True
-    return np.asarray(met.sum(axis=1) - met.diagonal())[snapshot.targets]

@@ -15,9 +15,9 @@ from rmaplab.inspect.folios import COUNTED, KINDS
 from rmaplab.inspect.look import Look
 from rmaplab.inspect.processes import command_line
 from rmaplab.inspect.sharing import Mappings
-from rmaplab.report.inspect_table import footer, size
+from rmaplab.report.inspect_table import footer, size, trust
 
-FALSE_SHARED, PARTIAL, PMD, KNOWN, MAYBE_SHARED = 1, 2, 4, 8, 16
+FALSE_SHARED, PARTIAL, PMD, KNOWN, MAYBE_SHARED, NEEDLESS, UNSEEN, DOUBTFUL = 1, 2, 4, 8, 16, 32, 64, 128
 
 
 def render(look: Look) -> str:
@@ -60,7 +60,7 @@ def page_data(look: Look) -> dict[str, Any]:
         "flags": _flags(look, mappings)[shown].tolist(),
         "summary": f"{len(shown)} folios, {size(resident)} mapped: {size(alone)} exclusively by one address space,"
         f" {size(resident - alone)} shared",
-        "trust": f"truth: {look.exactness} ({look.why})",
+        "trust": trust(look),
         "notes": [line for line in footer(look) if line],
     }
     if look.scope.addresses:
@@ -81,13 +81,17 @@ def mm_sets(mappings: Mappings, folios: int) -> tuple[NDArray[np.int64], list[li
 
 
 def _flags(look: Look, mappings: Mappings) -> NDArray[np.int64]:
-    """FALSE_SHARED, PARTIAL, PMD and the kernel's answer, per folio."""
+    """FALSE_SHARED, PARTIAL, PMD, the kernel's answer, whether a write copies needlessly, and what does not add up, per
+    folio."""
     sharing, large = look.snapshot.sharing, look.scope.large
     flags = np.where(sharing.mapped < sharing.folios.pages, PARTIAL, 0)
     flags[mappings.folio[mappings.pmds > 0]] |= PMD
+    flags[look.snapshot.account.more] |= UNSEEN
+    flags[look.snapshot.account.doubtful] |= DOUBTFUL
     if large is not None and large.state is not None:
         state = large.state
         flags[large.row[large.false_shared]] |= FALSE_SHARED
+        flags[large.row[large.needless > 0]] |= NEEDLESS
         flags[large.row[state.known & (state.maybe_shared >= 0)]] |= KNOWN
         flags[large.row[state.known & (state.maybe_shared == 1)]] |= MAYBE_SHARED
     return flags

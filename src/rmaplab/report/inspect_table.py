@@ -10,7 +10,9 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from rmaplab.inspect.exactness import stands_on_others
 from rmaplab.inspect.look import Look
+from rmaplab.inspect.price import Price
 from rmaplab.inspect.views import By, Row
 
 _SIZES: Final = {
@@ -23,18 +25,22 @@ _SIZES: Final = {
     "partial": "partial",
     "unmapped": "unmapped",
     "swapped": "swap",
+    "hugetlb": "hugetlb",
+    "unseen": "unseen",
     "kernel_uss": "smaps\nUSS",
     "kernel_pss": "smaps\nPSS",
     "false_shared": "false\nshared",
 }
 
 _COLUMNS: Final[dict[By, str]] = {
-    "process": "pid name resident exclusive shared uss pss pmd kernel_uss kernel_pss false_shared",
-    "vma": "pid name resident exclusive shared uss pss partial kernel_pss false_shared",
-    "cgroup": "cgroup processes resident exclusive shared uss pss pmd swapped false_shared",
-    "order": "order folio_size folios resident exclusive shared partial unmapped max_owners false_shared",
+    "process": "pid name resident exclusive shared uss pss pmd hugetlb swapped kernel_uss kernel_pss false_shared unseen",
+    "vma": "pid name resident exclusive shared uss pss partial hugetlb swapped kernel_pss false_shared unseen",
+    "cgroup": "cgroup processes resident exclusive shared uss pss pmd hugetlb swapped false_shared unseen",
+    "order": "order folio_size folios resident exclusive shared partial unmapped hugetlb max_owners false_shared unseen",
     "folio": "folio order kind resident owners mapcount kernel_mapcount kernel_refcount kernel_shared pids",
 }
+_IF_ANY: Final = frozenset({"hugetlb", "swapped", "unseen"})
+"""Columns left out where no row has any."""
 
 _TEXT: Final = frozenset({"name", "cgroup", "kind", "pids"})
 _BYTES: Final = frozenset({*_SIZES, "folio_size"})
@@ -71,15 +77,18 @@ def cell(name: str, value: Any) -> str:
 
 
 def table(rows: Sequence[Row], by: By, before: dict[object, Row] | None = None) -> Table:
-    """The rows of grouping `by`; with `before` (rows of the last look, by `row_key`) what changed is marked."""
-    names = [n for n in _COLUMNS[by].split() if rows and n in rows[0]]
+    """The rows of grouping `by`; with `before` (rows of the last look, by `row_key`) what changed is marked.
+
+    A number that is an estimate has a ~ before it.
+    """
+    names = [n for n in _COLUMNS[by].split() if rows and n in rows[0] and (n not in _IF_ANY or any(r[n] for r in rows))]
     made = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
     for name in names:
         heading, text = _SIZES.get(name, name.replace("_", "\n")), name in _TEXT
         made.add_column(heading, justify="left" if text else "right", no_wrap=True)
     for row in rows:
         old = None if before is None else before.get(row_key(row, by), {})
-        made.add_row(*(_marked(n, row[n], old) for n in names))
+        made.add_row(*(_marked(n, row, old) for n in names))
     return made
 
 
@@ -89,8 +98,10 @@ def row_key(row: Row, by: By) -> object:
     return tuple(row[k] for k in keys[by])
 
 
-def _marked(name: str, value: Any, old: Row | None) -> Text:
-    text = Text(cell(name, value))
+def _marked(name: str, row: Row, old: Row | None) -> Text:
+    value = row[name]
+    estimate = value is not None and row["exactness"] != "exact" and stands_on_others(name)
+    text = Text(("~" if estimate else "") + cell(name, value))
     if old is None:
         return text
     if not old:
@@ -114,7 +125,9 @@ def page(look: Look, rows: Sequence[Row], hidden: int, by: By, before: dict[obje
 def footer(look: Look) -> Iterator[str]:
     """How exact, how long, what moved, what was left out, where the kernel disagrees, and the price."""
     yield ""
-    yield f"truth: {look.exactness} ({look.why})"
+    yield trust(look)
+    for reason in look.exactness.reasons:
+        yield f"estimate: {reason}" + (f"; {_numbers(reason.rows)}" if reason.rows else "")
     moved, snapshot = look.moved, look.snapshot
     yield (
         f"scan: {snapshot.seconds:.3f} s, {len(snapshot.mms)} address spaces; second pass: {moved.changed} of"
@@ -125,11 +138,56 @@ def footer(look: Look) -> Iterator[str]:
         yield f"kernel: {source.name}: {source.exactness} ({source.why})"
     for line in snapshot.notes.lines():
         yield f"left out: {line}"
+    if look.apart:
+        yield "in none of these sums: " + ", ".join(f"{_APART[name]} {size(value)}" for name, value in look.apart.items())
     for found in look.disagreements:
         yield f"disagreement: {found.count} {found.what}: {size(found.bytes)}"
     for pid, price in look.prices.items():
-        yield (
-            f"if PID {pid} wrote all its private memory ({size(price.written)}): copied {size(price.kernel)}"
-            f" ({price.kernel} bytes) by this kernel, {size(price.precise)} ({price.precise} bytes) by a precise rule;"
-            f" of these page cache {size(price.page_cache)}, KSM {size(price.ksm)}; {price.exactness} ({price.why})"
-        )
+        yield from price_lines(pid, price)
+
+
+_APART: Final = {
+    "hugetlb": "hugetlb",
+    "zero": "zero pages",
+    "special": "pages without a mapcount (devices, vdso)",
+    "swapped": "swap",
+    "guard": "guard regions",
+    "markers": "PTE markers",
+    "elsewhere": "migrating, poisoned or in a device's memory",
+}
+
+
+def trust(look: Look) -> str:
+    """The label of the whole look, in one line."""
+    if look.exactness.label == "exact":
+        return f"truth: exact ({look.exactness.proof})"
+    return "truth: estimate, for these reasons (numbers concerned have a ~ before them):"
+
+
+def _numbers(rows: Sequence[int]) -> str:
+    return "folios " + ", ".join(map(str, rows[:_FEW])) + (", ..." if len(rows) > _FEW else "")
+
+
+def price_lines(pid: int, price: Price) -> Iterator[str]:
+    """A price in words; what it leaves out in a line of its own."""
+
+    def amount(low: int, high: int) -> str:
+        return f"{size(low)} ({low} bytes)" if low == high else f"{size(low)} to {size(high)} ({low} to {high} bytes)"
+
+    parts = {"page cache": price.page_cache, "KSM": price.ksm, "hugetlb": price.hugetlb}
+    yield (
+        f"if PID {pid} wrote all its private memory ({size(price.written)}):"
+        f" copied {amount(price.kernel, price.kernel_most)} by this kernel,"
+        f" {amount(price.precise, price.precise_most)} by a precise rule; written"
+        f" {', '.join(f'{name} {size(value)}' for name, value in parts.items())};"
+        f" {price.exactness.label} ({price.exactness.why})"
+    )
+    more = []
+    if price.swapped:
+        more.append(f"{size(price.swapped)} in swap: read back, of which {size(price.swapped_shared)} copied for others")
+    if price.zero:
+        more.append(f"{size(price.zero)} of zero pages: allocated, not copied")
+    if price.special:
+        more.append(f"{size(price.special)} without a mapcount: not priced")
+    if more:
+        yield f"not in this price of PID {pid}: " + "; ".join(more)

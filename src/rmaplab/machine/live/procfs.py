@@ -30,7 +30,15 @@ PROC = Path("/proc")
 PM_PFN: Final = np.uint64((1 << 55) - 1)
 PM_SLOT: Final = PM_PFN
 """Of a page with PM_SWAP: swap type and offset."""
+SWAP_TYPE: Final = np.uint64(31)
+SWAP_TYPES: Final = np.uint64(23)
+SWAP_MARKER: Final = np.uint64(31)
+"""Of PM_SLOT: the mask of the type; types from here on are no swap device but migrating, poisoned or a device's memory
+(MAX_SWAPFILES, include/linux/swap.h, with all of these configured); the last is a PTE marker (Linux 5.19, by commit
+679d10331910; always there since 6.2)."""
 PM_MMAP_EXCLUSIVE: Final = np.uint64(1 << 56)
+PM_GUARD: Final = np.uint64(1 << 58)
+"""A guard region (since "fs/proc/task_mmu: add guard region bit to pagemap", Linux 6.15; before, one marker of many)."""
 PM_FILE: Final = np.uint64(1 << 61)
 PM_SWAP: Final = np.uint64(1 << 62)
 PM_PRESENT: Final = np.uint64(1 << 63)

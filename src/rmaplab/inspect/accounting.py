@@ -1,0 +1,178 @@
+"""Did we see everybody? The kernel's own counts of each folio, held against the mappings found.
+
+For every look: without this nothing is called exact. A folio's mapcount is the number of page-table entries that map it,
+whoever has them; where as many were found, nobody unseen maps it. Reads struct folio by BPF, else kpagecount. Not here:
+what follows for the numbers (`exactness`), and what else a look stands on.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rmaplab.inspect.bpf import BpfError
+from rmaplab.inspect.exactness import OTHERS, Concern, Reason
+from rmaplab.inspect.folios import COUNTED, HUGETLB, KINDS
+from rmaplab.inspect.join import Index, spread
+from rmaplab.inspect.probes import KernelView
+from rmaplab.inspect.sharing import Sharing, member
+from rmaplab.machine.live import procfs
+
+_CHUNK: Final = 1 << 16
+_FEW: Final = 20
+_NONE: Final = np.zeros(0, np.int64)
+_UNTOLD: Final = np.iinfo(np.int64).min
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """Rows of the folio table, int64, ascending: of `asked` folios that have a mapcount, the kernel counts `more`
+    mappings than were found, or `fewer`; of `unknown` ones it did not tell. `by`: who counted.
+
+    `nameless`: of `more`, the small folios that several MMs were found to map: the kernel's count says how often they are
+    mapped, and who else does is all that is open. `unseen` with `extra`: all that somebody unseen maps, and how often:
+    `more`, and the kernel's own pages that every process maps (the vdso), which need no seeing.
+    """
+
+    asked: int
+    more: Index = field(default_factory=lambda: _NONE)
+    fewer: Index = field(default_factory=lambda: _NONE)
+    unknown: Index = field(default_factory=lambda: _NONE)
+    nameless: Index = field(default_factory=lambda: _NONE)
+    unseen: Index = field(default_factory=lambda: _NONE)
+    extra: Index = field(default_factory=lambda: _NONE)
+    by: str = ""
+
+    @property
+    def agrees(self) -> bool:
+        """Whether every folio was asked about, and has the mappings found."""
+        return not (len(self.more) or len(self.fewer) or len(self.unknown))
+
+    @property
+    def doubtful(self) -> Index:
+        """All rows that do not add up."""
+        return np.sort(np.concatenate((self.more, self.fewer, self.unknown)))
+
+    @property
+    def missized(self) -> Index:
+        """Those of them about which more is open than who else maps them."""
+        rows = self.doubtful
+        return rows[~member(self.nameless, rows)]
+
+    def reasons(self, sharing: Sharing, without: str) -> list[Reason]:
+        """What does not add up, one reason a kind. `without`: why the kernel could not be asked, where it was not."""
+        rest = self.more[~member(self.nameless, self.more)]
+        told: tuple[tuple[Index, str, tuple[Concern, ...]], ...] = (
+            (rest, "the kernel counts more mappings than were found: somebody unseen maps them too", OTHERS),
+            (self.nameless, "shared, and mapped by others too that were not seen", ("names",)),
+            (self.fewer, "mappings found that the kernel counts no more: they went while being read", OTHERS),
+            (self.unknown, without, OTHERS),
+        )
+        return [
+            Reason(
+                f"{text} ({_kinds(sharing, rows)})",
+                spoils,
+                len(rows),
+                int(sharing.mapped_of(rows).sum()),
+                tuple(rows[:_FEW].tolist()),
+            )
+            for rows, text, spoils in told
+            if len(rows)
+        ]
+
+
+def _kinds(sharing: Sharing, rows: Index) -> str:
+    """ "12 anon of order 9, 3 file", most first."""
+    part = sharing.folios[rows]
+    key, count = np.unique(part.kind.astype(np.int64) << 8 | part.order, return_counts=True)
+    named = []
+    for at in np.argsort(-count).tolist():
+        order = int(key[at]) & 0xFF
+        named.append(f"{count[at]} {KINDS[int(key[at]) >> 8]}" + (f" of order {order}" if order else ""))
+    return ", ".join(named)
+
+
+def account(sharing: Sharing, view: KernelView, *, pmds: bool, everybodys: Index) -> Account:
+    """Ask the kernel about every folio of `sharing` that has a mapcount. `pmds`: PMD mappings were told from others;
+    `everybodys` (rows, ascending): pages of the kernel's own that every process maps.
+
+    O(folios) where BPF reads them, 16 bytes a folio of a part; kpagecount takes 100 ns a page.
+    """
+    folios = sharing.folios
+    rows = np.flatnonzero((folios.kind < COUNTED) | (folios.kind == HUGETLB))
+    large = folios.order[rows] > 0
+    unknown, by = rows, ""
+    parts: list[tuple[Index, Index]] = []
+    reader = view.reader
+    if reader is not None:
+        readable = np.where(large, reader.counts_large and pmds, reader.counts_small)
+        chosen = rows[readable]
+        unknown, by = rows[~readable], "struct folio, read by BPF"
+        found = _found(sharing, chosen)
+        try:
+            for low in range(0, len(chosen), _CHUNK):
+                part = chosen[low : low + _CHUNK]
+                state = reader.read(folios.head[part].astype(np.uint64), folios.order[part] > 0)
+                parts.append((part, np.where(state.known, state.mapcount - found[low : low + _CHUNK], _UNTOLD)))
+        except BpfError:
+            parts, unknown, by = [], rows, ""
+    try:
+        by_page = np.ones(len(unknown), np.bool_) if view.per_page else folios.order[unknown] == 0
+        chosen = unknown[by_page]
+        parts += [(part, _by_page(sharing, part)) for part in _parts(chosen, folios.pages)]
+        unknown, by = unknown[~by_page], by or "kpagecount"
+    except procfs.Missing:
+        pass
+    row = np.concatenate([_NONE, *(p[0] for p in parts)])
+    extra = np.concatenate([_NONE, *(p[1] for p in parts)])
+    # Page tables that several MMs share (hugetlb) are counted once, and seen in each.
+    extra[(folios.kind[row] == HUGETLB) & (extra < 0) & (extra != _UNTOLD)] = 0
+    order = np.argsort(row)
+    row, extra = row[order], extra[order]
+    common = member(everybodys, row)
+    more, fewer = extra > 0, (extra < 0) & (extra != _UNTOLD) & ~common
+    nameless = row[more & ~common & (folios.order[row] == 0)]
+    untold = np.sort(np.concatenate((unknown, row[extra == _UNTOLD])))
+    return Account(
+        asked=len(rows),
+        more=row[more & ~common],
+        fewer=row[fewer],
+        unknown=untold[~member(everybodys, untold)],
+        nameless=nameless[sharing.owners_of(nameless) > 1],
+        unseen=row[more],
+        extra=extra[more],
+        by=by,
+    )
+
+
+def _parts(rows: Index, pages: Index) -> Iterator[Index]:
+    """`rows` in parts of about _CHUNK pages."""
+    size = pages[rows]
+    part = (np.cumsum(size) - size) // _CHUNK
+    bounds = np.flatnonzero(np.diff(part, prepend=-1, append=-2)) if len(rows) else _NONE
+    for a, b in zip(bounds[:-1].tolist(), bounds[1:].tolist(), strict=True):
+        yield rows[a:b]
+
+
+def _found(sharing: Sharing, rows: Index) -> Index:
+    """Mappings found, as the kernel counts them: a hugetlb folio's are all entire."""
+    found = sharing.mapcount_of(rows)
+    part = sharing.folios[rows]
+    hugetlb = part.kind == HUGETLB
+    found[hugetlb] //= np.maximum(part.pages[hugetlb] // 512, 1)
+    return found
+
+
+def _by_page(sharing: Sharing, rows: Index) -> Index:
+    """Mappings that kpagecount has more than were found, over all pages of each folio, mapped or not: int64."""
+    part, joined = sharing.folios[rows], sharing.joined
+    pfn = spread(part.head.astype(np.int64), part.pages)
+    at = np.maximum(np.searchsorted(joined.start, pfn, side="right") - 1, 0)
+    depth = np.where((pfn >= joined.start[at]) & (pfn < joined.end[at]), joined.depth[at], 0)
+    count = procfs.kpagecount(pfn.astype(np.uint64)).astype(np.int64)
+    first = np.cumsum(part.pages) - part.pages
+    more: NDArray[np.int64] = np.add.reduceat(np.maximum(count - depth, 0), first)
+    less: NDArray[np.int64] = np.add.reduceat(np.minimum(count - depth, 0), first)
+    return np.where(more > 0, more, less)

@@ -1,0 +1,93 @@
+"""Memory of this process whose kind is known, to try on it what the kernel says about memory.
+
+For the probes of the inspector and of the live machine. Everything is given back at the end of its block.
+"""
+
+import ctypes
+import mmap
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rmaplab.machine.live import procfs
+
+PMD: Final = 2 << 20
+_MADV_COLLAPSE: Final = 25
+_TRIES: Final = 4
+_LIBC: Final = ctypes.CDLL(None, use_errno=True)
+
+
+def address_of(memory: mmap.mmap) -> int:
+    """Where a mapping is."""
+    view = np.frombuffer(memory, np.uint8)
+    address = int(view.ctypes.data)
+    del view
+    return address
+
+
+def entries(address: int, length: int) -> NDArray[np.uint64]:
+    """Our own pagemap."""
+    with procfs.Pagemap(os.getpid()) as pagemap:
+        return pagemap.entries(address, length)
+
+
+@contextmanager
+def anonymous(pages: int) -> Iterator[int]:
+    """Address of written private anonymous memory in small folios."""
+    with mmap.mmap(-1, pages * mmap.PAGESIZE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS) as memory:
+        memory.madvise(mmap.MADV_NOHUGEPAGE)
+        memory[:: mmap.PAGESIZE] = b"\1" * pages
+        yield address_of(memory)
+
+
+@contextmanager
+def shmem(pages: int) -> Iterator[int]:
+    """Address of a written memfd, mapped shared."""
+    fd = os.memfd_create("rmaplab", os.MFD_CLOEXEC)
+    try:
+        os.ftruncate(fd, pages * mmap.PAGESIZE)
+        with mmap.mmap(fd, pages * mmap.PAGESIZE) as memory:
+            memory[:: mmap.PAGESIZE] = b"\1" * pages
+            yield address_of(memory)
+    finally:
+        os.close(fd)
+
+
+@contextmanager
+def huge() -> Iterator[int]:
+    """Address of one PMD-sized anonymous folio, or 0 if the kernel gave none."""
+    memory = mmap.mmap(-1, 2 * PMD, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    try:
+        address = -(-address_of(memory) // PMD) * PMD
+        at = address - address_of(memory)
+        memory.madvise(mmap.MADV_HUGEPAGE)
+        memory[at : at + PMD : mmap.PAGESIZE] = bytes(PMD // mmap.PAGESIZE)
+        yield address if _is_huge(address) or _collapse(address) else 0
+    finally:
+        memory.close()
+
+
+def _is_huge(address: int) -> bool:
+    pfns = (entries(address, PMD) & procfs.PM_PFN).astype(np.int64)
+    return bool(pfns[0]) and pfns[0] % len(pfns) == 0 and bool(np.all(np.diff(pfns) == 1))
+
+
+def _collapse(address: int) -> bool:
+    """Ask for a huge page whatever the THP settings say (MADV_COLLAPSE, Linux 6.1; EAGAIN asks to try again)."""
+    where = ctypes.c_void_p(address), ctypes.c_size_t(PMD)
+    return any(_LIBC.madvise(*where, _MADV_COLLAPSE) == 0 and _is_huge(address) for _ in range(_TRIES))
+
+
+def zero_page() -> int:
+    """PFN of the zero page, by mapping it: 0 if PFNs are hidden."""
+    with mmap.mmap(
+        -1, 2 * mmap.PAGESIZE, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS, mmap.PROT_READ | mmap.PROT_WRITE
+    ) as memory:
+        memory.madvise(mmap.MADV_NOHUGEPAGE)
+        address = address_of(memory)
+        ctypes.string_at(address, 1)
+        return int(entries(address, mmap.PAGESIZE)[0] & procfs.PM_PFN)
