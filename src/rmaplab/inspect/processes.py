@@ -8,7 +8,7 @@ import ctypes
 import errno
 import os
 import platform
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cmp_to_key
 from typing import Final
@@ -122,12 +122,12 @@ def threads(pid: int) -> list[int]:
         return []
 
 
-def _process(pid: int, name: str, own: list[str], memory: list[str], thread: int = 0) -> Process:
+def _process(pid: int, name: str, own: Sequence[str], memory: Sequence[str], thread: int = 0) -> Process:
     identity = tuple(memory[i] for i in _IDENTITY)
     return Process(pid, int(own[_START]), name, int(memory[_STACK]), identity, thread, int(memory[_RESIDENT]))
 
 
-def _stat(where: str) -> tuple[str, list[str]] | None:
+def _stat(where: str) -> tuple[str, tuple[str, ...]] | None:
     """Name and fields after it of /proc/`where`/stat."""
     try:
         name, fields = proctext.stat((procfs.PROC / where / "stat").read_bytes())
