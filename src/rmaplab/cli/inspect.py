@@ -38,6 +38,7 @@ class _Wish:
     top: int | None
     write: bool
     addresses: bool
+    details: bool
 
 
 def inspect(
@@ -65,7 +66,7 @@ def inspect(
     if watch is not None and (freeze or html or parquet):
         raise RmaplabError("--watch: must come without --freeze, --html and --parquet")
     pids = pid or None if cgroup is None else cgroup_pids(cgroup)
-    wish = _Wish(pids, cgroup, by, sort, top, what_if == "write", addresses)
+    wish = _Wish(pids, cgroup, by, sort, top, what_if == "write", addresses, as_json or sort == "sharers")
     try:
         require_frames()
     except NotAvailable as missing:
@@ -90,7 +91,7 @@ def inspect(
 
 def _answer(wish: _Wish, view: KernelView) -> tuple[Look, list[Row]]:
     answer = look(_chooser(wish), view, write=wish.write, addresses=wish.addresses, progress=_progress())
-    return answer, sort_rows(rows(answer.scope, wish.by), wish.sort, None)
+    return answer, sort_rows(rows(answer.scope, wish.by, details=wish.details), wish.sort, None)
 
 
 def _chooser(wish: _Wish) -> Choose:

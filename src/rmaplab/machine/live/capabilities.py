@@ -12,10 +12,12 @@ from typing import Final
 
 import numpy as np
 
-from rmaplab.machine.live import knobs, ksm, procfs, swap
+from rmaplab.machine.live import knobs, ksm, pageflags, procfs, swap
 from rmaplab.machine.protocol import PMD_ORDER, NotAvailable
 
 _NEEDED: Final = ("pfns", "kpageflags", "pmd_ranges", "anon_exclusive")
+_BITS: Final = ("mmap", "anon", "swapbacked", "compound_head", "compound_tail", "zero_page")
+"""Bits of kpageflags without which folios, orders and kinds cannot be told; without the one of KSM there is no KSM."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,13 +66,16 @@ def probe() -> Capabilities:
         own = _own_page(ctypes.addressof(held))
         del held
     why_not_swap = swap.why_not()
+    why_not_ksm = "" if os.access(ksm.KSM / "run", os.W_OK) else f"no {ksm.KSM}, or not writable"
+    if not why_not_ksm and all(item.here for item in own):
+        why_not_ksm = "; ".join(f"kpageflags: ksm: {seen}" for name, seen in _refuted().items() if name == "ksm")
     items = (
         *own,
         _item("thp", "PMD-mapped folios (order 9)", PMD_ORDER in anon, f"no such size under {knobs.THP}"),
         _item("mthp", "folios between a page and a PMD", bool({*anon} - {PMD_ORDER}), f"no such size under {knobs.THP}"),
         _item("shmem_thp", "large folios in shmem", bool(shmem), f"no shmem_enabled under {knobs.THP}"),
         _item("swap", "a swap device of one's own", not why_not_swap, why_not_swap),
-        _item("ksm", "merging equal pages", os.access(ksm.KSM / "run", os.W_OK), f"no {ksm.KSM}, or not writable"),
+        _item("ksm", "merging equal pages", not why_not_ksm, why_not_ksm),
         _item("knobs", "choosing the order of folios", _may_write(anon), f"{knobs.THP}: not writable"),
     )
     return Capabilities(items, anon, shmem)
@@ -104,16 +109,23 @@ def _own_page(address: int) -> list[Capability]:
     hidden = why_pagemap or "pagemap hides PFNs: needs CAP_SYS_ADMIN"
     why_flags = _why_missing(lambda: procfs.kpageflags(pfn))
     why_count = _why_missing(lambda: procfs.kpagecount(pfn))
-    flags = procfs.kpageflags(pfn) if pfn[0] and not why_flags else np.zeros(1, np.uint64)
-    exclusive = bool(flags[0] & procfs.KPF_ANON_EXCLUSIVE)
+    refuted = _refuted() if pfn[0] and not why_flags else {}
+    needed = [f"kpageflags: {name}: {refuted[name]}" for name in _BITS if name in refuted]
+    why_flags = why_flags or "; ".join(needed)
+    why_exclusive = refuted.get("anon_exclusive", "" if pfn[0] and not why_flags else "kpageflags cannot be read")
     return [
         _item("pagemap", "which pages are present, which are mapped once", not why_pagemap, why_pagemap),
         _item("pfns", "exact sharing, by joining processes", bool(pfn[0]), hidden),
         _item("pmd_ranges", "what PMDs map", not why_scan, why_scan + ": PAGEMAP_SCAN needs Linux 6.7"),
         _item("kpageflags", "folio heads, orders and kinds", not why_flags, why_flags),
         _item("kpagecount", "the kernel's own map counts", not why_count, why_count),
-        _item("anon_exclusive", "which pages ask nothing on a write", exclusive, "kpageflags bit 34 is not set"),
+        _item("anon_exclusive", "which pages ask nothing on a write", not why_exclusive, f"bit 34: {why_exclusive}"),
     ]
+
+
+def _refuted() -> dict[str, str]:
+    """Bits of kpageflags that do not mean here what they should, and what was seen."""
+    return pageflags.here().refuted
 
 
 def _may_write(orders: Sequence[int]) -> bool:

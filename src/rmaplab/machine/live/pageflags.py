@@ -73,10 +73,13 @@ class PageFlags:
         return "; ".join(f"kpageflags: {name}: {self.refuted[name]}" for name in needed)
 
 
-def probe(read: Read = procfs.kpageflags) -> PageFlags:
-    """Make a page of each kind and look at it. About 5 ms. Raises procfs.Missing where the files are refused."""
+def probe(read: Read | None = None) -> PageFlags:
+    """Make a page of each kind and look at it, by `read` (kpageflags). About 5 ms.
+
+    Raises procfs.Missing where the files are refused.
+    """
     refuted: dict[str, str] = {}
-    for kind, flags in _samples(read).items():
+    for kind, flags in _samples(read or procfs.kpageflags).items():
         must = _ONLY[kind]
         for name, bit in _NAMES.items():
             on = (flags & bit) != 0

@@ -15,7 +15,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from rmaplab.machine.live import procfs
+from rmaplab.machine.live import pageflags, procfs
 from rmaplab.machine.protocol import ARENA_BASE, PMD_ORDER
 
 ARENA_PAGE: Final = ARENA_BASE >> procfs.PAGE_SHIFT
@@ -122,12 +122,13 @@ def take(spaces: Iterable[Space]) -> Snapshot:
     pmd = np.concatenate([np.zeros(0, np.bool_), *(part[2] for part in parts)])
     unique = np.unique(pfn)
     found = procfs.folios(unique)
-    real = found.flags & procfs.KPF_ZERO_PAGE == 0
+    flags = pageflags.here().of(found.flags)
+    real = flags & procfs.KPF_ZERO_PAGE == 0
     page = np.searchsorted(unique, pfn)
     keep = real[page]
     if not keep.all():
         key, pmd, page = key[keep], pmd[keep], (np.cumsum(real) - 1)[page[keep]]
-    pages = _pages(unique[real], found.flags[real], found.head[real], found.order[real])
+    pages = _pages(unique[real], flags[real], found.head[real], found.order[real])
     return Snapshot(key, page, pmd, ~pmd | (key & (PMD_PAGES - 1) == 0), pages)
 
 
