@@ -99,20 +99,21 @@ static long pin(struct order *o)
 	return syscall(SYS_io_uring_register, ring, IORING_REGISTER_BUFFERS, &piece, 1) ? -1 : ring;
 }
 
-static int sleeper(void *unused)
+static int sleeper(void *stays)
 {
-	(void)unused;
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (!stays)
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
 	for (;;)
 		pause();
 }
 
-/* A process of the same MM; with CLONE_VFORK the caller's thread waits for its end, so another thread must obey. */
+/* A process of the same MM; with n[0] (CLONE_VFORK) the caller's thread waits for its end, so another thread must obey;
+ * with n[1] it stays when that thread ends, and the test has to end it. */
 static long share_mm(struct order *o)
 {
 	char *stack = malloc(16 * PAGE);
 
-	return stack ? clone(sleeper, stack + 16 * PAGE, CLONE_VM | SIGCHLD | (o->n[0] ? CLONE_VFORK : 0), NULL) : -1;
+	return stack ? clone(sleeper, stack + 16 * PAGE, CLONE_VM | SIGCHLD | (o->n[0] ? CLONE_VFORK : 0), (void *)o->n[1]) : -1;
 }
 
 static long become(struct order *o)

@@ -32,8 +32,9 @@ class Account:
     mappings than were found, or `fewer`; of `unknown` ones it did not tell. `by`: who counted.
 
     `nameless`: of `more`, the small folios that several MMs were found to map: the kernel's count says how often they are
-    mapped, and who else does is all that is open. `unseen` with `extra`: all that somebody unseen maps, and how often:
-    `more`, and the kernel's own pages that every process maps (the vdso), which need no seeing.
+    mapped, and who else does is all that is open. `unseen` with `times` (float64): all that somebody unseen maps, and how
+    many mappings there are for one found: `more`, and the kernel's own pages that every process maps (the vdso), which
+    need no seeing.
     """
 
     asked: int
@@ -42,7 +43,7 @@ class Account:
     unknown: Index = field(default_factory=lambda: _NONE)
     nameless: Index = field(default_factory=lambda: _NONE)
     unseen: Index = field(default_factory=lambda: _NONE)
-    extra: Index = field(default_factory=lambda: _NONE)
+    times: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
     by: str = ""
 
     @property
@@ -104,7 +105,7 @@ def account(sharing: Sharing, view: KernelView, *, pmds: bool, everybodys: Index
     rows = np.flatnonzero((folios.kind < COUNTED) | (folios.kind == HUGETLB))
     large = folios.order[rows] > 0
     unknown, by = rows, ""
-    parts: list[tuple[Index, Index]] = []
+    parts: list[tuple[Index, Index, Index]] = []
     reader = view.reader
     if reader is not None:
         readable = np.where(large, reader.counts_large and pmds, reader.counts_small)
@@ -115,34 +116,42 @@ def account(sharing: Sharing, view: KernelView, *, pmds: bool, everybodys: Index
             for low in range(0, len(chosen), _CHUNK):
                 part = chosen[low : low + _CHUNK]
                 state = reader.read(folios.head[part].astype(np.uint64), folios.order[part] > 0)
-                parts.append((part, np.where(state.known, state.mapcount - found[low : low + _CHUNK], _UNTOLD)))
+                parts.append((part, found[low : low + _CHUNK], np.where(state.known, state.mapcount, _UNTOLD)))
         except BpfError:
             parts, unknown, by = [], rows, ""
     try:
         by_page = np.ones(len(unknown), np.bool_) if view.per_page else folios.order[unknown] == 0
         chosen = unknown[by_page]
-        parts += [(part, _by_page(sharing, part)) for part in _parts(chosen, folios.pages)]
+        parts += [(part, *_by_page(sharing, part)) for part in _parts(chosen, folios.pages)]
         unknown, by = unknown[~by_page], by or "kpagecount"
     except procfs.Missing:
         pass
-    row = np.concatenate([_NONE, *(p[0] for p in parts)])
-    extra = np.concatenate([_NONE, *(p[1] for p in parts)])
+    row, found, count = (np.concatenate([_NONE, *(part[i] for part in parts)]) for i in range(3))
+    return _compare(sharing, row, found, count, unknown, everybodys, by)
+
+
+def _compare(
+    sharing: Sharing, row: Index, found: Index, count: Index, unknown: Index, everybodys: Index, by: str
+) -> Account:
+    """Mappings found of the folios `row` against those counted (_UNTOLD where the kernel did not tell)."""
+    folios = sharing.folios
+    extra = np.where(count == _UNTOLD, _UNTOLD, count - found)
     # Page tables that several MMs share (hugetlb) are counted once, and seen in each.
     extra[(folios.kind[row] == HUGETLB) & (extra < 0) & (extra != _UNTOLD)] = 0
     order = np.argsort(row)
-    row, extra = row[order], extra[order]
+    row, extra, times = row[order], extra[order], (count / np.maximum(found, 1))[order]
     common = member(everybodys, row)
     more, fewer = extra > 0, (extra < 0) & (extra != _UNTOLD) & ~common
     nameless = row[more & ~common & (folios.order[row] == 0)]
     untold = np.sort(np.concatenate((unknown, row[extra == _UNTOLD])))
     return Account(
-        asked=len(rows),
+        asked=len(row) + len(unknown),
         more=row[more & ~common],
         fewer=row[fewer],
         unknown=untold[~member(everybodys, untold)],
         nameless=nameless[sharing.owners_of(nameless) > 1],
         unseen=row[more],
-        extra=extra[more],
+        times=times[more],
         by=by,
     )
 
@@ -165,14 +174,18 @@ def _found(sharing: Sharing, rows: Index) -> Index:
     return found
 
 
-def _by_page(sharing: Sharing, rows: Index) -> Index:
-    """Mappings that kpagecount has more than were found, over all pages of each folio, mapped or not: int64."""
+def _by_page(sharing: Sharing, rows: Index) -> tuple[Index, Index]:
+    """Mappings found of each folio, and kpagecount's, over all its pages, mapped or not: int64.
+
+    Page by page: one mapping too few of a page is not made up for by one too many of another.
+    """
     part, joined = sharing.folios[rows], sharing.joined
     pfn = spread(part.head.astype(np.int64), part.pages)
     at = np.maximum(np.searchsorted(joined.start, pfn, side="right") - 1, 0)
     depth = np.where((pfn >= joined.start[at]) & (pfn < joined.end[at]), joined.depth[at], 0)
     count = procfs.kpagecount(pfn.astype(np.uint64)).astype(np.int64)
     first = np.cumsum(part.pages) - part.pages
-    more: NDArray[np.int64] = np.add.reduceat(np.maximum(count - depth, 0), first)
-    less: NDArray[np.int64] = np.add.reduceat(np.minimum(count - depth, 0), first)
-    return np.where(more > 0, more, less)
+    found: Index = np.add.reduceat(depth, first)
+    more: Index = np.add.reduceat(np.maximum(count - depth, 0), first)
+    less: Index = np.add.reduceat(np.minimum(count - depth, 0), first)
+    return found, found + np.where(more > 0, more, less)

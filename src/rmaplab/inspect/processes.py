@@ -158,24 +158,23 @@ def unseen() -> list[str]:
 
 
 def hidden_processes() -> bool:
-    """Whether /proc hides others' processes from us (mount option hidepid): CAP_SYS_PTRACE sees them all, root without
-    it does not."""
+    """Whether /proc hides others' processes from us (mount option hidepid).
+
+    Not from CAP_SYS_PTRACE; nor from the group of the option gid, root's if there is none, unless the option says
+    "ptraceable" (has_pid_permissions, fs/proc/base.c; hidepid=4 since Linux 5.8).
+    """
     try:
         mounts = proctext.mounts((procfs.PROC / "self/mounts").read_bytes())
-        status = (procfs.PROC / "self/status").read_bytes()
+        status = proctext.fields((procfs.PROC / "self/status").read_bytes())
     except OSError:
         return False
-    options = [mount.options for mount in mounts if mount.point == str(procfs.PROC)]
-    hides = bool(options) and any(o.startswith("hidepid=") and o[8:] not in ("0", "off") for o in options[-1])
-    return hides and not _capable(status, _CAP_SYS_PTRACE)
-
-
-def _capable(status: bytes, capability: int) -> bool:
-    """Whether /proc/PID/status shows the capability as effective."""
-    for line in status.split(b"\n"):
-        if line.startswith(b"CapEff:"):
-            return bool(int(line.split()[1], 16) >> capability & 1)
-    return False
+    options = next((m.options for m in reversed(mounts) if m.point == str(procfs.PROC)), ())
+    values = dict(option.partition("=")[::2] for option in options)
+    hides = values.get("hidepid", "off")
+    if hides in ("0", "off") or int(status.get("CapEff", "0"), 16) >> _CAP_SYS_PTRACE & 1:
+        return False
+    groups = {*status.get("Gid", "").split()[3:], *status.get("Groups", "").split()}
+    return hides in ("4", "ptraceable") or values.get("gid", "0") not in groups
 
 
 def command_line(pid: int) -> str:

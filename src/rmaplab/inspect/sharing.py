@@ -59,8 +59,9 @@ class Mappings:
 class Sharing:
     """The join by folio. `interval` uint32: a folio's first one; `odd_folios` int64: those that are not uniform;
     `odd_owners` and `odd_mapped` (pages mapped at least once) describe these, `odd` holds their rows.
-    `unseen`, ascending: the folios somebody maps whose page table was not seen, and `extra`, how often (`accounting`
-    tells); int64. 10 bytes a uniform folio; the arrays that `owners` and `mapped` make for all folios are not kept."""
+    `unseen` (int64, ascending): the folios somebody maps whose page table was not seen; `times` (float64): how many
+    mappings each of them has for one found (`accounting` tells). 10 bytes a uniform folio; the arrays that `owners` and
+    `mapped` make for all folios are not kept."""
 
     extents: Extents
     owner: Index
@@ -72,7 +73,7 @@ class Sharing:
     odd_mapped: Narrow
     odd: Rows
     unseen: Index = field(default_factory=lambda: np.zeros(0, np.int64))
-    extra: Index = field(default_factory=lambda: np.zeros(0, np.int64))
+    times: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
 
     @property
     def owners(self) -> Narrow:
@@ -145,16 +146,15 @@ class Sharing:
         yield self._with_unseen(self.odd)
 
     def _with_unseen(self, rows: Rows) -> Rows:
-        """`rows` with those counted who map their folios unseen: one owner, and evenly many mappings of each page."""
+        """`rows` with those counted who map their folios unseen: one owner, and mappings of each page in proportion."""
         which = self.is_unseen(rows.folio)
         if not which.any():
             return rows
-        extra = np.zeros(len(which))
-        folio = rows.folio[which]
-        extra[which] = self.extra[np.searchsorted(self.unseen, folio)] / self.folios[folio].pages
+        times = np.ones(len(which))
+        times[which] = self.times[np.searchsorted(self.unseen, rows.folio[which])]
         return replace(
             rows,
-            depth=rows.depth + extra,
+            depth=rows.depth * times,
             page_owners=rows.page_owners + which,
             folio_owners=rows.folio_owners + which,
         )

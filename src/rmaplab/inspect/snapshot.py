@@ -133,7 +133,7 @@ def take(view: KernelView, choose: Choose = everybody, progress: Progress | None
     vdso = np.array([name == "[vdso]" for name in vmas.name], np.bool_)
     everybodys = np.flatnonzero(reached_folios(sharing, vdso[sharing.extents.vma]))
     counted = account(sharing, view, pmds=all(s.pmds for s in scans), everybodys=everybodys)
-    sharing = replace(sharing, unseen=counted.unseen, extra=counted.extra)
+    sharing = replace(sharing, unseen=counted.unseen, times=counted.times)
     return Snapshot(
         tuple(mms),
         targets,

@@ -191,7 +191,7 @@ def _by_cgroup(scope: Scope) -> list[Row]:
     grouped = replace(
         share(sharing.extents, owner, regroup(sharing.joined, owner), sharing.folios),
         unseen=sharing.unseen,
-        extra=sharing.extra,
+        times=sharing.times,
     )
     table = tally(grouped, owner, len(names))
     absent = _absent(snapshot, of_mm[snapshot.vmas.mm].astype(np.int64), len(names))
