@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 OR MIT */
 /*
- * bit_lock.h - a spinlock in the top bit of a state word, as bit_spin_lock().
+ * bit_lock.h - a spinlock in bit 31 of a state word, as bit_spin_lock(); where Linux' large folios have it.
  *
  * For schemes whose update is more than additions. No queue, no fairness: the series
  * found it much worse than a sequence count under contention.
@@ -10,7 +10,7 @@
 
 #include "platform.h"
 
-#define RMAP_LOCK_BIT (1ull << 63)
+#define RMAP_LOCK_BIT (1ull << 31)
 
 /**
  * rmap_bit_lock() - take the lock

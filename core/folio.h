@@ -44,8 +44,9 @@ struct rmap_mm {
  * @mapcount: mappings
  * @seq: atomic sequence count of @mapcount and @value
  * @value: rmap values
- * @word: `owner-counter`, `mm-id`: IDs, flag and lock bit
+ * @word: `owner-counter`, `mm-id`, `moments-flag`: IDs or their sum, flag and lock bit
  * @count: `mm-id`: mapcounts of the two slots
+ * @squares: `moments-flag`: sum of the squared IDs
  * @packed: `packed`: mapcount and both sums
  *
  * What an update writes starts a cache line of its own; up to 6 values fit in it.
@@ -65,7 +66,10 @@ struct rmap_folio {
 				u64 value[RMAP_MAX_VALUES];
 				struct {
 					u64 word;
-					s32 count[2];
+					union {
+						s32 count[2];
+						u64 squares;
+					};
 				};
 			};
 		};

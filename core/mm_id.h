@@ -7,7 +7,7 @@
  *
  * The slots' counts are plain: nobody reads them without the lock.
  *
- *	word = ID of slot 0 (bits 0-30) | maybe shared (31) | ID of slot 1 (32-62) | lock (63)
+ *	word = ID of slot 0 (bits 0-30) | lock (31) | ID of slot 1 (32-62) | maybe shared (63), as in Linux
  */
 #ifndef RMAP_MM_ID_H
 #define RMAP_MM_ID_H
@@ -16,7 +16,7 @@
 #include "folio.h"
 
 #define RMAP_MM_ID_MASK 0x7fffffffull
-#define RMAP_MM_ID_SHARED (1ull << 31)
+#define RMAP_MM_ID_SHARED (1ull << 63)
 
 static __always_inline u32 rmap_mm_id_get(u64 word, int slot)
 {

@@ -6,7 +6,7 @@
  * forgetting the owner is more than an addition, hence the bit spinlock; owner and counter
  * share a word, so that one load answers. Theorem `owner_counter_never_false_exclusive`.
  *
- *	word = owner (bits 0-31) | others' mappings (32-62) | lock (63)
+ *	word = others' mappings (bits 0-30) | lock (31) | owner (32-63)
  */
 #ifndef RMAP_OWNER_COUNTER_H
 #define RMAP_OWNER_COUNTER_H
@@ -18,8 +18,8 @@ static __always_inline void rmap_owner_add(struct rmap_folio *folio, const struc
 {
 	const u64 word = rmap_bit_lock(&folio->word);
 	const s32 before = rmap_read(&folio->mapcount);
-	u64 others = word >> 32;
-	u32 owner = (u32)word;
+	u64 others = (u32)word;
+	u32 owner = (u32)(word >> 32);
 
 	if (!before)
 		owner = mm->id;
@@ -28,7 +28,7 @@ static __always_inline void rmap_owner_add(struct rmap_folio *folio, const struc
 	if (!(before + nr))
 		owner = 0;
 	rmap_write(&folio->mapcount, before + nr);
-	rmap_bit_unlock(&folio->word, others << 32 | owner);
+	rmap_bit_unlock(&folio->word, (u64)owner << 32 | others);
 }
 
 static __always_inline void rmap_owner_map(struct rmap_folio *folio, const struct rmap_mm *mm, u32 page, s32 nr,
@@ -50,7 +50,7 @@ static __always_inline void rmap_owner_set_first(struct rmap_folio *folio, const
 {
 	(void)page, (void)entire;
 	rmap_write(&folio->mapcount, nr);
-	rmap_write(&folio->word, (u64)mm->id);
+	rmap_write(&folio->word, (u64)mm->id << 32);
 }
 
 static __always_inline void rmap_owner_remap(struct rmap_folio *folio, const struct rmap_mm *mm)
@@ -62,7 +62,7 @@ static __always_inline int rmap_owner_answer(u64 word, const struct rmap_mm *mm)
 {
 	word &= ~RMAP_LOCK_BIT;
 	/* No owner means no mappings; any other word but {caller, 0} has somebody else's. */
-	return !(u32)word || word == mm->id ? RMAP_EXCLUSIVE : RMAP_IS_SHARED;
+	return !word || word == (u64)mm->id << 32 ? RMAP_EXCLUSIVE : RMAP_IS_SHARED;
 }
 
 static __always_inline int rmap_owner_verdict(struct rmap_folio *folio, const struct rmap_mm *mm)

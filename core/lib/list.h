@@ -12,6 +12,7 @@
 #include "../generations.h"
 #include "../mm_id.h"
 #include "../moments.h"
+#include "../moments_flag.h"
 #include "../one_value.h"
 #include "../owner_counter.h"
 #include "../packed.h"
@@ -65,6 +66,7 @@ RMAP_THREE_WRITERS(rmap_one_value)
 	RMAP_LISTED(X, "moments", moments, moments)                    \
 	RMAP_LISTED(X, "one-value", one_value, one_value)              \
 	RMAP_LISTED_PACKED(X)                                          \
-	X("packed-fallback", packed_fallback, packed)
+	X("packed-fallback", packed_fallback, packed)                  \
+	X("moments-flag", moments_flag, moments_flag)
 
 #endif /* RMAP_LIB_LIST_H */

@@ -53,6 +53,7 @@ LINEAR_WORDS(one_value, rmap_one_value)
 ONE_LINE(total)
 ONE_LINE(owner)
 ONE_LINE(mm_id)
+ONE_LINE(moments_flag)
 ONE_LINE(packed)
 
 /* The totals, and the mapcounts of the pages (in Linux one in every struct page, a line each). */
@@ -79,8 +80,8 @@ static inline int pages_words(struct rmap_folio *f, uint64_t *out)
 static inline int owner_words(struct rmap_folio *f, uint64_t *out)
 {
 	out[0] = (uint64_t)(int64_t)f->mapcount;
-	out[1] = (u32)f->word;
-	out[2] = f->word >> 32;
+	out[1] = f->word >> 32;
+	out[2] = (u32)f->word;
 	return 3;
 }
 
@@ -93,6 +94,15 @@ static inline int mm_id_words(struct rmap_folio *f, uint64_t *out)
 	out[4] = (uint64_t)(int64_t)f->count[1];
 	out[5] = !!(f->word & RMAP_MM_ID_SHARED);
 	return 6;
+}
+
+static inline int moments_flag_words(struct rmap_folio *f, uint64_t *out)
+{
+	out[0] = (uint64_t)(int64_t)f->mapcount;
+	out[1] = rmap_moments_flag_sum(f->word);
+	out[2] = f->squares;
+	out[3] = !!(f->word & RMAP_MOMENTS_FLAG_SHARED);
+	return 4;
 }
 
 static inline int packed_words(struct rmap_folio *f, uint64_t *out)

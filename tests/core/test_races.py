@@ -17,11 +17,12 @@ EXCLUSIVE = 'X("moments+exclusive", moments_exclusive, moments)'
 PACKED = 'X("packed", packed, packed)'
 FALLBACK = 'X("packed-fallback", packed_fallback, packed)'
 MM_ID = 'X("mm-id", mm_id, mm_id)'
+MOMENTS_FLAG = 'X("moments-flag", moments_flag, moments_flag)'
 EVERY_HEADER = (
     'X("total-mapcount", total, total) X("likely-shared", likely, pages) X("owner-counter", owner, owner) '
     'X("generations+exclusive", generations_exclusive, posted) X("bits", bits_shared, bits) '
     'X("one-value+exclusive-add", one_value_exclusive_add, one_value) '
-    f"{MM_ID} {EXCLUSIVE} {PACKED} {FALLBACK}"
+    f"{MM_ID} {MOMENTS_FLAG} {EXCLUSIVE} {PACKED} {FALLBACK}"
 )
 ONE_MM = {"mms_each": 1, "order": 1, "workers": 4, "folios": 1}
 """Everybody is the same MM: every verdict is EXCLUSIVE, and COW decisions hang on the references alone."""
@@ -97,8 +98,23 @@ FAULTS = (
         "lock left out",
         MM_ID,
         "mm_id.h",
-        "#define RMAP_MM_ID_SHARED (1ull << 31)",
-        "#define RMAP_MM_ID_SHARED (1ull << 31)\n#define rmap_bit_lock(word) rmap_read(word)",
+        "#define RMAP_MM_ID_SHARED (1ull << 63)",
+        "#define RMAP_MM_ID_SHARED (1ull << 63)\n#define rmap_bit_lock(word) rmap_read(word)",
+    ),
+    Fault(
+        "lock of the sums left out",
+        MOMENTS_FLAG,
+        "moments_flag.h",
+        "#define RMAP_MOMENTS_FLAG_ID_BITS 22",
+        "#define RMAP_MOMENTS_FLAG_ID_BITS 22\n#define rmap_bit_lock(word) rmap_read(word)",
+    ),
+    Fault(
+        "COW decision outside the lock",
+        MOMENTS_FLAG,
+        "moments_flag.h",
+        "	const u64 word = rmap_bit_lock(&folio->word);\n	int reuse;\n",
+        "	const u64 word = rmap_read(&folio->word);\n	int reuse;\n#define rmap_bit_unlock(word, new) ((void)0)\n",
+        ONE_MM,
     ),
 )
 

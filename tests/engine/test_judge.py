@@ -24,7 +24,7 @@ def mappings(trace: Trace, folio: int, step: int) -> dict[int, int]:
     return {mm: n for mm, n in counts.items() if n}
 
 
-@given(trace=traces(max_crowd=70, details=True))
+@given(trace=traces(max_crowd=70, details=True, id_bits=22))
 def test_the_judge_counts_every_question_once_and_shows_what_was_mapped(trace: Trace) -> None:
     found = judge(trace, ALL)
     orders = trace.folios["order"].to_list()
@@ -50,7 +50,7 @@ def test_the_judge_counts_every_question_once_and_shows_what_was_mapped(trace: T
             assert case.order == orders[case.folio]
 
 
-@given(trace=traces(orders=(0, 2, 9), max_crowd=70, details=True))
+@given(trace=traces(orders=(0, 2, 9), max_crowd=70, details=True, id_bits=22))
 def test_avoidable_copies_are_anonymous_copied_pages_of_one_mm_that_nothing_else_refers_to(trace: Trace) -> None:
     kinds = trace.folios["kind"].to_list()
     pages = unknown = 0

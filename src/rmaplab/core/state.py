@@ -74,6 +74,7 @@ NAMES: Final = (
     ),
     "packed",
     "packed-fallback",
+    "moments-flag",
 )
 """Names of the variants, known without the core; `packed` exists where the CPU has a 16-byte compare-exchange."""
 

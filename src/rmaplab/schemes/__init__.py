@@ -27,6 +27,7 @@ from rmaplab.schemes.generations import Generations, GenerationsSafe
 from rmaplab.schemes.likely_shared import LikelyShared
 from rmaplab.schemes.mm_id import MmId
 from rmaplab.schemes.moments import Moments
+from rmaplab.schemes.moments_flag import MomentsFlag
 from rmaplab.schemes.one_value import OneValue
 from rmaplab.schemes.owner_counter import OwnerCounter
 from rmaplab.schemes.packed import Packed
@@ -48,6 +49,7 @@ SCHEMES: Final = MappingProxyType(
             Moments(),
             OneValue(),
             Packed(),
+            MomentsFlag(),
         )
     }
 )
