@@ -19,7 +19,7 @@ from rmaplab.inspect.btf import BtfError
 from rmaplab.inspect.exactness import Label
 from rmaplab.inspect.folio_state import FolioReader
 from rmaplab.machine.live import ownpages, pageflags, procfs
-from rmaplab.machine.live.pageflags import PageFlags
+from rmaplab.machine.live.pageflags import PAGEMAP, PageFlags
 
 _NO_HUGE: Final = "no huge page could be had to try it on"
 _TOP_BITS: Final = 1 << 31 | 1 << 63
@@ -76,7 +76,7 @@ def probe(*, bpf: bool = True) -> KernelView:
     seen = flags.refuted.get("anon_exclusive", "a page of ours is marked")
     sources.append(Source("AnonExclusive (kpageflags)", label, seen))
     sources += [
-        Source(f"kpageflags: {name}", "unknown", f"{seen}: not used")
+        Source(f"{'pagemap' if name in PAGEMAP else 'kpageflags'}: {name}", "unknown", f"{seen}: not used")
         for name, seen in flags.refuted.items()
         if name != "anon_exclusive"
     ]

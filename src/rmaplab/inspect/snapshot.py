@@ -132,7 +132,9 @@ def take(view: KernelView, choose: Choose = everybody, progress: Progress | None
     sharing = _share(Extents.join([s.extents for s in scans]), vmas.mm, targets, view)
     vdso = np.array([name == "[vdso]" for name in vmas.name], np.bool_)
     everybodys = np.flatnonzero(reached_folios(sharing, vdso[sharing.extents.vma]))
-    counted = account(sharing, view, pmds=all(s.pmds for s in scans), everybodys=everybodys)
+    counted = account(
+        sharing, view, pmds=all(s.pmds for s in scans) and view.flags.trusts("scan_huge"), everybodys=everybodys
+    )
     sharing = replace(sharing, unseen=counted.unseen, times=counted.times)
     return Snapshot(
         tuple(mms),
@@ -160,6 +162,8 @@ def _exactness(
     untold = "; ".join(s.why for s in view.sources[:2] if s.exactness != "exact") or "they could not be read"
     reasons = counted.reasons(sharing, f"the kernel's counts cannot stand against what was found: {untold}")
     own = {pid for mm in targets.tolist() for pid in mms[mm].pids}
+    if "guard" in view.flags.refuted:
+        reasons.append(Reason(f"pagemap: {view.flags.refuted['guard']}", ("mapped",)))
     reasons += [Reason(f"PID {pid}: {text}") for pid, text in notes.torn.items() if pid in own]
     return Exactness(proof, tuple(reasons))
 

@@ -112,11 +112,12 @@ def _own_page(address: int) -> list[Capability]:
     refuted = _refuted() if pfn[0] and not why_flags else {}
     needed = [f"kpageflags: {name}: {refuted[name]}" for name in _BITS if name in refuted]
     why_flags = why_flags or "; ".join(needed)
+    why_scan = f"{why_scan}: PAGEMAP_SCAN needs Linux 6.7" if why_scan else refuted.get("scan_huge", "")
     why_exclusive = refuted.get("anon_exclusive", "" if pfn[0] and not why_flags else "kpageflags cannot be read")
     return [
         _item("pagemap", "which pages are present, which are mapped once", not why_pagemap, why_pagemap),
         _item("pfns", "exact sharing, by joining processes", bool(pfn[0]), hidden),
-        _item("pmd_ranges", "what PMDs map", not why_scan, why_scan + ": PAGEMAP_SCAN needs Linux 6.7"),
+        _item("pmd_ranges", "what PMDs map", not why_scan, why_scan),
         _item("kpageflags", "folio heads, orders and kinds", not why_flags, why_flags),
         _item("kpagecount", "the kernel's own map counts", not why_count, why_count),
         _item("anon_exclusive", "which pages ask nothing on a write", not why_exclusive, f"bit 34: {why_exclusive}"),

@@ -7,7 +7,7 @@ import ctypes
 import mmap
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Final
 
 import numpy as np
@@ -17,6 +17,7 @@ from rmaplab.machine.live import procfs
 
 PMD: Final = 2 << 20
 _MADV_COLLAPSE: Final = 25
+_MADV_GUARD_INSTALL: Final = 102
 _TRIES: Final = 4
 _LIBC: Final = ctypes.CDLL(None, use_errno=True)
 
@@ -45,14 +46,17 @@ def anonymous(pages: int) -> Iterator[int]:
 
 
 @contextmanager
-def shmem(pages: int) -> Iterator[int]:
-    """Address of a written memfd, mapped shared."""
+def shmem(pages: int, *, twice: bool = False) -> Iterator[int]:
+    """Address of a written memfd, mapped shared; `twice`: and once more, also written."""
     fd = os.memfd_create("rmaplab", os.MFD_CLOEXEC)
     try:
         os.ftruncate(fd, pages * mmap.PAGESIZE)
         with mmap.mmap(fd, pages * mmap.PAGESIZE) as memory:
             memory[:: mmap.PAGESIZE] = b"\1" * pages
-            yield address_of(memory)
+            with mmap.mmap(fd, pages * mmap.PAGESIZE) if twice else nullcontext() as other:
+                if other is not None:
+                    other[:: mmap.PAGESIZE] = b"\1" * pages
+                yield address_of(memory)
     finally:
         os.close(fd)
 
@@ -91,3 +95,9 @@ def zero_page() -> int:
         address = address_of(memory)
         ctypes.string_at(address, 1)
         return int(entries(address, mmap.PAGESIZE)[0] & procfs.PM_PFN)
+
+
+def guard(address: int) -> bool:
+    """Make one page of ours a guard region; False where the kernel has none (MADV_GUARD_INSTALL, Linux 6.13)."""
+    where = ctypes.c_void_p(address), ctypes.c_size_t(mmap.PAGESIZE)
+    return bool(_LIBC.madvise(*where, _MADV_GUARD_INSTALL) == 0)

@@ -5,6 +5,7 @@ For the inspector and the live machine, which use no bit that fails. Stock 6.12 
 without changing the system (hugetlb, KSM, swap cache) is tried the other way round: its bit must not be on ours.
 """
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache
@@ -32,6 +33,9 @@ _NAMES: Final = {
     "zero_page": procfs.KPF_ZERO_PAGE,
     "anon_exclusive": procfs.KPF_ANON_EXCLUSIVE,
 }
+PAGEMAP: Final = frozenset({"mmap_exclusive", "scan_huge", "guard"})
+"""Names of what is tried of pagemap."""
+
 _ONLY: Final[dict[str, tuple[str, ...]]] = {
     "a small anonymous page": ("mmap", "anon", "swapbacked", "anon_exclusive"),
     "a page of shmem": ("mmap", "swapbacked"),
@@ -62,7 +66,7 @@ class PageFlags:
     def of(self, flags: Words) -> Words:
         """`flags` without the bits that must not be used."""
         bad = np.uint64(0)
-        for name in self.refuted:
+        for name in self.refuted.keys() & _NAMES.keys():
             bad |= _NAMES[name]
         return flags & ~bad
 
@@ -87,7 +91,30 @@ def probe(read: Read | None = None) -> PageFlags:
                 refuted.setdefault(name, f"not set on {kind} of ours")
             elif name not in (*must, *_MAY.get(kind, ())) and on.any():
                 refuted.setdefault(name, f"set on {kind} of ours")
-    return PageFlags(refuted)
+    return PageFlags(refuted | _pagemap())
+
+
+def _pagemap() -> dict[str, str]:
+    """What of pagemap does not mean what it is taken for: "mmap_exclusive" (bit 56), "scan_huge" (PAGEMAP_SCAN's
+    PAGE_IS_HUGE), "guard" (a guard region is told from a page in swap)."""
+    refuted = {}
+    with ownpages.anonymous(_PAGES) as address:
+        if not ((ownpages.entries(address, _PAGES * procfs.PAGE_SIZE) & procfs.PM_MMAP_EXCLUSIVE) != 0).all():
+            refuted["mmap_exclusive"] = "not set on a page of ours that nobody else maps"
+        if ownpages.guard(address):
+            entry = ownpages.entries(address, procfs.PAGE_SIZE)[0]
+            if entry & procfs.PM_SWAP and not entry & procfs.PM_GUARD and entry & procfs.SWAP_TYPE != procfs.SWAP_MARKER:
+                refuted["guard"] = f"a guard region of ours looks like swap: {int(entry):#x}"
+    with ownpages.shmem(1, twice=True) as address:
+        if ownpages.entries(address, procfs.PAGE_SIZE)[0] & procfs.PM_MMAP_EXCLUSIVE:
+            refuted["mmap_exclusive"] = "set on a page that is mapped twice"
+    with ownpages.huge() as address, procfs.Pagemap(os.getpid()) as pagemap:
+        try:
+            if address and not len(pagemap.pmd_mapped(address, ownpages.PMD)):
+                refuted["scan_huge"] = "not set on a huge page of ours"
+        except procfs.Missing as error:
+            refuted["scan_huge"] = str(error)
+    return refuted
 
 
 @cache
