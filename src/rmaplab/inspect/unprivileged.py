@@ -15,7 +15,7 @@ def rows(pids: Iterable[int] | None, notes: Notes) -> list[Row]:
     found = processes() if pids is None else [p for pid in pids if (p := process(pid))]
     made: list[Row] = []
     for one in found:
-        counters = kernel.rollup(one.pid)
+        counters = kernel.rollup(one.tid)
         if counters is None:
             notes.add("a process whose smaps may not be read: left out")
             continue

@@ -40,6 +40,7 @@ def page_data(look: Look) -> dict[str, Any]:
     alone = int(sharing.mapped[shown][sharing.owners[shown] == 1].sum()) * snapshot.page_size
     used = sorted({mm for members in sets for mm in members})
     place = {mm: index for index, mm in enumerate(used)}
+    asked_for = set(snapshot.targets.tolist())
     data = {
         "page_size": snapshot.page_size,
         "kinds": KINDS[:COUNTED],
@@ -47,7 +48,7 @@ def page_data(look: Look) -> dict[str, Any]:
             {
                 "pid": snapshot.mms[mm].leader.pid,
                 "name": snapshot.mms[mm].leader.name,
-                "command": command_line(snapshot.mms[mm].leader.pid),
+                "command": command_line(snapshot.mms[mm].leader.tid) if mm in asked_for else "",
             }
             for mm in used
         ],

@@ -125,7 +125,7 @@ def page(look: Look, rows: Sequence[Row], hidden: int, by: By, before: dict[obje
 def footer(look: Look) -> Iterator[str]:
     """How exact, how long, what moved, what was left out, where the kernel disagrees, and the price."""
     yield ""
-    yield trust(look)
+    yield trust(look) + (": see the numbers with ~" if look.exactness.label != "exact" else "")
     for reason in look.exactness.reasons:
         yield f"estimate: {reason}" + (f"; {_numbers(reason.rows)}" if reason.rows else "")
     moved, snapshot = look.moved, look.snapshot
@@ -143,7 +143,7 @@ def footer(look: Look) -> Iterator[str]:
     for found in look.disagreements:
         yield f"disagreement: {found.count} {found.what}: {size(found.bytes)}"
     for pid, price in look.prices.items():
-        yield from price_lines(pid, price)
+        yield from price_lines(pid, price, look)
 
 
 _APART: Final = {
@@ -161,15 +161,15 @@ def trust(look: Look) -> str:
     """The label of the whole look, in one line."""
     if look.exactness.label == "exact":
         return f"truth: exact ({look.exactness.proof})"
-    return "truth: estimate, for these reasons (numbers concerned have a ~ before them):"
+    return f"truth: estimate, for {len(look.exactness.reasons)} reason{'s' * (len(look.exactness.reasons) > 1)}"
 
 
 def _numbers(rows: Sequence[int]) -> str:
     return "folios " + ", ".join(map(str, rows[:_FEW])) + (", ..." if len(rows) > _FEW else "")
 
 
-def price_lines(pid: int, price: Price) -> Iterator[str]:
-    """A price in words; what it leaves out in a line of its own."""
+def price_lines(pid: int, price: Price, look: Look) -> Iterator[str]:
+    """A price in words; what it leaves out, and what makes it an estimate besides the look, in lines of their own."""
 
     def amount(low: int, high: int) -> str:
         return f"{size(low)} ({low} bytes)" if low == high else f"{size(low)} to {size(high)} ({low} to {high} bytes)"
@@ -178,10 +178,11 @@ def price_lines(pid: int, price: Price) -> Iterator[str]:
     yield (
         f"if PID {pid} wrote all its private memory ({size(price.written)}):"
         f" copied {amount(price.kernel, price.kernel_most)} by this kernel,"
-        f" {amount(price.precise, price.precise_most)} by a precise rule; written"
-        f" {', '.join(f'{name} {size(value)}' for name, value in parts.items())};"
-        f" {price.exactness.label} ({price.exactness.why})"
+        f" {amount(price.precise, price.precise_most)} by a precise rule; of what is written"
+        f" {', '.join(f'{name} {size(value)}' for name, value in parts.items())}; {price.exactness.label}"
     )
+    for reason in price.exactness.reasons[len(look.exactness.reasons) :]:
+        yield f"estimate: the price of PID {pid}: {reason}"
     more = []
     if price.swapped:
         more.append(f"{size(price.swapped)} in swap: read back, of which {size(price.swapped_shared)} copied for others")
