@@ -3,6 +3,7 @@
 import json
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -162,3 +163,11 @@ def test_page_holds_no_frame_numbers_unless_asked() -> None:
     assert "pfn" not in page_data(look)
     asked = Scope(look.snapshot, look.scope.large, addresses=True)
     assert len(page_data(Look(asked, [], [], look.moved))["pfn"]) == 10 + LARGE
+
+
+def test_page_holds_command_lines_of_those_asked_for_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    look = made_up(10)
+    snapshot = replace(look.snapshot, targets=np.array([1]))
+    monkeypatch.setattr("rmaplab.report.inspect_html.command_line", lambda pid: f"command of {pid}")
+    made = page_data(replace(look, scope=replace(look.scope, snapshot=snapshot)))
+    assert [p["command"] for p in made["processes"]] == ["", f"command of {2**22 + 1}", ""]
