@@ -294,6 +294,20 @@ def test_pages_in_swap_are_named_and_priced_by_who_else_has_the_slot(view: Kerne
     assert area(found, parent, at)["swapped"] == SIZE
 
 
+@pytest.mark.usefixtures("swap")
+def test_page_in_swap_that_another_maps_from_the_swap_cache_is_no_exact_price(
+    view: KernelView, tenants: Household
+) -> None:
+    parent = tenants.start()
+    at = paged_out(view, parent)
+    child = parent.fork()
+    child.do("read", at, SIZE)
+    price = look_at(view, parent, write=True).prices[parent.pid]
+    assert price.swapped == SIZE
+    assert price.exactness.label == "estimate"
+    assert "swap cache" in price.exactness.why
+
+
 def test_shared_page_cache_taken_for_shared_is_not_said_to_be_copied(view: KernelView) -> None:
     """A large folio of shmem that a third process is left alone with: the flag stays, and no write ever copies it."""
     try:

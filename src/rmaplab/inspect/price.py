@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from rmaplab import proctext
 from rmaplab.inspect.exactness import Exactness, Reason
 from rmaplab.inspect.folios import ANON, FILE, HUGETLB, KSM, SHMEM, SPECIAL, ZERO
 from rmaplab.inspect.probes import KernelView
@@ -126,6 +127,8 @@ def _reasons(
     cached = _cached(snapshot, pages)
     if (swapped or cached) and not snapshot.notes.exact:
         found.append("whether somebody unseen has the same swap slots cannot be told")
+    if swapped and _swap_cache_in_use():
+        found.append("the swap cache is not empty: whether others map from it what this one has in swap is not looked up")
     if cached and view.reader is not None and not view.reader.tells_swap:
         found.append("which slot a folio of the swap cache has cannot be told")
     if not view.flags.trusts("ksm") and (view.reader is None or not view.reader.tells_ksm) and _ksm_in_use():
@@ -141,6 +144,14 @@ def _cached(snapshot: Snapshot, pages: Pages) -> bool:
         return False
     heads = snapshot.sharing.folios.head[np.unique(pages.folio)].astype(np.uint64)
     return bool(((procfs.kpageflags(heads) & procfs.KPF_SWAPCACHE) != 0).any())
+
+
+def _swap_cache_in_use() -> bool:
+    try:
+        said = proctext.fields((procfs.PROC / "meminfo").read_bytes()).get("SwapCached", "0 kB")
+    except OSError:
+        return True
+    return said.split()[:1] != ["0"]
 
 
 def _ksm_in_use() -> bool:
