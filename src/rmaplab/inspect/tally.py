@@ -110,7 +110,7 @@ def apart(snapshot: Snapshot) -> dict[str, int]:
     mine = np.isin(snapshot.vmas.mm, snapshot.targets)
     sums = {name: int(snapshot.absent_pages(name)[mine].sum()) for name in ABSENT}
     wanted = np.isin(sharing.owner, snapshot.targets)
-    for rows in sharing.rows():
+    for rows in sharing.rows() if (sharing.folios.kind >= COUNTED).any() else ():
         kind = sharing.folios.kind[rows.folio]
         for name, number in (("hugetlb", HUGETLB), ("zero", ZERO), ("special", SPECIAL)):
             chosen = (kind == number) & wanted[rows.extent]
