@@ -1,9 +1,11 @@
 """What the documentation points at exists: files it links to, commands and options it names."""
 
 import re
+from importlib import import_module
 from pathlib import Path
 
 import pytest
+import typer
 
 from commands import rmaplab
 from rmaplab.cli.app import COMMANDS
@@ -26,8 +28,13 @@ def named_options() -> dict[str, set[str]]:
 
 
 def taken_options(command: str) -> set[str]:
-    """Options a command's help names."""
-    return set(OPTION.findall(rmaplab(command, "--help", check=True, env={"COLUMNS": "200"}).stdout))
+    """Options a command's help names; of a group those of all its commands."""
+    group = getattr(import_module(f"rmaplab.cli.{command}"), command)
+    calls = [(command,)]
+    if isinstance(group, typer.Typer):
+        calls = [(command, one.callback.__name__) for one in group.registered_commands if one.callback]
+    helps = [rmaplab(*call, "--help", check=True, env={"COLUMNS": "200"}).stdout for call in calls]
+    return set(OPTION.findall("\n".join(helps)))
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda path: path.name)

@@ -1,6 +1,7 @@
 """The `rmaplab` command: knows which commands exist, and imports only the one that is asked for.
 
-For the shell. A command `do-this` is the function `do_this` of the module `rmaplab.cli.do_this`. Loading NumPy, Polars
+For the shell. A command `do-this` is the function `do_this` of the module `rmaplab.cli.do_this`,
+or the group of commands of that name. Loading NumPy, Polars
 and the rest costs more than users' patience with `--help`, so the other commands are listed by their line here.
 """
 
@@ -29,6 +30,7 @@ COMMANDS: Final = MappingProxyType(
         "record": "Record a running system's mappings into a trace.",
         "stress": "Race the C core's schemes, and judge every answer afterwards.",
         "bench": "Measure the C core's schemes against each other.",
+        "kernel": "Kernels other than the running one: patched, built, booted, tested.",
         "differential": "Hold the model against the running kernel with random programs.",
     }
 )
@@ -44,7 +46,11 @@ def build(wanted: str | None) -> typer.Typer:
     )
     app.callback(help="Is this memory mapped by one process or by many?")(_root)
     for name, line in COMMANDS.items():
-        app.command(name, short_help=line)(_load(name) if name == wanted else _unloaded)
+        loaded = _load(name) if name == wanted else _unloaded
+        if isinstance(loaded, typer.Typer):
+            app.add_typer(loaded, name=name, short_help=line)
+        else:
+            app.command(name, short_help=line)(loaded)
     return app
 
 
@@ -58,10 +64,10 @@ def main() -> None:
     sys.exit(code)
 
 
-def _load(name: str) -> Callable[..., Any]:
+def _load(name: str) -> Callable[..., Any] | typer.Typer:
     word = name.replace("-", "_")
     with _one_blas_thread():
-        command: Callable[..., Any] = getattr(import_module(f"rmaplab.cli.{word}"), word)
+        command: Callable[..., Any] | typer.Typer = getattr(import_module(f"rmaplab.cli.{word}"), word)
     return command
 
 

@@ -8,7 +8,7 @@ import typer
 from rmaplab.cli.sizes import parse_size
 from rmaplab.errors import RmaplabError
 from rmaplab.judge import judge
-from rmaplab.machine.choose import open_machine
+from rmaplab.machine.choose import On, open_machine
 from rmaplab.report.console import emit_json, note, stdout
 from rmaplab.report.kernels import kernels_table
 from rmaplab.report.run import run_json, run_tables
@@ -22,10 +22,15 @@ def run(
         list[str], typer.Argument(metavar="[SCENARIO] [PATH]", help="A scenario; with --on trace, a trace's path.")
     ],
     on: Annotated[
-        Literal["live", "model", "trace"], typer.Option(help="Where: real processes, the model, or a recorded trace.")
+        Literal["live", "model", "lab", "trace"],
+        typer.Option(help="Where: real processes here, the model, processes in a booted kernel, or a recorded trace."),
     ] = "live",
     kernel: Annotated[
-        str | None, typer.Option(help="Kernel of the model (linux-6.18); several, separated by commas, are compared.")
+        str | None,
+        typer.Option(
+            help="Kernel of the model (linux-6.18); several, separated by commas, are compared. "
+            "With --on lab what is booted: 6.12, or 7.3,scheme=packed, or a directory with a kernel."
+        ),
     ] = None,
     scheme: Annotated[list[str] | None, typer.Option(help="Only this scheme (may be repeated).")] = None,
     size: Annotated[str, typer.Option(help="Memory the scenario maps: bytes, or with K, M, G.")] = "16M",
@@ -39,9 +44,11 @@ def run(
 ) -> None:
     """Run a scenario, replay it through the schemes, and judge them."""
     schemes = select(scheme or None)
-    if kernel is not None and on != "model":
-        raise RmaplabError(f"--kernel: {kernel}: goes with --on model")
-    kernels = (kernel or "linux-6.18").split(",")
+    if kernel is not None and on not in ("model", "lab"):
+        raise RmaplabError(f"--kernel: {kernel}: goes with --on model or --on lab")
+    if kernel is None and on == "lab":
+        raise RmaplabError("--kernel: missing: --on lab boots one, such as 6.12")
+    kernels = [kernel] if on == "lab" and kernel else (kernel or "linux-6.18").split(",")
     if save_trace is not None:
         _check_save(save_trace, kernels)
     if on == "trace":
@@ -63,7 +70,7 @@ def run(
         stdout().print(table)
 
 
-def _played(scenario: Scenario, parameters: Parameters, on: Literal["live", "model"], kernel: str) -> Trace:
+def _played(scenario: Scenario, parameters: Parameters, on: On, kernel: str) -> Trace:
     with open_machine(on, kernel) as machine:
         note(f"{scenario.name} on {machine.name}: {scenario.summary}")
         return scenario.play(machine, parameters)

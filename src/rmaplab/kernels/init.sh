@@ -1,0 +1,65 @@
+#!/bin/busybox sh
+# The first process of a guest: modules, channels to the host, the host's files, then /lab/run.
+#
+# Channels are virtio ports, by name: "out" and "err" are the command's, "end" takes one line: "exit N", or
+# "lacks WHAT" if this kernel cannot do what was asked for. The console belongs to the kernel.
+export PATH=/bin
+/bin/busybox --install -s /bin
+mount -t proc proc /proc
+mount -t sysfs sysfs /sys
+mount -t devtmpfs devtmpfs /dev
+for module in /modules/*.ko; do
+	[ -e "$module" ] && insmod "$module" 2>/dev/null
+done
+
+port() { # the device of the port called $1
+	for place in /sys/class/virtio-ports/*; do
+		[ "$(cat "$place/name" 2>/dev/null)" = "$1" ] && echo "/dev/${place##*/}"
+	done
+}
+tries=0
+while [ -z "$(port end)" ] && [ $tries -lt 50 ]; do
+	tries=$((tries + 1))
+	usleep 100000
+done
+exec 3>"$(port end)"
+
+finish() {
+	echo "$*" >&3
+	sync
+	sleep 100 # the host ends this machine
+	poweroff -f
+}
+lacks() { finish "lacks $*"; }
+
+. /lab/settings
+if [ "$ROOT" = host ]; then
+	mount -t 9p -o trans=virtio,version=9p2000.L,msize=512000,cache=loose,ro root /host 2>/dev/null ||
+		lacks "9p over virtio (CONFIG_9P_FS, CONFIG_NET_9P_VIRTIO)"
+	mount -t tmpfs -o size=75% tmpfs /upper
+	mkdir /upper/files /upper/work
+	mount -t overlay -o lowerdir=/host,upperdir=/upper/files,workdir=/upper/work overlay /root 2>/dev/null ||
+		lacks "an overlay file system (CONFIG_OVERLAY_FS)"
+	mount -t proc proc /root/proc
+	mount -t sysfs sysfs /root/sys
+	mount -t devtmpfs devtmpfs /root/dev
+	mkdir -p /root/dev/shm /root/dev/pts /root/run /root/var/tmp /root/lab
+	mount -t tmpfs tmpfs /root/dev/shm
+	mount -t devpts devpts /root/dev/pts
+	mount -t tmpfs tmpfs /root/run
+	mount -t ext4 /dev/vda /root/var/tmp 2>/dev/null
+	for one in debugfs:debug tracefs:tracing bpf:fs/bpf cgroup2:fs/cgroup; do
+		mount -t "${one%%:*}" none "/root/sys/${one#*:}" 2>/dev/null ||
+			mount -t "${one%%:*}" none "/root/sys/kernel/${one#*:}" 2>/dev/null
+	done
+	cp -r /lab/. /root/lab
+	set -- chroot /root
+else
+	for one in debugfs:debug; do
+		mount -t "${one%%:*}" none "/sys/kernel/${one#*:}" 2>/dev/null
+	done
+	set --
+fi
+[ -e /proc/sys/kernel/printk ] && echo "${LOGLEVEL:-4}" >/proc/sys/kernel/printk
+"$@" /lab/run </dev/null >"$(port out)" 2>"$(port err)"
+finish "exit $?"

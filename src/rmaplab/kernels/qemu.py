@@ -1,0 +1,117 @@
+"""One QEMU process: its command line, its channels, and its end.
+
+For the guest. QEMU gets everything through descriptors that have no name anywhere, and dies with whoever started it, so
+nothing stays on any way out.
+"""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, Final, Literal
+
+from rmaplab.errors import NotAvailable
+
+Accelerator = Literal["kvm", "tcg"]
+CONSOLE: Final = "console"
+PROGRAM: Final = "qemu-system-x86_64"
+
+_APPEND: Final = "console=ttyS0 panic=-1 oops=panic no_timer_check mitigations=off random.trust_cpu=on rdinit=/init"
+_CPU: Final[Mapping[Accelerator, str]] = {"kvm": "host", "tcg": "max"}
+_DISK: Final = 2 << 30
+"""Bytes of the guest's disk, of which only what is written takes room."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hardware:
+    """What a guest has. `memory` in MiB; `root`: the host's files, read only; `disk`: an empty ext4 file system."""
+
+    memory: int = 2048
+    cpus: int = 1
+    root: bool = True
+    disk: bool = True
+
+
+def check() -> str:
+    """The path of QEMU. Raises NotAvailable."""
+    found = shutil.which(PROGRAM)
+    if not found:
+        raise NotAvailable(f"no {PROGRAM}: booting a kernel needs QEMU (Debian: qemu-system-x86)")
+    return found
+
+
+@contextmanager
+def running(
+    kernel: Path, initramfs: bytes, append: str, hardware: Hardware, channels: tuple[str, ...], accelerator: Accelerator
+) -> Iterator[tuple[subprocess.Popen[bytes], dict[str, socket.socket]]]:
+    """QEMU, and the host's ends of the console and of `channels`; killed at the end. Raises NotAvailable."""
+    command = [check(), "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-machine", "q35"]
+    command += ["-accel", accelerator, "-cpu", _CPU[accelerator], "-m", str(hardware.memory), "-smp", str(hardware.cpus)]
+    command += ["-kernel", str(kernel), "-append", f"{_APPEND} {append}".strip()]
+    ours: dict[str, socket.socket] = {}
+    theirs: list[socket.socket] = []
+    with _memory(initramfs) as image, tempfile.TemporaryFile() as disk, tempfile.TemporaryFile() as complaints:
+        command += ["-initrd", _path(image.fileno()), "-device", "virtio-serial-pci,max_ports=16"]
+        for name in (CONSOLE, *channels):
+            ours[name], other = socket.socketpair()
+            theirs.append(other)
+            command += ["-chardev", f"socket,id={name},fd={other.fileno()}"]
+            port = ["-serial", f"chardev:{name}"]
+            command += port if name == CONSOLE else ["-device", f"virtserialport,chardev={name},name={name}"]
+        if hardware.root:
+            command += ["-fsdev", "local,id=root,path=/,security_model=none,readonly=on,multidevs=remap"]
+            command += ["-device", "virtio-9p-pci,fsdev=root,mount_tag=root"]
+        if hardware.disk and _format(disk):
+            command += ["-drive", f"file={_path(disk.fileno())},format=raw,if=none,id=disk,cache=unsafe"]
+            command += ["-device", "virtio-blk-pci,drive=disk"]
+        descriptors = [image.fileno(), disk.fileno(), *(end.fileno() for end in theirs)]
+        process = subprocess.Popen(
+            ["setpriv", "--pdeathsig", "KILL", *command],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=complaints,
+            pass_fds=descriptors,
+            start_new_session=True,
+        )
+        try:
+            for end in theirs:
+                end.close()
+            yield process, ours
+            if process.poll() not in (None, 0):
+                complaints.seek(0)
+                raise NotAvailable(f"{PROGRAM}: {complaints.read().decode(errors='replace').strip()[-300:]}")
+        finally:
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+            for end in ours.values():
+                end.close()
+
+
+@contextmanager
+def _memory(contents: bytes) -> Iterator[BinaryIO]:
+    with open(os.memfd_create("initramfs"), "w+b", buffering=0) as file:
+        os.ftruncate(file.fileno(), len(contents))
+        file.write(contents)
+        yield file
+
+
+def _format(disk: BinaryIO) -> bool:
+    """An ext4 file system on a new disk; without mkfs.ext4 there is none, and no disk."""
+    mkfs = shutil.which("mkfs.ext4", path=f"{os.environ.get('PATH', '')}:/sbin:/usr/sbin")
+    if not mkfs:
+        return False
+    disk.truncate(_DISK)
+    made = subprocess.run(
+        [mkfs, "-q", "-F", _path(disk.fileno())], pass_fds=[disk.fileno()], capture_output=True, check=False
+    )
+    return made.returncode == 0
+
+
+def _path(descriptor: int) -> str:
+    return f"/proc/self/fd/{descriptor}"

@@ -1,0 +1,156 @@
+"""The lab boots a kernel, runs a command in it, and leaves nothing behind."""
+
+import json
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import psutil
+import pytest
+
+from commands import RMAPLAB
+from rmaplab.errors import NotAvailable, RmaplabError
+from rmaplab.kernels import image, initramfs, obtain, qemu
+from rmaplab.kernels.entries import parse
+from rmaplab.kernels.guest import Guest, GuestError
+from rmaplab.kernels.image import Image
+from rmaplab.kernels.qemu import Hardware
+from rmaplab.machine.choose import open_machine
+from rmaplab.machine.protocol import BadOperation
+from rmaplab.scenarios import Parameters, find
+
+pytestmark = [pytest.mark.live, pytest.mark.slow, pytest.mark.xdist_group("guest")]
+
+LAB = "6.12"
+
+
+@pytest.fixture(scope="module")
+def stock() -> Image:
+    try:
+        qemu.check()
+        return obtain.bootable(parse(LAB)).image
+    except NotAvailable as missing:
+        pytest.skip(str(missing))
+
+
+def qemus() -> set[int]:
+    return {child.pid for child in psutil.Process().children(recursive=True) if "qemu" in child.name()}
+
+
+def test_a_command_runs_with_the_hosts_files_and_its_status_and_output_come_back(stock: Image) -> None:
+    out = bytearray()
+    command = f"cat {__file__} | wc -c; stat -f -c %T /var/tmp; touch {__file__}.new; echo oops >&2; exit 7"
+    with Guest(stock, command, out=out.extend) as guest:
+        ended = guest.wait(200)
+    size, disk = out.decode().split()
+    assert (ended.status, ended.err) == (7, b"oops\n")
+    assert int(size) == Path(__file__).stat().st_size
+    assert disk == "ext2/ext3"  # statfs has one number for all of ext
+    assert not Path(f"{__file__}.new").exists()
+    assert "Linux version 6.12" in ended.console
+    assert not qemus()
+
+
+def test_a_guest_that_never_ends_is_ended(stock: Image) -> None:
+    with (
+        Guest(stock, "sleep 1000", Hardware(root=False, disk=False)) as guest,
+        pytest.raises(GuestError, match="did not end within 1 s"),
+    ):
+        guest.wait(1)
+    assert not qemus()
+
+
+def test_a_kernel_that_panics_says_so_with_its_last_words(stock: Image) -> None:
+    hardware = Hardware(root=False, disk=False)
+    with (
+        Guest(stock, "echo c >/proc/sysrq-trigger; sleep 100", hardware) as guest,
+        pytest.raises(GuestError, match=r"Kernel panic.*sysrq"),
+    ):
+        guest.wait(200)
+
+
+def test_a_kernel_without_9p_is_not_available(stock: Image) -> None:
+    without = Image(stock.kernel, tuple(m for m in stock.modules if "9p" not in m.name), stock.title)
+    with Guest(without, "true") as guest, pytest.raises(NotAvailable, match="lacks 9p"):
+        guest.wait(200)
+
+
+@pytest.mark.usefixtures("stock")
+def test_qemu_dies_with_a_command_that_is_killed() -> None:
+    command = subprocess.Popen([*RMAPLAB, "kernel", "boot", "--kernel", LAB, "--", "sleep", "1000"])
+    machines: list[psutil.Process] = []
+    while not machines and command.poll() is None:
+        machines = [one for one in psutil.Process(command.pid).children(recursive=True) if "qemu" in one.name()]
+    command.kill()
+    command.wait()
+    assert machines
+    gone, alive = psutil.wait_procs(machines, timeout=10)
+    assert gone
+    assert not alive
+
+
+@pytest.mark.usefixtures("stock")
+@pytest.mark.parametrize("tool", ["qemu-system-x86_64", "busybox"])
+def test_a_missing_tool_is_one_line_and_exit_3(tmp_path: Path, tool: str) -> None:
+    for directory in ("/usr/sbin", "/usr/bin", "/sbin", "/bin"):
+        for path in Path(directory).iterdir():
+            link = tmp_path / path.name
+            if path.name != tool and not link.is_symlink():
+                link.symlink_to(path)
+    made = subprocess.run(
+        [*RMAPLAB, "kernel", "boot", "--kernel", LAB],
+        env={**os.environ, "PATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert made.returncode == 3
+    assert len(made.stderr.splitlines()) == 1
+    assert tool.partition("-system")[0] in made.stderr
+
+
+@pytest.mark.usefixtures("stock")
+def test_a_scenario_does_the_same_on_the_lab_as_on_the_model_of_its_kernel() -> None:
+    parameters = Parameters(size=2 << 20)
+    with open_machine("lab", LAB) as machine:
+        process = machine.spawn()
+        with pytest.raises(BadOperation, match="munmap"):
+            process.munmap(1, 4096)
+        process.exit()
+        assert not process.alive
+        seen = find("prefork").play(machine, parameters)
+    with open_machine("model", "linux-6.12") as model:
+        expected = find("prefork").play(model, parameters).questions
+    assert expected.height
+    assert seen.meta.source == "lab"
+    assert seen.questions["outcome"].to_list() == expected["outcome"].to_list()
+
+
+def test_the_json_of_a_boot_says_what_ran() -> None:
+    made = subprocess.run(
+        [*RMAPLAB, "kernel", "boot", "--kernel", LAB, "--json", "--", "uname", "-r"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if made.returncode == 3:
+        pytest.skip(made.stderr)
+    answer = json.loads(made.stdout)
+    assert answer["stdout"].startswith("6.12")
+    assert (answer["status"], answer["splats"]) == (0, [])
+
+
+def test_the_archive_holds_what_was_put_in(tmp_path: Path) -> None:
+    archive = initramfs.Archive()
+    archive.directory("a")
+    archive.file("a/odd name", b"three")
+    if not shutil.which("busybox"):
+        pytest.skip("no busybox to unpack it with")
+    subprocess.run(["busybox", "cpio", "-i"], input=archive.data(), cwd=tmp_path, capture_output=True, check=True)
+    assert (tmp_path / "a/odd name").read_bytes() == b"three"
+
+
+def test_a_directory_without_a_kernel_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(RmaplabError, match="holds no kernel"):
+        image.built(tmp_path)
