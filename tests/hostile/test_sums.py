@@ -272,7 +272,9 @@ def test_swap_cache_keeps_its_reference_while_a_page_table_has_the_slot(
         child.write(at, SIZE // 2, 5)
     elif ending == "child is gone":
         child.end()
-    before = look_at(view, parent, write=True).prices[parent.pid]
+    found = look_at(view, parent, write=True)
+    before = found.prices[parent.pid]
+    assert before.exactness.label == found.exactness.label
     copied = copied_by(parent, at, SIZE)
     after = look_at(view, parent, write=True).prices[parent.pid]
     assert 0 <= before.kernel - after.kernel - copied <= OWN

@@ -15,6 +15,7 @@ from rmaplab import proctext
 from rmaplab.inspect.exactness import Exactness, Reason
 from rmaplab.inspect.folios import ANON, FILE, HUGETLB, KSM, SHMEM, SPECIAL, ZERO
 from rmaplab.inspect.probes import KernelView
+from rmaplab.inspect.processes import swaps
 from rmaplab.inspect.snapshot import Snapshot
 from rmaplab.inspect.write_rule import Bools, Pages, judge, private_pages
 from rmaplab.machine.live import procfs
@@ -125,7 +126,8 @@ def _reasons(
     if unsure.any():
         found.append(f"{int(unsure.sum())} pages moved, or their folios changed, while they were priced")
     cached = _cached(snapshot, pages)
-    if (swapped or cached) and not snapshot.notes.exact:
+    notes = snapshot.notes
+    if (swapped or cached) and (notes.blind or notes.torn or any(swaps(pid) for pid in notes.unread)):
         found.append("whether somebody unseen has the same swap slots cannot be told")
     if swapped and _swap_cache_in_use():
         found.append("the swap cache is not empty: whether others map from it what this one has in swap is not looked up")

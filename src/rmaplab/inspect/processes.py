@@ -73,16 +73,29 @@ class Mm:
 class Notes:
     """What was left out, and why: each kind once, with how often.
 
-    `exact` turns False if somebody's mappings were not seen; `torn` names processes whose own were not read whole.
+    `exact` turns False if somebody's mappings were not seen, `blind` True if not even whose; `unread`: PIDs of those that
+    are known; `torn` names processes whose own page table was not read whole.
     """
 
     counts: dict[str, int] = field(default_factory=dict)
     exact: bool = True
+    blind: bool = False
+    unread: set[int] = field(default_factory=set)
     torn: dict[int, str] = field(default_factory=dict)
 
     def add(self, text: str, *, hurts: bool = False) -> None:
         self.counts[text] = self.counts.get(text, 0) + 1
         self.exact = self.exact and not hurts
+
+    def hide(self, text: str) -> None:
+        """There may be processes that are not shown."""
+        self.blind = True
+        self.add(text, hurts=True)
+
+    def refuse(self, pid: int, text: str) -> None:
+        """The page table of `pid` may not be read."""
+        self.unread.add(pid)
+        self.add(text, hurts=True)
 
     def tear(self, pid: int, text: str) -> None:
         """The page table of `pid` was not read whole."""
@@ -175,6 +188,15 @@ def hidden_processes() -> bool:
         return False
     groups = {*status.get("Gid", "").split()[3:], *status.get("Groups", "").split()}
     return hides in ("4", "ptraceable") or values.get("gid", "0") not in groups
+
+
+def swaps(pid: int) -> bool:
+    """Whether a process has pages in swap, or had when it was last asked about: everybody may read that."""
+    try:
+        said = proctext.fields((procfs.PROC / str(pid) / "status").read_bytes()).get("VmSwap", "0 kB")
+    except OSError:
+        return False
+    return said.split()[:1] != ["0"]
 
 
 def command_line(pid: int) -> str:

@@ -125,7 +125,7 @@ def take(view: KernelView, choose: Choose = everybody, progress: Progress | None
     began, clock = time.time(), time.perf_counter()
     notes = Notes()
     for line in unseen():
-        notes.add(line, hurts=True)
+        notes.hide(line)
     mms, scans, regions = _scan_all(group(processes(), notes), notes, progress)
     targets = choose(mms)
     vmas = _vma_table(regions)
@@ -230,7 +230,7 @@ def _scan_one(one: Process, rows: int, zero_pfn: int, notes: Notes) -> tuple[Sca
         notes.add("a process ended while being read: left out")
         return None
     except procfs.Missing as error:
-        notes.add(f"{error}: its mappings are not counted", hurts=True)
+        notes.refuse(one.pid, f"{error}: its mappings are not counted")
         return None
     now = process(one.pid)
     if now is not None and (now.start, now.identity[:3]) != (one.start, one.identity[:3]):
