@@ -5,8 +5,6 @@ from pathlib import Path
 from typing import Annotated, Final, Literal
 
 import typer
-from rich.console import Console
-from rich.progress import Progress
 
 from rmaplab.bench.aims import aims
 from rmaplab.bench.host import host_facts
@@ -15,7 +13,8 @@ from rmaplab.bench.streams import measure_streams
 from rmaplab.core import variants
 from rmaplab.errors import RmaplabError
 from rmaplab.report.bench import aims_table, plot, price_table, streams_table
-from rmaplab.report.console import emit_json, stdout
+from rmaplab.report.console import emit_json, show
+from rmaplab.report.progress import progress
 
 _PLOTS: Final = (".svg", ".png", ".html")
 
@@ -64,26 +63,26 @@ def _known_schemes(names: list[str]) -> list[str]:
 
 def _operations(schemes: list[str], orders: list[int], rounds: int, as_json: bool, plot_to: Path | None) -> None:
     configs = configurations(schemes, orders)
-    with Progress(console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task("measuring", total=len(configs) * (rounds + 1))
-        rows = measure(configs, rounds, lambda: progress.advance(task))
+    with progress() as bar:
+        task = bar.add_task("measuring", total=len(configs) * (rounds + 1))
+        rows = measure(configs, rounds, lambda: bar.advance(task))
     judged = aims(rows)
     if as_json:
         results = [row.as_json() for row in rows]
         emit_json({"host": host_facts(), "results": results, "aims": [aim.as_json() for aim in judged]})
     else:
         for one in orders:
-            stdout().print(price_table(rows, one))
-        stdout().print(aims_table(judged))
+            show(price_table(rows, one))
+        show(aims_table(judged))
     if plot_to is not None:
         plot(rows).save(str(plot_to))
 
 
 def _streams(schemes: list[str], rounds: int, as_json: bool) -> None:
-    with Progress(console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task("measuring", total=None)
-        rows = measure_streams(schemes, rounds, lambda: progress.advance(task))
+    with progress() as bar:
+        task = bar.add_task("measuring", total=None)
+        rows = measure_streams(schemes, rounds, lambda: bar.advance(task))
     if as_json:
         emit_json({"host": host_facts(), "results": [row.as_json() for row in rows]})
     else:
-        stdout().print(streams_table(rows))
+        show(streams_table(rows))

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from rmaplab.errors import RmaplabError
-from rmaplab.report.console import emit_json, stdout
+from rmaplab.report.console import emit_json, show
 from rmaplab.report.schemes import capacity_rows, capacity_table, every_order
 from rmaplab.schemes import select
 
@@ -27,4 +27,4 @@ def capacity(
     if as_json:
         emit_json(capacity_rows(chosen, orders))
     else:
-        stdout().print(capacity_table(chosen, orders))
+        show(capacity_table(chosen, orders))

@@ -8,7 +8,7 @@ from rmaplab.errors import NotAvailable
 from rmaplab.judge import Judgement, judge
 from rmaplab.machine.choose import open_machine
 from rmaplab.recorded import recorded
-from rmaplab.report.console import emit_json, note, stdout
+from rmaplab.report.console import emit_json, note, say, show
 from rmaplab.report.run import conclusion, run_json, run_tables
 from rmaplab.scenarios import Parameters, find
 from rmaplab.schemes import select
@@ -37,12 +37,10 @@ def demo(as_json: Annotated[bool, typer.Option("--json", help="One JSON object i
 
 
 def _print(trace: Trace, judgement: Judgement) -> None:
-    console = stdout()
     for table in run_tables(trace, judgement):
-        console.print(table)
-        console.print()
-    console.print(conclusion(trace, judgement))
-    console.print()
+        show(table)
+        say("")
+    say(*conclusion(trace, judgement).split("\n"), "")
 
 
 def _live_or_recorded(name: str) -> tuple[Trace, str | None]:

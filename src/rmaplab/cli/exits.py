@@ -5,6 +5,7 @@ A reader that has seen enough (`| head`) is no error.
 """
 
 import errno
+import io
 import os
 import select
 import sys
@@ -15,6 +16,7 @@ from typing import Final
 import typer
 
 from rmaplab.errors import NotAvailable, RmaplabError
+from rmaplab.text import for_terminal
 
 FINDING: Final = 1
 USAGE: Final = 2
@@ -63,6 +65,11 @@ def _check_streams() -> None:
         sys.stderr = open(os.devnull, "w")  # noqa: SIM115
     if sys.stdout is None:
         _end("stdout: is closed: must be open, data goes there", USAGE)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # what the locale's encoding lacks
+    if os.environ.get("COLUMNS") == "0":
+        del os.environ["COLUMNS"]  # rich, which prints the help, takes it for a width
 
 
 def _reader_has_left(*outputs: int) -> bool:
@@ -80,5 +87,5 @@ def _drop_output() -> None:
 
 def _end(error: object, code: int) -> None:
     if line := str(error):
-        print(f"rmaplab: {line}", file=sys.stderr)
+        print(f"rmaplab: {for_terminal(line)}", file=sys.stderr)
     sys.exit(code)

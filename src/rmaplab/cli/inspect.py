@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Annotated, Final, Literal
 
 import typer
+from rich.console import ConsoleDimensions
 from rich.live import Live
 
 from rmaplab.cli.exits import FINDING, NOT_AVAILABLE
@@ -21,7 +22,7 @@ from rmaplab.inspect.probes import KernelView, probe
 from rmaplab.inspect.processes import Mm, Notes
 from rmaplab.inspect.snapshot import Choose, by_pid, cgroup_pids, everybody, find_cgroup, of_pids, require_frames
 from rmaplab.inspect.views import By, Row, rows, sort_rows
-from rmaplab.report.console import emit_json, note, stdout
+from rmaplab.report.console import emit_json, note, say, show, stdout, terminal_size
 from rmaplab.report.inspect_table import DEFAULT_TOP, page, row_key
 
 _SHOW_PROGRESS_AFTER: Final = 1.0
@@ -119,7 +120,7 @@ def _show(answer: Look, found: list[Row], wish: _Wish, as_json: bool) -> None:
         emit_json({**answer.head(), "by": wish.by, "rows": found[: wish.top]})
         return
     top = wish.top or DEFAULT_TOP
-    stdout().print(page(answer, found[:top], max(0, len(found) - top), wish.by))
+    show(page(answer, found[:top], max(0, len(found) - top), wish.by))
 
 
 def _watch(wish: _Wish, view: KernelView, seconds: float) -> None:
@@ -132,6 +133,7 @@ def _watch(wish: _Wish, view: KernelView, seconds: float) -> None:
             answer, found = _answer(wish, view)
             shown = page(answer, found[:top], max(0, len(found) - top), wish.by, before)
             if live:
+                console.size = ConsoleDimensions(*terminal_size())
                 live.update(shown, refresh=True)
             else:
                 console.print(shown)
@@ -148,7 +150,7 @@ def _without_frames(wish: _Wish, as_json: bool, missing: NotAvailable) -> None:
         emit_json({"exactness": "unknown", "why": str(missing), "left_out": notes.lines(), "rows": found})
     else:
         for row in found[: wish.top or DEFAULT_TOP]:
-            stdout().print(f"{row['pid']:>8} {row['name']:<16} smaps RSS {row['kernel_rss']} USS {row['kernel_uss']}")
+            say(f"{row['pid']:>8} {row['name']:<16} smaps RSS {row['kernel_rss']} USS {row['kernel_uss']}")
         for line in notes.lines():
             note(f"left out: {line}")
     note(f"rmaplab: {missing}")

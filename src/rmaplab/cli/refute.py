@@ -8,7 +8,7 @@ import typer
 
 from rmaplab.cli.exits import FINDING
 from rmaplab.errors import RmaplabError
-from rmaplab.report.console import emit_json, stdout, table
+from rmaplab.report.console import emit_json, say, show, table
 from rmaplab.schemes import SCHEMES
 from rmaplab.verify.density import density_rows
 from rmaplab.verify.refute.decide import decide
@@ -99,23 +99,25 @@ def _show(findings: list[Finding]) -> None:
         smallest = f"{w.mapcount} mappings, {len(w.mappings)} MMs" if w else "-"
         rows.append((c.scheme, c.order, c.values, c.id_bits, c.word_bits, f.decision.value, smallest, f.reason))
     columns = ("scheme", "order", "values", "ID bits", "word bits", "verdict", "smallest witness", "reason")
-    stdout().print(table("Can it take shared for exclusive?", columns, rows, left=len(columns)))
+    show(table("Can it take shared for exclusive?", columns, rows, left=len(columns)))
     shown = set()
     for f in findings:
         if f.witness is not None and str(f.witness) not in shown:
             shown.add(str(f.witness))
-            stdout().print(_in_words(f))
+            say(*_in_words(f))
 
 
-def _in_words(finding: Finding) -> str:
+def _in_words(finding: Finding) -> list[str]:
     w, c = finding.witness, finding.config
     assert w is not None
     who = ", ".join(f"MM {mm} {pages}" for mm, pages in w.mappings.items())
     sides = "; ".join(f"{left} = {right}" for left, right in w.sides)
-    return (
-        f"\n{c.scheme}, order {c.order}: MM {w.mm} asks. Pages mapped: {who}: {w.mapcount} in all, of {c.pages}.\n"
-        f"Both sides, per value, modulo 2^{c.word_bits}: {sides}\n" + "\n".join(finding.replays)
-    )
+    return [
+        "",
+        f"{c.scheme}, order {c.order}: MM {w.mm} asks. Pages mapped: {who}: {w.mapcount} in all, of {c.pages}.",
+        f"Both sides, per value, modulo 2^{c.word_bits}: {sides}",
+        *finding.replays,
+    ]
 
 
 def _show_rows(rows: list[dict[str, object]], as_json: bool) -> None:
@@ -124,4 +126,4 @@ def _show_rows(rows: list[dict[str, object]], as_json: bool) -> None:
         return
     columns = [name.replace("_", " ") for name in rows[0]]
     cells = [["-" if v is None else v for v in row.values()] for row in rows]
-    stdout().print(table("64-bit words, per order", columns, cells))
+    show(table("64-bit words, per order", columns, cells))

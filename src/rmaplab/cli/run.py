@@ -9,7 +9,7 @@ from rmaplab.cli.sizes import parse_size
 from rmaplab.errors import RmaplabError
 from rmaplab.judge import judge
 from rmaplab.machine.choose import On, open_machine
-from rmaplab.report.console import emit_json, note, stdout
+from rmaplab.report.console import emit_json, note, show
 from rmaplab.report.kernels import kernels_table
 from rmaplab.report.run import run_json, run_tables
 from rmaplab.scenarios import Parameters, Scenario, find
@@ -67,7 +67,7 @@ def run(
         return
     shown = run_tables(*judged[0]) if len(judged) == 1 else [kernels_table(judged)]
     for table in shown:
-        stdout().print(table)
+        show(table)
 
 
 def _played(scenario: Scenario, parameters: Parameters, on: On, kernel: str) -> Trace:

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from rmaplab.report.console import emit_json, stdout, table
+from rmaplab.report.console import emit_json, show, table
 from rmaplab.scenarios import SCENARIOS
 
 
@@ -14,4 +14,4 @@ def scenarios(as_json: Annotated[bool, typer.Option("--json", help="One JSON lis
     if as_json:
         emit_json([{"scenario": name, "summary": summary} for name, summary in rows])
     else:
-        stdout().print(table("Scenarios (`rmaplab run NAME`)", ("scenario", "what happens"), rows, left=2))
+        show(table("Scenarios (`rmaplab run NAME`)", ("scenario", "what happens"), rows, left=2))

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from rmaplab.report.console import emit_json, stdout
+from rmaplab.report.console import emit_json, show
 from rmaplab.report.schemes import scheme_rows, scheme_table
 from rmaplab.schemes import select
 
@@ -15,4 +15,4 @@ def schemes(as_json: Annotated[bool, typer.Option("--json", help="One JSON list 
     if as_json:
         emit_json(scheme_rows(chosen))
     else:
-        stdout().print(scheme_table(chosen))
+        show(scheme_table(chosen))

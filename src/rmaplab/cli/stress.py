@@ -4,13 +4,12 @@ from types import MappingProxyType
 from typing import Annotated, Final, Literal
 
 import typer
-from rich.console import Console
-from rich.progress import Progress
 
 from rmaplab.cli.exits import FINDING
 from rmaplab.core import variants
 from rmaplab.errors import RmaplabError
-from rmaplab.report.console import emit_json, stdout, table
+from rmaplab.report.console import emit_json, say, show, table
+from rmaplab.report.progress import progress
 from rmaplab.stress.campaign import Outcome, campaign
 
 _SHOWN: Final = 20
@@ -39,11 +38,11 @@ def stress(
             raise RmaplabError(f"scheme: {name}: must be one of {', '.join(variants())}")
     chosen = [variants()[name] for name in scheme or variants()]
     outcomes: list[Outcome] = []
-    with Progress(console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task("racing", total=None)
+    with progress() as bar:
+        task = bar.add_task("racing", total=None)
         for outcome in campaign(chosen, seconds, workers, readers, _MODES[mode], seed):
             outcomes.append(outcome)
-            progress.update(task, advance=1, description=f"racing {outcome.race.variant.name}")
+            bar.update(task, advance=1, description=f"racing {outcome.race.variant.name}")
     findings = [str(f) for outcome in outcomes for f in outcome.findings]
     if as_json:
         emit_json({"results": _rows(outcomes), "findings": findings})
@@ -71,8 +70,8 @@ def _rows(outcomes: list[Outcome]) -> list[dict[str, object]]:
 
 def _print(outcomes: list[Outcome], findings: list[str]) -> None:
     columns = ("scheme", "races", "operations", "answers checked", "findings")
-    stdout().print(table("races", columns, [list(row.values()) for row in _rows(outcomes)]))
+    show(table("races", columns, [list(row.values()) for row in _rows(outcomes)]))
     for line in findings[:_SHOWN]:
-        stdout().print(line, soft_wrap=True)
+        say(line)
     if len(findings) > _SHOWN:
-        stdout().print(f"and {len(findings) - _SHOWN} more")
+        say(f"and {len(findings) - _SHOWN} more")

@@ -7,13 +7,13 @@ from collections.abc import Sequence
 
 import altair as alt
 import polars as pl
-from rich.table import Table
 
 from rmaplab.bench.aims import UPDATE, Aim
 from rmaplab.bench.operations import BASELINE, POSTED, Row
 from rmaplab.bench.streams import STREAMS, StreamRow
 from rmaplab.core import load, variants
 from rmaplab.report.console import table
+from rmaplab.report.sheet import Sheet
 
 _COLUMNS = (
     (UPDATE, 1, False, "map/unmap"),
@@ -25,7 +25,7 @@ _COLUMNS = (
 )
 
 
-def price_table(rows: Sequence[Row], order: int) -> Table:
+def price_table(rows: Sequence[Row], order: int) -> Sheet:
     """What every scheme costs on folios of `order`."""
     mine = {(r.scheme, r.op, r.threads, r.shared_folio): r for r in rows if r.order == order}
     lines = []
@@ -54,13 +54,13 @@ def _cell(row: Row | None) -> str:
     return f"{row.ns_median:.1f}{ratio}"
 
 
-def aims_table(aims: Sequence[Aim]) -> Table:
+def aims_table(aims: Sequence[Aim]) -> Sheet:
     """Aim, what it came to, and whether that is within the limit."""
     lines = [(aim.what, f"{aim.value:g}", f"{aim.limit:g}", "yes" if aim.met else "no") for aim in aims]
     return table("aims", ("aim", "measured", "at most", "met"), lines)
 
 
-def streams_table(rows: Sequence[StreamRow]) -> Table:
+def streams_table(rows: Sequence[StreamRow]) -> Sheet:
     """The series' operations: nanoseconds per page, and the ratio to `generations`."""
     columns = [(stream, batched) for stream in STREAMS for batched in (False, True)]
     present = [c for c in columns if any((r.stream, r.batched) == c for r in rows)]

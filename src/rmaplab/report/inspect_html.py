@@ -4,7 +4,6 @@ For `rmaplab inspect --html`. The page (inspect_page.html) fetches nothing, and 
 text, never as markup. A folio costs about 15 bytes of it.
 """
 
-import json
 from importlib.resources import files
 from typing import Any
 
@@ -16,16 +15,15 @@ from rmaplab.inspect.look import Look
 from rmaplab.inspect.processes import command_line
 from rmaplab.inspect.sharing import Mappings
 from rmaplab.report.inspect_table import footer, size, trust
+from rmaplab.text import for_page
 
 FALSE_SHARED, PARTIAL, PMD, KNOWN, MAYBE_SHARED, NEEDLESS, UNSEEN, DOUBTFUL = 1, 2, 4, 8, 16, 32, 64, 128
 
 
 def render(look: Look) -> str:
     """The page as text."""
-    # Inside a script element only "</" and "<!--" could end it early; \u003c is the same character to JSON.
-    text = json.dumps(page_data(look), separators=(",", ":")).replace("<", "\\u003c")
     template = files("rmaplab.report").joinpath("inspect_page.html").read_text(encoding="utf-8")
-    return template.replace("@DATA@", text)
+    return template.replace("@DATA@", for_page(page_data(look)))
 
 
 def page_data(look: Look) -> dict[str, Any]:

@@ -7,13 +7,14 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 from rich.console import Group, RenderableType
-from rich.table import Table
 from rich.text import Text
 
 from rmaplab.inspect.exactness import stands_on_others
 from rmaplab.inspect.look import Look
 from rmaplab.inspect.price import Price
 from rmaplab.inspect.views import By, Row
+from rmaplab.report.sheet import Column, Sheet
+from rmaplab.text import for_terminal
 
 _SIZES: Final = {
     "resident": "RSS",
@@ -42,11 +43,17 @@ _COLUMNS: Final[dict[By, str]] = {
 _IF_ANY: Final = frozenset({"hugetlb", "swapped", "unseen"})
 """Columns left out where no row has any."""
 
-_TEXT: Final = frozenset({"name", "cgroup", "kind", "pids"})
+_NAMES: Final = frozenset({"name", "cgroup", "kind"})
+_LEFT: Final = _NAMES | {"pids"}
+_FIRST_TO_GO: Final = frozenset(
+    {"kernel_uss", "kernel_pss", "uss", "pmd", "partial", "unmapped", "processes", "folio_size", "max_owners"}
+    | {"kernel_mapcount", "kernel_refcount"}
+)
+"""Left out before others where a terminal is narrow; the rest goes from the right."""
+
 _BYTES: Final = frozenset({*_SIZES, "folio_size"})
 _UNITS: Final = "BKMGTP"
 _FEW: Final = 6
-_NAME_WIDTH: Final = 16
 DEFAULT_TOP: Final = 40
 
 
@@ -70,26 +77,25 @@ def cell(name: str, value: Any) -> str:
     if isinstance(value, list):
         few = ",".join(str(v) for v in value[:_FEW])
         return f"{few},+{len(value) - _FEW}" if len(value) > _FEW else few
-    text = str(value)
-    if name == "name" and len(text) > _NAME_WIDTH:
-        return "…" + text[1 - _NAME_WIDTH :]
-    return text
+    return str(value)
 
 
-def table(rows: Sequence[Row], by: By, before: dict[object, Row] | None = None) -> Table:
+def table(rows: Sequence[Row], by: By, before: dict[object, Row] | None = None) -> Sheet:
     """The rows of grouping `by`; with `before` (rows of the last look, by `row_key`) what changed is marked.
 
     A number that is an estimate has a ~ before it.
     """
     names = [n for n in _COLUMNS[by].split() if rows and n in rows[0] and (n not in _IF_ANY or any(r[n] for r in rows))]
-    made = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
-    for name in names:
-        heading, text = _SIZES.get(name, name.replace("_", "\n")), name in _TEXT
-        made.add_column(heading, justify="left" if text else "right", no_wrap=True)
+    cells = []
     for row in rows:
         old = None if before is None else before.get(row_key(row, by), {})
-        made.add_row(*(_marked(n, row, old) for n in names))
-    return made
+        cells.append([_marked(n, row, old) for n in names])
+    return Sheet("", [_column(n) for n in names], cells, gap=1)
+
+
+def _column(name: str) -> Column:
+    heading = _SIZES.get(name, name.replace("_", "\n"))
+    return Column(heading, "name" if name in _NAMES else "number", name in _LEFT, int(name in _FIRST_TO_GO))
 
 
 def row_key(row: Row, by: By) -> object:
@@ -101,7 +107,7 @@ def row_key(row: Row, by: By) -> object:
 def _marked(name: str, row: Row, old: Row | None) -> Text:
     value = row[name]
     estimate = value is not None and row["exactness"] != "exact" and stands_on_others(name)
-    text = Text(("~" if estimate else "") + cell(name, value))
+    text = Text(("~" if estimate else "") + for_terminal(cell(name, value)))
     if old is None:
         return text
     if not old:
@@ -118,7 +124,7 @@ def page(look: Look, rows: Sequence[Row], hidden: int, by: By, before: dict[obje
     parts: list[RenderableType] = [table(rows, by, before)]
     if hidden:
         parts.append(Text(f"... and {hidden} more (--top N shows N)", "dim"))
-    parts += [Text(line) for line in footer(look)]
+    parts += [Text(for_terminal(line)) for line in footer(look)]
     return Group(*parts)
 
 

@@ -3,13 +3,14 @@
 For `rmaplab run` and `rmaplab demo`. From a trace and its judgement; computes nothing a judge should.
 """
 
+from dataclasses import replace
 from typing import Any, Final
 
 import polars as pl
-from rich.table import Table
 
 from rmaplab.judge import Judgement, SchemeJudgement
 from rmaplab.report.console import table
+from rmaplab.report.sheet import Sheet
 from rmaplab.trace import Trace
 
 _WORDS: Final = ("right", "imprecise", "UNSOUND", "not asked")
@@ -41,7 +42,7 @@ def kernel_answers(trace: Trace) -> dict[str, Any]:
     }
 
 
-def run_tables(trace: Trace, judgement: Judgement) -> list[Table]:
+def run_tables(trace: Trace, judgement: Judgement) -> list[Sheet]:
     """What `rmaplab run` shows: what happened, the schemes, and the first wrong cases of each."""
     return [_summary(trace, judgement), _schemes(judgement), *_by_kind(judgement), *_wrong(judgement)]
 
@@ -84,7 +85,7 @@ def _happened(trace: Trace) -> dict[str, Any]:
     }
 
 
-def _summary(trace: Trace, judgement: Judgement) -> Table:
+def _summary(trace: Trace, judgement: Judgement) -> Sheet:
     happened, kernel = _happened(trace), kernel_answers(trace)
     by_order = ", ".join(f"{count} of order {order}" for order, count in happened["folios_by_order"].items())
     forks = "?" if happened["forks"] is None else f"{happened['forks']:.0f}"
@@ -106,11 +107,10 @@ def _summary(trace: Trace, judgement: Judgement) -> Table:
     if avoidable.unknown_pages:
         rows.append(("", f"and perhaps {avoidable.unknown_pages} more, whose other references are unknown"))
     made = table(f"{trace.meta.scenario or 'trace'}", ("", ""), rows, left=2)
-    made.show_header = False
-    return made
+    return replace(made, headings=False)
 
 
-def _schemes(judgement: Judgement) -> Table:
+def _schemes(judgement: Judgement) -> Sheet:
     columns = (
         "scheme",
         "here",
@@ -148,7 +148,7 @@ def _word(one: SchemeJudgement) -> str:
     return right if one.total.precise else imprecise
 
 
-def _by_kind(judgement: Judgement) -> list[Table]:
+def _by_kind(judgement: Judgement) -> list[Sheet]:
     """Where the wrong answers are, by order and kind of question; nothing if there is only one kind of both."""
     kinds = {kind for one in judgement.schemes.values() for kind in one.by}
     rows = [
@@ -163,7 +163,7 @@ def _by_kind(judgement: Judgement) -> list[Table]:
     return [table("wrong answers by order and question", columns, rows)]
 
 
-def _wrong(judgement: Judgement) -> list[Table]:
+def _wrong(judgement: Judgement) -> list[Sheet]:
     rows = [
         (
             name,

@@ -6,9 +6,8 @@ For `rmaplab schemes` and `rmaplab capacity`.
 from collections.abc import Sequence
 from typing import Any
 
-from rich.table import Table
-
 from rmaplab.report.console import table
+from rmaplab.report.sheet import Sheet
 from rmaplab.schemes import Op, Scheme, responsible
 from rmaplab.trace import MAX_ORDER
 
@@ -28,7 +27,7 @@ def scheme_rows(schemes: Sequence[Scheme]) -> list[dict[str, Any]]:
     ]
 
 
-def scheme_table(schemes: Sequence[Scheme]) -> Table:
+def scheme_table(schemes: Sequence[Scheme]) -> Sheet:
     """What `rmaplab schemes` shows."""
     rows = [
         (r["scheme"], r["title"], r["exact"], r["predicate"], f"{r['orders'][0]}-{r['orders'][1]}", r["source"])
@@ -61,7 +60,7 @@ def capacity_rows(schemes: Sequence[Scheme], orders: Sequence[int]) -> list[dict
     return rows
 
 
-def capacity_table(schemes: Sequence[Scheme], orders: Sequence[int]) -> Table:
+def capacity_table(schemes: Sequence[Scheme], orders: Sequence[int]) -> Sheet:
     """What `rmaplab capacity` shows: a cell is values/ID bits/bytes/RMWs, "-" where a scheme does not reach."""
     cells = {
         (r["order"], r["scheme"]): "mapcount"
