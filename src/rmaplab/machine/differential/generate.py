@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final, Literal
 
+from rmaplab.machine.differential.motifs import MOTIFS, Move
 from rmaplab.machine.differential.program import Program, Step
 from rmaplab.machine.protocol import PMD_ORDER
 
@@ -40,6 +41,7 @@ _WEIGHTS: Final = {
     "ksm": 6,
     "vfork": 3,
     "clone_vm": 4,
+    "motif": 8,
 }
 _KSM_SHARE: Final = 0.2
 """Share of the programs that merge memory: their live machines must be alone on the system, so others wait for them."""
@@ -343,10 +345,16 @@ class Generator:
 
     def _fork(self) -> None:
         parent = self._process()
-        if parent and len(self._alive) < MAX_PROCESSES:
-            child = _Process(self._number(), [replace(a) for a in parent.areas])
-            self._alive.append(child)
-            self._add(Step("fork", parent.number, makes=child.number))
+        if parent:
+            self._fork_of(parent)
+
+    def _fork_of(self, parent: _Process) -> _Process | None:
+        if len(self._alive) >= MAX_PROCESSES:
+            return None
+        child = _Process(self._number(), [replace(a) for a in parent.areas])
+        self._alive.append(child)
+        self._add(Step("fork", parent.number, makes=child.number))
+        return child
 
     def _vfork(self) -> None:
         parent = self._process()
@@ -382,10 +390,12 @@ class Generator:
 
     def _exit(self) -> None:
         if len(self._alive) > 1:
-            process = self._random.choice(self._running())
-            self._alive.remove(process)
-            self._leave(process)
-            self._add(Step("exit", process.number))
+            self._end(self._random.choice(self._running()))
+
+    def _end(self, process: _Process) -> None:
+        self._alive.remove(process)
+        self._leave(process)
+        self._add(Step("exit", process.number))
 
     def _pin(self) -> None:
         found = self._some()
@@ -397,6 +407,42 @@ class Generator:
             longterm = self._random.random() < 0.5
             size = min(pages, 64)
             self._add(Step("pin", process.number, area.number, page, size, makes=number, longterm=longterm))
+
+    def _motif(self) -> None:
+        """All of one motif, by one process and, where the motif forks, its child."""
+        found = self._some()
+        if not found:
+            return
+        owner, area = found
+        part, child, pins = self._range(area), None, list(owner.pins)
+        for move in self._random.choice(list(MOTIFS.values())):
+            if self._random.random() >= move.chance:
+                continue
+            process = child if move.who else owner
+            if process is None or process not in self._running():
+                continue
+            if move.do == "fork":
+                child = self._fork_of(process) or child
+            elif move.do == "exit":
+                self._end(process)
+            elif move.do == "unpin":
+                for pin in [pin for pin in process.pins if pin not in pins]:
+                    process.pins.remove(pin)
+                    self._add(Step("unpin", process.number, pin=pin))
+            else:
+                self._do(move, process, area, part)
+
+    def _do(self, move: Move, process: _Process, area: _Area, part: tuple[int, int]) -> None:
+        rest = (1, area.pages - 1) if area.pages > 1 else (0, 1)
+        page, pages = {"all": (0, area.pages), "part": part, "first": (0, 1), "rest": rest}[move.where]
+        step = Step(move.do, process.number, area.number, page, pages, advice=move.advice, writable=move.writable)
+        step = replace(step, shared=move.shared, longterm=move.longterm)
+        if move.do == "write":
+            step = replace(step, value=self._value())
+        if move.do == "pin":
+            step = replace(step, makes=self._number(), pages=min(pages, 64))
+            process.pins.append(step.makes)
+        self._add(step)
 
     def _unpin(self) -> None:
         able = [p for p in self._running() if p.pins]

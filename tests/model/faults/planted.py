@@ -1,0 +1,731 @@
+"""The list of planted faults: each one line of the model changed, with the rule of Linux mm that it breaks.
+
+A fault is named by its text, which must occur once below `rmaplab/machine/model`, so files may move. `equivalent` says
+why nobody can tell the changed line from the right one; such a fault counts neither as found nor as missed.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """Replace `old` by `new`; `rule` is what does not hold any more."""
+
+    name: str
+    old: str
+    new: str
+    rule: str
+    equivalent: str = ""
+
+
+PLANTED: Final = (
+    # --- copy-on-write -------------------------------------------------------------------------------------------
+    Fault(
+        "cow-held-large-folio-is-reused",
+        "    large = (answer == Verdict.EXCLUSIVE) & ~held & ~lone\n",
+        "    large = (answer == Verdict.EXCLUSIVE) & ~lone\n",
+        "a large folio with references besides its mappings is copied",
+    ),
+    Fault(
+        "cow-lone-page-is-reused",
+        "    lone = policy.frees_lone_page & (mapcount <= 1)\n",
+        "    lone = policy.frees_lone_page & (mapcount <= 0)\n",
+        "the last mapped page of a large folio is copied, so that the folio goes",
+    ),
+    Fault(
+        "cow-small-folio-asks-the-scheme",
+        "    reuse = np.where(small, sole, large)\n",
+        "    reuse = np.where(small, refs <= 2, large)\n",
+        "a small folio is reused iff its reference is the only one",
+    ),
+    Fault(
+        "cow-reused-page-is-not-exclusive",
+        '        memory.frame["exclusive"][leaf.frame[index[keep]]] = True\n        if copy.any():\n',
+        "        if copy.any():\n",
+        "a reused page is AnonExclusive",
+    ),
+    Fault(
+        "cow-copy-is-not-exclusive",
+        '    memory.frame["exclusive"][new] = True\n    wide = new.astype(np.int64)\n',
+        "    wide = new.astype(np.int64)\n",
+        "the copy of a COW fault is AnonExclusive",
+    ),
+    Fault(
+        "cow-unshared-copy-is-writable",
+        '_COPY: Final[dict[What, int]] = {"cow": W, "unshare": CLEAN}\n',
+        '_COPY: Final[dict[What, int]] = {"cow": W, "unshare": W}\n',
+        "a page unshared for reading stays write-protected",
+    ),
+    Fault(
+        "cow-unshare-grants-write",
+        '_GRANT: Final[dict[What, int]] = {"cow": W, "unshare": 0}\n',
+        '_GRANT: Final[dict[What, int]] = {"cow": W, "unshare": W}\n',
+        "a page kept by unsharing stays write-protected",
+        equivalent="W is not shown; the page is exclusive, and a write to an exclusive page asks nothing and "
+        "copies nothing",
+    ),
+    Fault(
+        "cow-pmd-kept-with-two-references",
+        '    alone = bool(memory.folio["refs"][slot[0]] == 1)\n',
+        '    alone = bool(memory.folio["refs"][slot[0]] <= 2)\n',
+        "a PMD-mapped THP is reused whole iff its reference is the only one",
+    ),
+    Fault(
+        "cow-pmd-reuse-marks-one-page",
+        '        memory.frame["exclusive"][head : head + BLOCK] = True\n',
+        '        memory.frame["exclusive"][head : head + 1] = True\n',
+        "a THP reused whole is exclusive on all its pages",
+    ),
+    Fault(
+        "cow-huge-zero-gives-small-pages",
+        "        if head == HUGE_ZERO and memory.policy.huge_zero_cow:\n",
+        "        if head == HUGE_ZERO and not memory.policy.huge_zero_cow:\n",
+        "writing to the huge zero folio gives a THP (6.18)",
+    ),
+    Fault(
+        "cow-ksm-page-is-asked-about",
+        "    foreign = ~exclusive & (~space.counted(frames) | (kinds != _ANON))\n",
+        "    foreign = ~exclusive & (~space.counted(frames) | ((kinds != _ANON) & (kinds != _KSM)))\n",
+        "KSM pages are copied, whoever maps them",
+    ),
+    Fault(
+        "cow-first-answer-for-all",
+        "    return reuse, np.where(steady, count, 1)\n",
+        "    return reuse, np.where(steady | ~reuse, count, 1)\n",
+        "a folio is asked about again after every copy, for the last sharer may have gone by it",
+    ),
+    Fault(
+        "unshare-leaves-exclusive-pages-of-others",
+        '    return np.asarray(space.counted(frames) & anon & ~space.memory.frame["exclusive"][frames])\n',
+        "    return np.asarray(space.counted(frames) & anon & False)\n",
+        "GUP for reading unshares what is not AnonExclusive",
+    ),
+    # --- first touch ----------------------------------------------------------------------------------------------
+    Fault(
+        "fault-thp-over-a-table",
+        "    return blocks[fits & ~leaf.tables[blocks]]\n",
+        "    return blocks[fits]\n",
+        "a block with a table of PTEs gets no THP",
+    ),
+    Fault(
+        "fault-thp-beyond-the-vma",
+        "    fits = (first >= vma.start) & (first + BLOCK <= vma.end)\n    return blocks",
+        "    fits = first >= vma.start\n    return blocks",
+        "a THP fits into its VMA",
+    ),
+    Fault(
+        "fault-mthp-over-pages",
+        "    return np.asarray(fits & (leaf.frame[span] == 0).all(axis=1))\n",
+        "    return np.asarray(fits & (leaf.frame[span] == 0).any(axis=1))\n",
+        "an mTHP comes only where nothing is mapped yet",
+    ),
+    Fault(
+        "fault-mthp-beyond-the-vma",
+        "    fits = (first >= vma.start) & (first + (1 << order) <= vma.end)\n",
+        "    fits = first >= vma.start\n",
+        "an mTHP fits into its VMA",
+    ),
+    Fault(
+        "fault-mthp-not-exclusive",
+        '    leaf.tables[where // BLOCK] = True\n    memory.frame["exclusive"][frames] = True\n',
+        "    leaf.tables[where // BLOCK] = True\n",
+        "new anonymous memory is AnonExclusive",
+    ),
+    Fault(
+        "fault-no-huge-zero",
+        "        leaf.flags[where] = PMD\n        space.memory.counters.faults += len(huge)\n",
+        "        leaf.flags[where] = 0\n        space.memory.counters.faults += len(huge)\n",
+        "a read of untouched THP memory maps the huge zero folio by a PMD",
+    ),
+    Fault(
+        "fault-zero-page-makes-no-table",
+        "    leaf.flags[missing] = 0\n    leaf.tables[missing // BLOCK] = True\n",
+        "    leaf.flags[missing] = 0\n",
+        "where the zero page is mapped stands a table of PTEs, so no THP fits any more",
+    ),
+    # --- fork -----------------------------------------------------------------------------------------------------
+    Fault(
+        "fork-leaves-pages-exclusive",
+        '    memory.map_pages(runs, child.mm, step)\n    runs.fill(memory.frame["exclusive"], False)\n',
+        "    memory.map_pages(runs, child.mm, step)\n",
+        "after fork no page is exclusive any more",
+    ),
+    Fault(
+        "fork-leaves-thp-exclusive",
+        '    Runs(heads, heads, np.full(len(heads), BLOCK)).fill(memory.frame["exclusive"], False)\n',
+        "",
+        "after fork no page of a PMD-mapped THP is exclusive",
+    ),
+    Fault(
+        "fork-shares-pinned-pages",
+        "        pinned = _protect_parent(parent, region, number, ranges, step)\n",
+        "        pinned = _protect_parent(parent, region, number, ranges, step)[:0]\n",
+        "a child gets copies of pinned exclusive pages",
+    ),
+    Fault(
+        "fork-parent-keeps-write-access",
+        "    leaf.flags[inside] &= ~np.uint8(W | SWAP_EXCLUSIVE)\n",
+        "    leaf.flags[inside] &= ~np.uint8(SWAP_EXCLUSIVE)\n",
+        "fork takes write access from the parent",
+    ),
+    Fault(
+        "fork-parent-keeps-swap-exclusive",
+        "    leaf.flags[inside] &= ~np.uint8(W | SWAP_EXCLUSIVE)\n",
+        "    leaf.flags[inside] &= ~np.uint8(W)\n",
+        "fork takes the exclusive marks of swap entries",
+    ),
+    Fault(
+        "fork-copies-dontfork",
+        "VmaList([_child_vma(parent, v) for v in parent.vmas if not v.dontfork])",
+        "VmaList([_child_vma(parent, v) for v in parent.vmas])",
+        "MADV_DONTFORK areas are not in the child",
+    ),
+    Fault(
+        "fork-copies-wipeonfork",
+        "if v.private and v.anon_vma and not v.dontfork and not v.wipeonfork]\n",
+        "if v.private and v.anon_vma and not v.dontfork]\n",
+        "MADV_WIPEONFORK memory is empty in the child",
+    ),
+    Fault(
+        "fork-copies-file-tables",
+        "    copied = [v for v in parent.vmas if v.private and v.anon_vma",
+        "    copied = [v for v in parent.vmas if v.anon_vma or v.file",
+        "page tables of mappings that can be faulted in again are not copied",
+    ),
+    Fault(
+        "fork-copies-file-pmds",
+        '    return np.asarray(index[parent.counted(frames) & (kind != KINDS.index("anon"))], np.int64)\n',
+        "    return np.asarray(index[:0], np.int64)\n",
+        "PMDs of files are left to be faulted in again",
+    ),
+    Fault(
+        "fork-counts-no-swap-entries",
+        "                parent.memory.swap.get(leaf.frame[lo",
+        "                parent.memory.swap.get(leaf.frame[hi",
+        "a child's swap entries count",
+    ),
+    Fault(
+        "fork-child-shares-anon-vma",
+        "    return replace(vma, anon_vma=parent.memory.next_anon_vma(), cloned=True)\n",
+        "    return replace(vma, anon_vma=parent.memory.next_anon_vma(), cloned=False)\n",
+        "VMAs whose anon_vma came by fork do not merge with unfaulted neighbours",
+    ),
+    # --- advice ---------------------------------------------------------------------------------------------------
+    Fault(
+        "dontneed-keeps-the-table",
+        "        space.forget_tables(-(-lo // BLOCK) * BLOCK, hi // BLOCK * BLOCK)\n",
+        "",
+        "a table of PTEs that MADV_DONTNEED covers whole is freed (CONFIG_PT_RECLAIM)",
+    ),
+    Fault(
+        "dontneed-frees-partly-covered-tables",
+        "        space.forget_tables(-(-lo // BLOCK) * BLOCK, hi // BLOCK * BLOCK)\n",
+        "        space.forget_tables(lo // BLOCK * BLOCK, -(-hi // BLOCK) * BLOCK)\n",
+        "in pieces a table of PTEs stays",
+    ),
+    Fault(
+        "dontneed-splits-no-edges",
+        "        space.split_edges(vma, lo, hi, step)\n        space.zap(lo, hi, step)\n",
+        "        space.zap(lo, hi, step)\n",
+        "a PMD that is covered in part is split",
+    ),
+    Fault(
+        "hugepage-and-nohugepage-both",
+        "            setattr(part, _OPPOSITE[name], False)\n",
+        "            pass\n",
+        "MADV_HUGEPAGE undoes MADV_NOHUGEPAGE",
+    ),
+    Fault(
+        "advice-does-not-merge-vmas",
+        "        if name in _OPPOSITE:\n"
+        "            setattr(part, _OPPOSITE[name], False)\n"
+        "    space.vmas.merge(start, end)\n",
+        "        if name in _OPPOSITE:\n            setattr(part, _OPPOSITE[name], False)\n",
+        "VMAs that advice made equal again merge",
+    ),
+    Fault(
+        "cold-splits-shared-folios",
+        "    return free and not shared\n",
+        "    return free\n",
+        "advice leaves folios alone that others may map",
+    ),
+    Fault(
+        "cold-splits-held-folios",
+        "    return free and not shared\n",
+        "    return not shared\n",
+        "advice leaves folios alone that somebody holds",
+    ),
+    Fault(
+        "advice-single-mapping-is-shared",
+        '    return bool(memory.folio["mapcount"][slot[0]] > 1) and answer is Verdict.SHARED\n',
+        '    return bool(memory.folio["mapcount"][slot[0]] > 0) and answer is Verdict.SHARED\n',
+        "a folio mapped once is exclusive whatever the flag says",
+    ),
+    Fault(
+        "split-keeps-zero-pages",
+        '    kept = kept[memory.frame["value"][kept] != 0]\n    memory.break_up(slot, kept)\n',
+        "    memory.break_up(slot, kept)\n",
+        "pages full of zeroes give way to the zero page at a split",
+    ),
+    Fault(
+        "split-zero-page-stays-writable",
+        "        leaf.flags[index[~stays]] &= ~np.uint8(W)\n",
+        "",
+        "the zero page is mapped read-only",
+    ),
+    Fault(
+        "free-whole-dirty-shared-folio",
+        '        if not whole and folio["mapcount"][slot] != len(index):\n            return\n',
+        "",
+        "MADV_FREE leaves a dirty folio alone that others map",
+    ),
+    Fault(
+        "free-keeps-swap-entries",
+        "    for _, window in list(space.spans(start, end, write=True)):\n        _drop_swapped(space, window)\n",
+        "    for _, window in list(space.spans(start, end, write=True)):\n",
+        "MADV_FREE gives swap entries back at once",
+    ),
+    Fault(
+        "free-does-not-clean",
+        "    leaf.flags[index] |= CLEAN\n    folio",
+        "    folio",
+        "lazily freed pages are clean until they are written to",
+    ),
+    # --- reclaim --------------------------------------------------------------------------------------------------
+    Fault(
+        "pageout-takes-shared-folios",
+        '                if memory.folio["mapcount"][memory.frame["folio"][leaf.frame[index[0]]]] == len(index):\n',
+        "                if True:\n",
+        "MADV_PAGEOUT takes folios that nobody else maps",
+    ),
+    Fault(
+        "pageout-takes-pinned-folios",
+        '        if folio["pins"][slot]:\n            return\n',
+        "",
+        "a FOLL_PIN keeps a folio mapped",
+    ),
+    Fault(
+        "pageout-takes-held-large-folios",
+        '        if order and folio["refs"][slot] != folio["mapcount"][slot]:\n            return\n',
+        "",
+        "a held large folio stays mapped",
+    ),
+    Fault(
+        "pageout-partial-folio-goes-whole",
+        'memory.swap.take(order) if memory.swap and not folio["partial"][slot] else 0\n',
+        "memory.swap.take(order) if memory.swap else 0\n",
+        "a partially mapped folio is split, not written whole",
+    ),
+    Fault(
+        "pageout-rest-in-order",
+        "            left = np.concatenate((index[:1], index[:0:-1]))\n",
+        "            left = index\n",
+        "pages of a folio split by reclaim go out from behind",
+    ),
+    Fault(
+        "lazy-pages-drop-although-written",
+        '            if folio["dirty"][slot] or not (leaf.flags[run] & CLEAN).all():\n',
+        '            if folio["dirty"][slot]:\n',
+        "a lazily freed page that was written to stays",
+    ),
+    Fault(
+        "lazy-pages-drop-although-held",
+        '            if folio["refs"][slot] != folio["mapcount"][slot]:\n                return\n',
+        "",
+        "a lazily freed page somebody holds stays",
+    ),
+    Fault(
+        "lazy-runs-ignore-write-access",
+        "        for run in np.split(index, np.flatnonzero(np.diff(writable)) + 1):\n",
+        "        for run in (index,):\n",
+        "reclaim takes lazily freed PTEs away run by run of equal write access",
+    ),
+    Fault(
+        "lazy-pmd-stays",
+        "        if leaf.flags[index[0]] & PMD:\n"
+        "            self.space.split_pmd(leaf, int(index[0]), memory.recorder.tick(), anon=True)\n"
+        "        writable",
+        "        writable",
+        "a lazily freed THP loses its PMD before it is dropped",
+    ),
+    Fault(
+        "swapout-forgets-exclusive",
+        "        leaf.flags[index] = np.where(exclusive, SWAP | SWAP_EXCLUSIVE, SWAP)\n",
+        "        leaf.flags[index] = SWAP\n",
+        "a swap entry remembers that its page was exclusive",
+    ),
+    Fault(
+        "swapout-writes-held-folios",
+        '    for slot in folios[memory.folio["refs"][folios] == size].tolist():\n',
+        "    for slot in folios.tolist():\n",
+        "a folio somebody holds stays in the swap cache",
+    ),
+    Fault(
+        "swap-zero-per-page",
+        '        swap.zero[there] = not memory.frame["value"][here].any()\n',
+        '        swap.zero[there] = memory.frame["value"][here] == 0\n',
+        "zeroes are told per folio at swap-out",
+    ),
+    Fault(
+        "file-pageout-takes-held-folios",
+        '        if memory.folio["refs"][slot] != pages:\n            continue\n',
+        "",
+        "page cache that somebody holds stays",
+    ),
+    Fault(
+        "file-pageout-of-shared-folios",
+        "        elif not maybe_shared(space, slot) if leaf.flags[at] & PMD else mapcount == size:\n",
+        "        elif True:\n",
+        "MADV_PAGEOUT takes file folios that only this mapping maps",
+    ),
+    # --- swap-in --------------------------------------------------------------------------------------------------
+    Fault(
+        "swapin-large-from-shared-slots",
+        "swap.folio[slots].any() or swap.count[leaf.frame[at]] != 1:\n",
+        "swap.folio[slots].any():\n",
+        "an mTHP comes back only if the faulting page's slot has one entry",
+    ),
+    Fault(
+        "swapin-large-unaligned",
+        "        in_a_row = slots[0] % size == 0 and bool((np.diff(slots) == 1).all())\n",
+        "        in_a_row = bool((np.diff(slots) == 1).all())\n",
+        "an mTHP comes back from aligned slots",
+    ),
+    Fault(
+        "swapin-large-mixed-marks",
+        "        alike = bool(flags[0] & SWAP) and bool((flags == flags[0]).all())\n",
+        "        alike = bool((flags & SWAP).all())\n",
+        "an mTHP comes back if all entries' exclusive marks agree",
+    ),
+    Fault(
+        "swapin-large-mixed-zeroes",
+        "        if swap.zero[slots].all() or not swap.zero[slots].any():\n",
+        "        if True:\n",
+        "an mTHP comes back if all or none of its pages are zeroes",
+    ),
+    Fault(
+        "swapin-alone-through-the-cache",
+        "    alone = (swap.count[slots] == 1) & (swap.folio[slots] == 0)\n",
+        "    alone = swap.folio[slots] == 0\n",
+        "a slot with several entries comes in through the swap cache",
+    ),
+    Fault(
+        "swapin-shared-is-exclusive",
+        "    exclusive = ~merged & ((leaf.flags[index] & SWAP_EXCLUSIVE != 0) | ",
+        "    exclusive = ~merged & ((leaf.flags[index] & SWAP_EXCLUSIVE == 0) | ",
+        "a page from the swap cache is exclusive by its entry's mark",
+    ),
+    Fault(
+        "swapin-write-shares",
+        "    if write and not exclusive.all():\n",
+        "    if write and exclusive.all():\n",
+        "a write fault that finds a shared swapped page copies it at once",
+    ),
+    Fault(
+        "swapin-read-maps-read-only",
+        "    access = np.where(exclusive & vma.writable, W, 0)\n",
+        "    access = np.where(exclusive & write, W, 0)\n",
+        "an exclusive page is mapped writable after a read too",
+        equivalent="W is not shown; a write to an exclusive page asks nothing and copies nothing",
+    ),
+    Fault(
+        "swapcache-reference-counts",
+        "(refs == 1) & (cached == 0) | (refs == 2) & (cached > 0) & (memory.swap.count[cached] == 0))\n",
+        "(refs == 1) & (cached == 0))\n",
+        "the swap cache's reference does not count once no entry is left",
+    ),
+    Fault(
+        "swapcache-ignores-entries",
+        "(refs == 2) & (cached > 0) & (memory.swap.count[cached] == 0))\n",
+        "(refs == 2) & (cached > 0))\n",
+        "the swap cache's reference counts while another page table holds an entry",
+    ),
+    Fault(
+        "swapcache-stays-after-last-unmapping",
+        '    leave(memory, cached[memory.swap.count[memory.folio["swapcache"][cached]] == 0])\n',
+        "",
+        "the last unmapping takes a page out of the swap cache",
+    ),
+    Fault(
+        "slots-first-fit-in-free-clusters",
+        "        if self.used[cluster] < CLUSTER and first + size < base + CLUSTER:\n"
+        "            self.next[order] = first + size\n",
+        "",
+        "a cluster is gone on with where the last folio ended",
+    ),
+    Fault(
+        "slots-cluster-keeps-its-order",
+        "            self.free[cluster] = None\n            self.order[cluster] = 0\n",
+        "            self.free[cluster] = None\n",
+        "a freed cluster has no order",
+    ),
+    Fault(
+        "slots-header-in-use",
+        "        self.used[0] = 1\n        self.nonfull[0][0] = None\n",
+        "        self.used[0] = 1\n",
+        "the cluster with the header takes small folios first",
+    ),
+    # --- move, protect, unmap -------------------------------------------------------------------------------------
+    Fault(
+        "move-keeps-tables",
+        "        if pages == BLOCK:\n            leaf.tables[block] = False\n",
+        "",
+        "a table of PTEs moves as a whole where both sides are aligned",
+    ),
+    Fault(
+        "move-keeps-pmd-in-part",
+        "        if huge and pages < BLOCK:\n",
+        "        if huge and pages < 0:\n",
+        "a PMD that moves in part is split",
+    ),
+    Fault(
+        "move-dontunmap-keeps-anon-vma",
+        "    elif (vma.start, vma.end) == (source, source + pages):\n        vma.anon_vma, vma.cloned = 0, False\n",
+        "",
+        "after MREMAP_DONTUNMAP of a whole VMA it is unfaulted",
+    ),
+    Fault(
+        "move-takes-ksm-pages",
+        "        unmerge(space, source, source + pages, step)\n    if not keep_source:\n",
+        "        pass\n    if not keep_source:\n",
+        "KSM pages are taken apart before they move",
+    ),
+    Fault(
+        "protect-does-not-merge",
+        "        space.protect(lo, hi, writable=writable)\n    space.vmas.merge(start, end)\n",
+        "        space.protect(lo, hi, writable=writable)\n",
+        "VMAs that mprotect made equal again merge",
+    ),
+    Fault(
+        "protect-grants-shared-pages",
+        "            leaf.flags[index[exclusive | (leaf.flags[index] & DIRTY != 0)]] |= W\n",
+        "            leaf.flags[index] |= W\n",
+        "mprotect gives write access to exclusive pages only",
+    ),
+    Fault(
+        "protect-forgets-accounting",
+        "        elif self.private and self.anonymous and not self.anon_vma:\n            self.accounted = False\n",
+        "",
+        "memory made read-only before anything was written is not accounted, and merges with nothing that is",
+    ),
+    Fault(
+        "unmap-splits-no-edges",
+        "    space.split_at(start, step)\n"
+        "    space.split_at(end, step)\n"
+        "    for vma in space.vmas.within(start, end):\n"
+        "        space.zap",
+        "    space.vmas.cut(start)\n"
+        "    space.vmas.cut(end)\n"
+        "    for vma in space.vmas.within(start, end):\n"
+        "        space.zap",
+        "a PMD across the edge of what is unmapped is split",
+    ),
+    Fault(
+        "partial-unmap-is-not-noted",
+        '            folio["partial"][np.repeat(slots[some], runs.size[some])[bare]] = True\n',
+        "            pass\n",
+        "a folio with pages nobody maps is partially mapped",
+    ),
+    # --- files ----------------------------------------------------------------------------------------------------
+    Fault(
+        "file-fault-around-32",
+        "FAULT_AROUND: Final = 16\n",
+        "FAULT_AROUND: Final = 32\n",
+        "a read fault maps what is cached within 64 KiB",
+    ),
+    Fault(
+        "file-fault-around-crosses-vma",
+        "    lo = max(at - at % FAULT_AROUND, vma.start - window.base)\n",
+        "    lo = max(at - at % FAULT_AROUND, 0)\n",
+        "fault-around stays within the VMA",
+    ),
+    Fault(
+        "file-last-folio-is-mapped-whole",
+        '    last = file.on_disk & (space.memory.frame["folio"][cached] =='
+        ' space.memory.frame["folio"][file.frame[-1]])\n',
+        '    last = file.on_disk & (space.memory.frame["folio"][cached] == 0)\n',
+        "fault-around of 6.18 takes a file's last folio for one beyond its end",
+    ),
+    Fault(
+        "file-ahead-mark-is-ignored",
+        "        hit = hit[~file.ahead[file.first_pages(pages[hit])]]\n",
+        "        pass\n",
+        "fault-around leaves the folio with the readahead mark alone",
+    ),
+    Fault(
+        "file-folio-over-mapped-pages",
+        "    if size > 1 and inside and not leaf.frame[first:last].any():\n",
+        "    if size > 1 and inside:\n",
+        "a fault maps a whole folio only where nothing is mapped yet",
+    ),
+    Fault(
+        "file-pmd-over-a-table",
+        "!= PMD_ORDER or leaf.tables[lo // BLOCK] or index",
+        "!= PMD_ORDER or index",
+        "a file's PMD does not replace a table of PTEs",
+    ),
+    Fault(
+        "file-private-pmd-mapped-writable",
+        "    if not (vma.shared and vma.writable):\n        return 0\n",
+        "    if not vma.writable:\n        return 0\n",
+        "private mappings of files are mapped read-only",
+    ),
+    Fault(
+        "file-write-notify-skipped",
+        "    return W | DIRTY if write else 0 if vma.on_disk else W\n",
+        "    return W | DIRTY if write else W\n",
+        "a shared page of a disk file is read-only until written",
+    ),
+    Fault(
+        "shmem-order-ignores-alignment",
+        "    if order and (vma.start - vma.pgoff) % (1 << order) == 0:\n",
+        "    if order:\n",
+        "shmem gets large folios where address and file offset agree",
+    ),
+    Fault(
+        "shmem-group-over-cached",
+        "        return np.asarray((first + (1 << order) <= self.pages) & free.all(axis=1))\n",
+        "        return np.asarray((first + (1 << order) <= self.pages) & free.any(axis=1))\n",
+        "a large shmem folio comes only where nothing is cached",
+    ),
+    Fault(
+        "shmem-group-where-swapped",
+        "        free = (self.frame[span] == 0) & (self.swap[span] == 0)\n",
+        "        free = self.frame[span] == 0\n",
+        "no large folio comes where pages are in swap",
+    ),
+    Fault(
+        "disk-miss-in-two-calls",
+        "        file.cache(missing, 0)\n        return\n",
+        "        file.cache(missing[:1], 0)\n        file.cache(missing[1:], 0)\n        return\n",
+        "a miss under MADV_RANDOM brings one page",
+        equivalent="the same folios in two calls; frames are compared up to their names",
+    ),
+    Fault(
+        "disk-readahead-mark-missing",
+        "        file.ahead[page] |= page == start\n",
+        "        pass\n",
+        "the first folio read under MADV_HUGEPAGE carries the readahead mark",
+    ),
+    # --- collapse, KSM, migration ---------------------------------------------------------------------------------
+    Fault(
+        "collapse-held-blocks",
+        "    if _held(space, leaf, lo):\n        return False\n",
+        "",
+        "a block with a held page does not collapse",
+        equivalent="it is asked again after swap-in, which changes nothing of a held page",
+    ),
+    Fault(
+        "collapse-leaves-the-table",
+        "        memory.frame[name][leaf.frame[index]] = values\n    leaf.tables[lo // BLOCK] = False\n",
+        "        memory.frame[name][leaf.frame[index]] = values\n",
+        "a collapsed block has no table of PTEs",
+    ),
+    Fault(
+        "collapse-goes-on-after-nothing",
+        "for page in takewhile(partial(_has_pmd, space), pages))\n",
+        "for page in filter(partial(_has_pmd, space), pages))\n",
+        "nothing is tried after a block with nothing in its PMD",
+    ),
+    Fault(
+        "collapse-needs-no-anon-vma",
+        "    fits = vma.anon_vma != 0 if vma.anonymous else",
+        "    fits = True if vma.anonymous else",
+        "a VMA where nothing was ever written does not collapse",
+    ),
+    Fault(
+        "collapse-nohugepage-allowed",
+        "    return room and fits and not vma.nothp\n",
+        "    return room and fits\n",
+        "MADV_NOHUGEPAGE memory does not collapse",
+    ),
+    Fault(
+        "collapse-file-held-pages",
+        '        if (memory.folio["refs"][slots] != memory.folio["mapcount"][slots] + sizes).any():\n'
+        "            return _Result.HELD\n",
+        "",
+        "shmem that somebody holds does not collapse",
+    ),
+    Fault(
+        "collapse-file-retracts-private-tables",
+        "            if vma.file is file and not vma.anon_vma:\n",
+        "            if vma.file is file:\n",
+        "tables that may hold private copies stay",
+    ),
+    Fault(
+        "ksm-merges-at-first-sight",
+        "        if item.value != value:\n            item.value, self._news = value, True\n            return\n",
+        "        if item.value != value:\n            item.value, self._news = value, True\n",
+        "KSM merges what was unchanged since the scan before",
+    ),
+    Fault(
+        "ksm-merges-held-pages",
+        "        if self._looks_held(leaf, at, int(slot)):\n            return False\n",
+        "",
+        "a page with references besides its mappings does not merge",
+    ),
+    Fault(
+        "ksm-held-always-looked-for",
+        '        if leaf.flags[at] & (W | CLEAN) == CLEAN and not memory.frame["exclusive"][leaf.frame[at]]:\n'
+        "            return False\n"
+        "        return bool",
+        "        return bool",
+        "references are not looked for where nothing could be written",
+    ),
+    Fault(
+        "ksm-merges-with-unused-pages",
+        "        return best if best.users else None\n",
+        "        return best\n",
+        "a KSM page no scanned page is known to use takes no more",
+    ),
+    Fault(
+        "ksm-scans-in-order-of-mm",
+        "        for mm in memory.ksm_mms.copy():\n",
+        "        for mm in sorted(memory.ksm_mms):\n",
+        "address spaces are scanned in the order of their first advice",
+    ),
+    Fault(
+        "ksm-does-not-split",
+        "            self._split(frame)\n\n",
+        "            pass\n\n",
+        "two equal pages of one folio split it",
+    ),
+    Fault(
+        "ksm-page-does-not-follow",
+        "            node.frame, node.ident = new, int(",
+        "            node.ident = int(",
+        "new pages merge with a KSM page where it went",
+    ),
+    Fault(
+        "migrate-moves-shared-folios",
+        "    return np.asarray(~shared)\n",
+        "    return np.asarray(shared | ~shared)\n",
+        "MPOL_MF_MOVE leaves folios that others may map",
+    ),
+    Fault(
+        "migrate-moves-held-folios",
+        '        if memory.folio["refs"][slot] == 1 + cached + (memory.folio["swapcache"][slot] > 0):\n',
+        "        if True:\n",
+        "folios somebody holds stay where they are",
+    ),
+    Fault(
+        "migrate-unmaps-pinned-pages",
+        '    return bool(memory.folio["pins"][slot] and memory.frame["exclusive"][_pages(memory, slot)].any())\n',
+        "    return False\n",
+        "a pinned exclusive page keeps its mapping",
+    ),
+    Fault(
+        "migrate-keeps-partial-folios",
+        '    if not folio["partial"][slot] or folio',
+        '    if folio["partial"][slot] or folio',
+        "a partially mapped folio is split before it moves",
+    ),
+    Fault(
+        "migrate-leaves-no-partial-mark",
+        '            memory.folio["partial"][to] |= _page_by_page(mine)\n',
+        "            pass\n",
+        "a folio unmapped page by page counts as partially mapped ever after (6.18)",
+    ),
+)
+"""At least eighty; a name, `old` and `rule` stand for one fault."""
