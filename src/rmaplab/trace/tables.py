@@ -93,6 +93,7 @@ class TraceBuilder:
 
     def __init__(self) -> None:
         self._chunks: dict[str, list[pl.DataFrame]] = {"folios": [], "events": [], "questions": []}
+        self._rows = dict.fromkeys(self._chunks, 0)
         self._folios = 0
         self.step = 0
         """The step in hand; `tick()` goes on to the next."""
@@ -159,6 +160,11 @@ class TraceBuilder:
             },
         )
 
+    @property
+    def rows(self) -> tuple[int, int]:
+        """Event and question rows so far."""
+        return self._rows["events"], self._rows["questions"]
+
     def build(self, meta: Meta) -> Trace:
         """The tables, rows in step order (stable: rows of one step keep the order they came in)."""
         tables = {}
@@ -175,6 +181,7 @@ class TraceBuilder:
         rows = max(sizes - {1}, default=1)
         series = [_column(name, dtype, columns[name], rows) for name, dtype in schema.items()]
         self._chunks[table].append(pl.DataFrame(series))
+        self._rows[table] += rows
 
 
 def _column(name: str, dtype: pl.DataType, value: Any, rows: int) -> pl.Series:

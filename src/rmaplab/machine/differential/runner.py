@@ -1,7 +1,7 @@
 """One program on the live kernel and on the model, compared after every step.
 
-For the differential test. A *mismatch* is a step after which the two worlds differ. What the kernel leaves to chance is
-recognised and *set aside* by name, with the rest of the program:
+For the differential test. A *mismatch* is a step after which the two worlds differ, or one that their traces tell
+differently. What the kernel leaves to chance is recognised and *set aside* by name, with the rest of the program:
 
 - `background`: the kernel moved or collapsed pages behind the program's back (the live recorder saw changes no
   operation explains);
@@ -15,6 +15,7 @@ from typing import Final, Self
 
 from rmaplab.machine.differential.compare import Difference, compare
 from rmaplab.machine.differential.program import Program, Result, Run, Step, Unnamed
+from rmaplab.machine.differential.traces import Marks, compare_traces
 from rmaplab.machine.live import LiveMachine
 from rmaplab.machine.model import KernelPolicy, ModelMachine
 from rmaplab.machine.model.invariants import check
@@ -55,6 +56,7 @@ class Pair:
     def __init__(self, kernel: str | KernelPolicy) -> None:
         self._live, self._model = LiveMachine(), ModelMachine(kernel)
         self._ours, self._theirs = Run(self._live), Run(self._model)
+        self._marks = Marks(), Marks()
 
     def do(self, step: Step) -> Difference | None:
         """Do `step` on both; what they then disagree about. Raises Unnamed, SetAside, and `Broken` or `ContentLeak` if
@@ -71,7 +73,15 @@ class Pair:
         chance = _chance(self._live, *world) if difference else ""
         if chance:
             raise SetAside(chance)
+        ours, theirs = self._marks
+        ours.note(*self._live.recorder.rows)
+        theirs.note(*self._model.recorder.rows)
         return difference
+
+    def recorded(self) -> tuple[int, Difference] | None:
+        """The first of the steps done so far, counted from 0, that the two traces tell differently, and how."""
+        ours, theirs = self._marks
+        return compare_traces(self._live.trace(), ours, self._model.trace(), theirs)
 
     def close(self) -> None:
         """End both worlds."""
@@ -88,7 +98,7 @@ class Pair:
 def run(program: Program, kernel: str | KernelPolicy) -> Outcome:
     """Run `program` on a fresh live machine and a fresh model of `kernel`. Raises `Broken` or `ContentLeak` if the
     model contradicts itself."""
-    outcome = Outcome(len(program))
+    outcome, done = Outcome(len(program)), list[int]()
     with Pair(kernel) as pair:
         for number, step in enumerate(program):
             try:
@@ -101,6 +111,11 @@ def run(program: Program, kernel: str | KernelPolicy) -> Outcome:
             if difference is not None:
                 return replace(outcome, mismatch=Mismatch(number, difference))
             outcome = replace(outcome, compared=outcome.compared + 1)
+            done.append(number)
+        told = pair.recorded()
+    if told is not None:
+        at, difference = told
+        return replace(outcome, compared=at, mismatch=Mismatch(done[at], difference))
     return outcome
 
 

@@ -106,6 +106,11 @@ class Recorder:
     _pins: dict[int, Index] = field(default_factory=dict)
     """Folio id of every pinned page, by pin."""
 
+    @property
+    def rows(self) -> tuple[int, int]:
+        """Event and question rows so far."""
+        return self.builder.rows
+
     def count(self, name: str, amount: float = 1) -> None:
         self.stats[name] = self.stats.get(name, 0) + amount
 

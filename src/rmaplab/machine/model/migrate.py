@@ -30,13 +30,14 @@ _UNCACHED: Final = (_ANON, _KSM)
 @dataclass(frozen=True, slots=True)
 class _Mapping:
     """Indexes of `leaf` at which `space` maps one folio, by PMDs or by PTEs. `first` is where the VMA begins in its file
-    or anon_vma: the reverse map is walked in this order."""
+    or anon_vma: the reverse map is walked in this order, and of VMAs of an anon_vma that begin alike by `placed`."""
 
     space: AddressSpace
     leaf: Leaf
     index: Index
     huge: bool
     first: int
+    placed: int
 
     def change(self, slot: int, step: int, *, there: bool) -> None:
         """Make the mappings, or take them away, one by one."""
@@ -179,7 +180,9 @@ def _move(memory: Memory, slots: Frames, files: list[ModelFile], step: int) -> N
     for slot in slots.tolist():
         if _cannot_unmap(memory, slot):
             continue
-        mine, itself = sorted(mappings[slot], key=lambda m: (m.first, m.space.mm)), np.array([slot], np.uint32)
+        anon = memory.folio["kind"][slot] == _ANON
+        mine = sorted(mappings[slot], key=lambda m: (m.first, m.placed if anon else m.space.mm))
+        itself = np.array([slot], np.uint32)
         memory.hold(itself)
         memory.folio["dirty"][slot] |= any((m.leaf.flags[m.index] & CLEAN == 0).any() for m in mine)
         for mapping in mine:
@@ -255,4 +258,4 @@ def _of_leaf(space: AddressSpace, leaf: Leaf, base: int, wanted: NDArray[np.bool
         starts = np.flatnonzero(np.diff(key[order], prepend=-1))
         for part in np.split(inside[order], starts[1:]):
             huge = bool(leaf.flags[part[0]] & PMD)
-            yield int(slot[part[0]]), _Mapping(space, leaf, part, huge, vma.pgoff)
+            yield int(slot[part[0]]), _Mapping(space, leaf, part, huge, vma.pgoff, vma.placed)

@@ -154,6 +154,7 @@ class ModelProcess:
             region = self.space.table.region(vma.start)
             self.space.table.grow(region, (new_end >> PAGE_SHIFT) - region.start)
             vma.end = new_end >> PAGE_SHIFT
+            vma.place()
             self._machine.recorder.tick()
         elif new_length < old_length:
             unmap(self.space, new_end >> PAGE_SHIFT, end >> PAGE_SHIFT)

@@ -113,6 +113,11 @@ class Recorder:
         )
 
     @property
+    def rows(self) -> tuple[int, int]:
+        """Event and question rows so far."""
+        return self._events.rows, self._questions.rows
+
+    @property
     def event_rows(self) -> int:
         return self._events.rows
 

@@ -66,6 +66,7 @@ class AddressSpace:
         """`vma` may hold anonymous pages from now on, so fork has to copy its page tables."""
         if not vma.anon_vma:
             vma.anon_vma = self.vmas.neighbour_anon_vma(vma) or self.memory.next_anon_vma()
+            vma.place()
 
     # --- PMD mappings -------------------------------------------------------------------------------------------
 

@@ -6,12 +6,15 @@ tables stand elsewhere and do not know VMAs.
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, fields, replace
+from itertools import count
 from operator import attrgetter
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from rmaplab.machine.model.files import ModelFile
+
+_places: Final = count(1)
 
 
 @dataclass(slots=True)
@@ -21,7 +24,8 @@ class Vma:
     `order` is what faults here shall get. `anon_vma` is 0 until the first anonymous page could exist (it decides whether
     fork copies page tables); `cloned` says that it came by fork, which forbids merging with an unfaulted neighbour.
     `pgoff` is the file page of `start`. `accounted` is VM_ACCOUNT: memory made read-only before anything was
-    written loses it, and differs from its neighbours ever after.
+    written loses it, and differs from its neighbours ever after. `placed` grows with time: of VMAs that begin at the same
+    place of an anon_vma the reverse map walks first those that were put into its interval tree first.
     """
 
     start: int
@@ -39,6 +43,11 @@ class Vma:
     accounted: bool = True
     anon_vma: int = 0
     cloned: bool = False
+    placed: int = field(init=False, default_factory=_places.__next__)
+
+    def place(self) -> None:
+        """It is put into its anon_vma's interval tree (again): who changes its bounds takes it out for that long."""
+        self.placed = next(_places)
 
     @property
     def private(self) -> bool:
@@ -85,7 +94,7 @@ class Vma:
             self.accounted = False
 
 
-_fields: Final = attrgetter(*Vma.__slots__)
+_fields: Final = attrgetter(*(each.name for each in fields(Vma) if each.init))
 
 
 class VmaList:
@@ -138,6 +147,7 @@ class VmaList:
         upper.start, upper.pgoff = page, vma.offset_of(page)
         self._insert(at + 1, upper)
         vma.end = page
+        vma.place()
         return True
 
     def merge(self, start: int, end: int) -> None:
@@ -149,6 +159,7 @@ class VmaList:
                 before.end = vma.end
                 before.anon_vma = before.anon_vma or vma.anon_vma
                 before.cloned = before.cloned or vma.cloned
+                before.place()
                 del self._vmas[at], self._starts[at]
             else:
                 at += 1
