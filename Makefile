@@ -4,6 +4,7 @@
 #   make prove          check the proofs (installs Debian's coq where it is missing)
 #   make stress         race the C core for a minute
 #   make bench          measure the C core's schemes against each other
+#   make mutants        plant faults in the model, one at a time, and print which are found
 #   make differential   hold the model against this kernel: N random programs from SEED, JOBS at a time
 PYTHON ?= python3
 N      ?= 2000
@@ -13,7 +14,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: demo test lint prove stress bench differential venv clean
+.PHONY: demo test lint prove stress bench differential mutants venv clean
 
 venv: $(STAMP)
 
@@ -45,6 +46,9 @@ bench: venv
 
 differential: venv
 	$(BIN)/python -m rmaplab.machine.differential -n $(N) --seed $(SEED) --jobs $(JOBS)
+
+mutants: venv
+	cd tests/model && PYTHONPATH=. ../../$(BIN)/python -m faults --jobs $(JOBS)
 
 clean:
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -195,7 +195,9 @@ class Recorder:
         folio, first, times = np.unique(pages.local[page], return_index=True, return_counts=True)
         total, own = old.mapcounts(mm)
         extra = self._extra_refs(pages.folio_id)[folio]
-        stayed = np.where((extra == 0) & (total[folio] > 1), _SHARED, _UNKNOWN)
+        order = np.argsort(first)  # the kernel asks in the order of addresses
+        folio, first, times, extra = folio[order], first[order], times[order], extra[order]
+        stayed = np.where((extra == 0) & (total[folio] > 1) & self._pins_seen(pages.folio_id), _SHARED, _UNKNOWN)
         self.builder.questions(
             pages.folio_id[folio],
             mm,
@@ -206,6 +208,10 @@ class Recorder:
             truth=_VERDICTS.gather(np.where(total[folio] > own[folio], _SHARED, _EXCLUSIVE)),
             step=step,
         )
+
+    def _pins_seen(self, present: Index) -> bool:
+        """Do we know which folios are pinned now? One that was unmapped meanwhile has come back under another id."""
+        return all(bool(np.isin(pinned, present).all()) for pinned in self._pins.values())
 
     def pin(self, key: int, mm: int, address: int, length: int) -> None:
         """One reference more on the folio of every page in the range; zero pages have none to count."""

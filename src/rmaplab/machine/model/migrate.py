@@ -84,15 +84,17 @@ def _may_move(space: AddressSpace, slots: Frames, frames: Frames, step: int) -> 
     shared = twice & (answer == Verdict.SHARED)
     frames = frames[space.counted(frames)]
     _, first, times = np.unique(memory.frame["folio"][frames], return_index=True, return_counts=True)
+    asked = np.argsort(first)  # in the order of addresses
+    slots, first = slots[asked], first[asked]
     memory.recorder.questions(
         "migrate",
         step=step,
         folio=folio["ident"][slots],
         mm=space.mm,
         page=frames[first] - folio["head"][slots],
-        pages=np.minimum(times, 1 << folio["order"][slots].astype(np.int64)),
-        kernel=np.where(shared, Verdict.SHARED, Verdict.EXCLUSIVE),
-        truth=np.where(twice & (folio["order"][slots] == 0), _NONE, truth),
+        pages=np.minimum(times[asked], 1 << folio["order"][slots].astype(np.int64)),
+        kernel=np.where(shared[asked], Verdict.SHARED, Verdict.EXCLUSIVE),
+        truth=np.where(twice[asked] & (folio["order"][slots] == 0), _NONE, truth[asked]),
         outcome=_NONE,
         extra_refs=folio["refs"][slots] - folio["mapcount"][slots],
     )
