@@ -74,6 +74,7 @@ class Pair:
         if chance:
             raise SetAside(chance)
         ours, theirs = self._marks
+        ours.swaps |= step.do == "swap"
         ours.note(*self._live.recorder.rows)
         theirs.note(*self._model.recorder.rows)
         return difference

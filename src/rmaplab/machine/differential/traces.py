@@ -5,6 +5,7 @@ what kind of folio an MM maps more or less often afterwards. Questions are compa
 machines know the field: a live kernel says nothing of what it asked under madvise, nor of references while folios move.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -17,15 +18,16 @@ _PAGE: Final = ("mm", "order", "kind", "page", "entire")
 _ASKED: Final = ("mm", "what", "order", "kind", "page", "pages")
 _ANSWERED: Final = ("kernel", "truth", "outcome", "extra_refs")
 _UNSEEN: Final = ("madvise",)
-"""Questions that no live machine can record."""
+"""Questions that no live machine can record; with swap nor those of GUP, which may unshare what it just swapped in."""
 
 
 @dataclass(slots=True)
 class Marks:
-    """How many rows a machine had recorded after each step of the program."""
+    """How many rows a machine had recorded after each step of the program. `swaps`: it has a swap device."""
 
     events: list[int] = field(default_factory=list)
     questions: list[int] = field(default_factory=list)
+    swaps: bool = False
 
     def note(self, events: int, questions: int) -> None:
         """A step of the program is done."""
@@ -42,7 +44,9 @@ def _placed(rows: pl.DataFrame, after: list[int]) -> pl.DataFrame:
 def compare_traces(live: Trace, ours: Marks, model: Trace, theirs: Marks) -> tuple[int, Difference] | None:
     """The first program step in which the traces differ, and in what; None if they tell the same."""
     sides = (live, ours), (model, theirs)
-    found = [_events(*(_lasting(*side) for side in sides)), _questions(*(_asked(*side) for side in sides))]
+    unseen = (*_UNSEEN, "unshare") if ours.swaps else _UNSEEN
+    asked = (_asked(*side, unseen) for side in sides)
+    found = [_events(*(_lasting(*side) for side in sides)), _questions(*asked)]
     return min((each for each in found if each is not None), key=lambda each: each[0], default=None)
 
 
@@ -64,10 +68,10 @@ def _events(live: pl.DataFrame, model: pl.DataFrame) -> tuple[int, Difference] |
     return row["at"], Difference("rmap updates", _place(row), str(row["times"]), str(row["times_model"]))
 
 
-def _asked(trace: Trace, marks: Marks) -> pl.DataFrame:
-    """Questions a live machine can record, numbered among their equals."""
+def _asked(trace: Trace, marks: Marks, unseen: Sequence[str]) -> pl.DataFrame:
+    """Questions but the `unseen`, numbered among their equals."""
     folios = trace.folios.select("folio", "order", "kind")
-    rows = _placed(trace.questions, marks.questions).filter(~pl.col("what").cast(pl.String).is_in(_UNSEEN))
+    rows = _placed(trace.questions, marks.questions).filter(~pl.col("what").cast(pl.String).is_in(unseen))
     rows = rows.join(folios, on="folio", maintain_order="left")
     key = ["at", *_ASKED]
     return rows.select(*key, *_ANSWERED).with_columns(which=pl.int_range(pl.len()).over(key))

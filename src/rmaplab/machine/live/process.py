@@ -227,7 +227,7 @@ class LiveProcess:
         self._settle("write")
         recorder = self._machine.recorder
         answer = self._ask_faulting(op, area, address, length, argument)
-        questions = self._look(write=Write(self._mm, address, length))
+        questions = self._look(write=Write(self._mm, address, length, holds=op is Op.PIN_LONGTERM))
         recorder.count("write_seconds", answer.seconds)
         reused, copied = (questions.count(o) if questions else 0 for o in (cow.REUSED, cow.COPIED))
         return Written(length // PAGE_SIZE, reused, copied, answer.seconds)

@@ -37,12 +37,13 @@ _OUTCOMES: Final = pl.Series(OUTCOMES, dtype=OUTCOME)
 @dataclass(frozen=True, slots=True)
 class Write:
     """Bytes [address, address + length) that MM `mm` wrote one byte a page of, ascending; or that were unshared page
-    by page for a reader."""
+    by page for a reader. `holds`: each page is pinned before the next is faulted in."""
 
     mm: int
     address: int
     length: int
     what: Literal["cow", "unshare"] = "cow"
+    holds: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -269,7 +270,7 @@ class Recorder:
         pages = old.pages
         local = pages.local[questions.page]
         extra = self._extra_refs(pages.folio_id)[local]
-        unknown = cow.extra_refs_unknown(old, questions)
+        unknown = cow.extra_refs_unknown(old, questions) | write.holds
         alone = (pages.folio_order[local] > 0) & (questions.mapcount <= 1) & (questions.pages == 1)
         told = (extra == 0) & ~unknown & ~alone
         kernel = np.where(questions.outcome == cow.REUSED, _EXCLUSIVE, np.where(told, _SHARED, _UNKNOWN))
