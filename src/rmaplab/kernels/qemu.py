@@ -51,7 +51,8 @@ def running(
     kernel: Path, initramfs: bytes, append: str, hardware: Hardware, channels: tuple[str, ...], accelerator: Accelerator
 ) -> Iterator[tuple[subprocess.Popen[bytes], dict[str, socket.socket]]]:
     """QEMU, and the host's ends of the console and of `channels`; killed at the end. Raises NotAvailable."""
-    command = [check(), "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-machine", "q35"]
+    command = [check(), "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"]
+    command += ["-machine", "q35,mem-merge=off"]  # a guest whose memory KSM may merge would keep machines here from KSM
     command += ["-accel", accelerator, "-cpu", _CPU[accelerator], "-m", str(hardware.memory), "-smp", str(hardware.cpus)]
     command += ["-kernel", str(kernel), "-append", f"{_APPEND} {append}".strip()]
     ours: dict[str, socket.socket] = {}
