@@ -2,6 +2,8 @@
 
 import contextlib
 import io
+import subprocess
+import sys
 from dataclasses import fields, replace
 
 import numpy as np
@@ -18,6 +20,7 @@ from rmaplab.machine.differential.jobs import run_campaign
 from rmaplab.machine.differential.program import Program, Run, Step, Unnamed
 from rmaplab.machine.differential.script import script
 from rmaplab.machine.differential.shrink import shrink
+from rmaplab.machine.live import probe
 from rmaplab.machine.model import ModelMachine
 from rmaplab.machine.model.invariants import check
 from rmaplab.machine.observation import UNKNOWN, Observation
@@ -205,3 +208,36 @@ def test_a_machine_that_fails_is_set_aside_by_name_and_ends_no_campaign(monkeypa
     assert campaign.counts.aside["machine error"] == campaign.counts.done > 0
     assert campaign.counts.exit_code == 1
     assert "seed 0: other live machines kept the system" in out.getvalue()
+
+
+_MERGEABLE = """
+import mmap, sys
+memory = mmap.mmap(-1, 1 << 20, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+memory.write(b"x" * (1 << 20))
+memory.madvise(mmap.MADV_MERGEABLE)
+print("there", flush=True)
+sys.stdin.read()
+"""
+
+
+@live
+@can_look
+@pytest.mark.xdist_group("differential")
+def test_somebody_else_who_begins_to_use_ksm_midway_sets_programs_aside_by_name_and_ends_nothing() -> None:
+    if not probe().has("ksm"):
+        pytest.skip(f"ksm: {probe()['ksm'].why_not}")
+    out = io.StringIO()
+    campaign = Campaign("linux-6.18", 30, out)
+    pipe = subprocess.PIPE
+    with subprocess.Popen([sys.executable, "-c", _MERGEABLE], stdin=pipe, stdout=pipe, text=True) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "there\n"
+        for counts in campaign.run(range(40)):
+            if counts.aside["surroundings: KSM"]:
+                break
+        assert other.stdin is not None
+        other.stdin.close()
+    assert campaign.counts.aside["surroundings: KSM"] > 0, out.getvalue()
+    assert campaign.counts.mismatches == 0
+    assert campaign.counts.exit_code == 0, "others' doing fails no campaign"
+    assert "mergeable memory of their own" in out.getvalue()

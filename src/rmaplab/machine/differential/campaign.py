@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import TextIO
 
-from rmaplab.machine.differential.counts import Counts
+from rmaplab.machine.differential.counts import SURROUNDINGS, Counts
 from rmaplab.machine.differential.generate import Generator
 from rmaplab.machine.differential.program import Program
 from rmaplab.machine.differential.runner import Mismatch, Outcome, run, settle
@@ -67,6 +67,12 @@ class Campaign:
         except (Broken, ContentLeak) as broken:
             counts.mismatches += 1
             print(f"seed {seed}: the model contradicts itself: {broken}\n{script(program, str(broken))}", file=self.out)
+            return
+        except NotAvailable as missing:
+            # Somebody else began to use KSM or swap, or took the room: their right, and nothing the model could do about.
+            counts.done += len(program)
+            counts.aside[f"{SURROUNDINGS}: {str(missing).partition(':')[0]}"] += len(program)
+            print(f"seed {seed}: set aside: {missing}", file=self.out)
             return
         except MachineError as error:
             counts.done += len(program)

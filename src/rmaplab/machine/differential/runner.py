@@ -7,7 +7,8 @@ differently. What the kernel leaves to chance is recognised and *set aside* by n
   operation explains);
 - `allocation`: a fault or a new file got small folios where a large one was asked for: no contiguous memory was free;
 - `not reproducible`: the program agrees when it is run again (`settle`);
-- `machine error`: the live machine failed (`Campaign`).
+- `machine error`: the live machine failed (`Campaign`);
+- `surroundings: KSM` (`swap`, ...): somebody else on the system uses what the program needs for itself (`Campaign`).
 """
 
 from dataclasses import dataclass, replace
