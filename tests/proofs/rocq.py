@@ -63,3 +63,27 @@ def evaluate(folder: Path, script: str) -> list[object]:
     assert done.returncode == 0, done.stderr
     printed = re.findall(r"^\s+= (.*?)^\s+: list", done.stdout, re.MULTILINE | re.DOTALL)
     return [ast.literal_eval(value.replace(";", ",")) for value in printed]
+
+
+def needed(theory: str) -> list[str]:
+    """`theory` and all it imports, in an order that compiles."""
+    wanted, open_ends = set(), [theory]
+    while open_ends:
+        name = open_ends.pop()
+        wanted.add(name)
+        imports = re.search(r"From Rmaplab Require Import ([\w ]+)\.", (THEORIES / f"{name}.v").read_text())
+        open_ends += imports[1].split() if imports else []
+    return [name for name in ORDER if name in wanted]
+
+
+def replace(path: Path, old: str, new: str) -> None:
+    """The one place where `old` stands becomes `new`."""
+    text = path.read_text()
+    assert text.count(old) == 1, f"{path.name}: {old!r} stands {text.count(old)} times"
+    path.write_text(text.replace(old, new))
+
+
+def signed_claims() -> list[str]:
+    """The short names of all claims in signed.txt, in their order."""
+    claims = (PROOFS / "signed.txt").read_text().split("==== ")[1]
+    return re.findall(r"^Rmaplab\.\w+\.(\w+)$", claims, re.MULTILINE)

@@ -54,7 +54,7 @@ def _weights(read: Chunks) -> str:
 def _digit_theorem(config: Config, read: Chunks) -> str | None:
     w = config.word_bits
     if config.scheme == "bits":
-        return f"theorem bits_right: P = {config.pages} < 2^{w}" if config.pages < 1 << w else None
+        return f"theorem bits_sound: P = {config.pages} < 2^{w}" if config.pages < 1 << w else None
     base = read.weights[1] if len(read.weights) > 1 else config.pages + 1
     if base > config.pages and base**read.widest <= 1 << w:
         return f"theorem generations_sound: P = {config.pages} < {base}, and {base}^{read.widest} <= 2^{w}"
@@ -116,13 +116,13 @@ def _square_theorem(config: Config, least: int) -> str:
         return "one rmap ID: nobody to take for the caller"
     w, p, gap = config.word_bits, config.pages, (1 << config.id_bits) - 2
     if config.scheme == "moments":
-        return f"theorem moments_right: P * D^2 = {p} * {gap}^2 < 2^{w}"
+        return f"theorem moments_sound: P * D^2 = {p} * {gap}^2 < 2^{w}"
     if config.scheme == "packed":
         rocq = p * gap**2 < 1 << w and p * gap < 1 << w - SUM_AT
-        name = "theorem packed_right" if rocq else "packed_right with the variance bound (docs/refuter.md)"
+        name = "theorem packed_sound" if rocq else "packed_sound with the variance bound (docs/refuter.md)"
         return f"{name}: a collision takes {least} mappings, P = {p}"
     a, c = config.id_bits - config.id_bits // 2, config.id_bits // 2
     room = w - 2 * config.order - a - c
     rocq = p * (((1 << a) - 1) ** 2 + ((1 << c) - 1) ** 2) < 1 << max(room, 0)
-    name = "theorem one_value_right" if rocq else "one_value_right with the variance bound (docs/refuter.md)"
+    name = "theorem one_value_sound" if rocq else "one_value_sound with the variance bound (docs/refuter.md)"
     return f"{name}: coordinates of {a} and {c} bits, a collision takes {least} mappings, P = {p}"
