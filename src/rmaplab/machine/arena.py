@@ -7,11 +7,11 @@ module. What is mapped inside an area each machine knows by itself; nobody keeps
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Final, Generic, TypeVar
+from typing import Final, Generic, NoReturn, TypeVar
 
 from rmaplab.machine.protocol import ARENA_BASE, PAGE_SIZE, PMD_SIZE, BadOperation
 
-__all__ = ["Area", "Areas", "Arena", "check_length", "check_range", "check_swap"]
+__all__ = ["Area", "Areas", "Arena", "check_length", "check_range", "check_swap", "refuse_beyond"]
 
 _ARENA_END: Final = 0x5000_0000_0000
 """Below where x86-64 puts position-independent programs and their heaps (0x5555...)."""
@@ -90,6 +90,11 @@ def check_range(call: str, address: int, length: int) -> None:
     check_length(call, length)
     if address % PAGE_SIZE:
         raise BadOperation(call, f"address {address:#x}", f"must be a multiple of {PAGE_SIZE}")
+
+
+def refuse_beyond(call: str, start: int, end: int, page: int) -> NoReturn:
+    """Raise the BadOperation of an access to [start, end) whose page at `page` lies beyond the end of its file."""
+    raise BadOperation(call, f"[{start:#x}, {end:#x})", f"page {page:#x} lies beyond the end of its file")
 
 
 A = TypeVar("A", bound=Area)

@@ -17,12 +17,13 @@ Backing = Literal["anon", "file", "shmem"]
 @dataclass(frozen=True, slots=True)
 class Area(arena.Area):
     """One mapping as it was asked for. `backing` says where its folios come from; a private mapping of a file
-    has the file's backing. `advised`: MADV_HUGEPAGE was asked for by the program."""
+    has the file's backing. `advised`: MADV_HUGEPAGE was asked for by the program. `limit`: bytes of the file behind."""
 
     order: int
     backing: Backing
     shared: bool
     advised: bool = False
+    limit: int | None = None
 
     @property
     def wants_thp(self) -> bool:
@@ -31,9 +32,15 @@ class Area(arena.Area):
 
 
 def check_mapped(
-    call: str, pid: int, address: int, length: int, need: Literal["any", "readable", "writable"] = "any"
+    call: str,
+    pid: int,
+    address: int,
+    length: int,
+    need: Literal["any", "readable", "writable"] = "any",
+    limit: int | None = None,
 ) -> None:
-    """Raise BadOperation unless every page of the range is mapped, and `need`.
+    """Raise BadOperation unless every page of the range is mapped, and `need`, below byte `limit` of its file: a fault
+    beyond is a SIGBUS.
 
     A process without memory is dying: the operation itself will find that out, and say it better.
     """
@@ -47,3 +54,7 @@ def check_mapped(
     if at < address + length:
         rule = "mapped" if need == "any" else f"mapped {need}"
         raise BadOperation(call, f"[{address:#x}, {address + length:#x})", f"page {at:#x} is not {rule}")
+    for region in regions if limit is not None else []:
+        last = region.start + limit - region.offset if limit is not None else region.end
+        if address < region.end and region.start < address + length and last < min(region.end, address + length):
+            arena.refuse_beyond(call, address, address + length, max(address, last))

@@ -15,6 +15,7 @@ from typing import Final, Literal, Self
 import polars as pl
 
 from rmaplab.machine.arena import Areas, Arena, check_length, check_swap
+from rmaplab.machine.arguments import checked
 from rmaplab.machine.live import cow, diskfile, knobs, ksm
 from rmaplab.machine.live.arena import Area
 from rmaplab.machine.live.capabilities import probe
@@ -62,6 +63,7 @@ class LiveMachine:
         self.look(frozenset((mm,)))
         return process
 
+    @checked
     def file(self, length: int, *, kind: Literal["file", "shmem"] = "shmem", order: int = 0) -> LiveFile:
         """A `shmem` file is a memfd; a `file` stands on a disk file system, or NotAvailable is raised (`diskfile`)."""
         self.check_open("file")
@@ -86,6 +88,7 @@ class LiveMachine:
         self.recorder.count("merges")
         self.look(None)
 
+    @checked
     def swap(self, length: int) -> None:
         """A zram device; the machine is alone on the system from now on (`alone`). Raises NotAvailable where there is no
         zram, no permission, or other swap."""

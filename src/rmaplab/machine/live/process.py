@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rmaplab.machine.arena import Areas, check_range
+from rmaplab.machine.arguments import checked
 from rmaplab.machine.live import cow, sharing
 from rmaplab.machine.live.arena import Area, Backing, check_mapped
 from rmaplab.machine.live.control import Answer, Worker, WorkerDied, fork_worker
@@ -68,6 +69,7 @@ class LiveProcess:
     def space(self) -> Space:
         return Space(self._mm, self._worker.pid, self._areas.ranges())
 
+    @checked
     def mmap(
         self,
         length: int,
@@ -92,7 +94,8 @@ class LiveProcess:
                 raise BadOperation("mmap", f"offset {offset}", f"must be in pages, within {file.length} bytes")
             order, backing, fd = order or ours.order, ours.kind, ours.fd
         address = self._machine.arena.take("mmap", length)
-        area = Area(address, length, order, backing, shared)
+        limit = file.length if file is not None else length if shared else None
+        area = Area(address, length, order, backing, shared, limit=limit)
         advice = _MADV_RANDOM if area.backing == "file" else ADVICE["hugepage"] if area.wants_thp else 0
         if advice == ADVICE["hugepage"]:
             self._machine.require_thp()
@@ -101,6 +104,7 @@ class LiveProcess:
         self._look()
         return address
 
+    @checked
     def munmap(self, address: int, length: int) -> None:
         area = self._area("munmap", address, length)
         self._ask(Op.MUNMAP, address, length)
@@ -108,6 +112,7 @@ class LiveProcess:
             self._areas.drop(area)
         self._look()
 
+    @checked
     def mremap(
         self,
         address: int,
@@ -130,7 +135,7 @@ class LiveProcess:
         with self._machine.arena.unless_refused():
             target = self._machine.arena.take("mremap", new_length)
             self._ask(Op.MREMAP, address, old_length, new_length, flags, target)
-        self._areas.add(Area(target, new_length, area.order, area.backing, area.shared, area.advised))
+        self._areas.add(Area(target, new_length, area.order, area.backing, area.shared, area.advised, area.limit))
         if (address, old_length) == (area.start, area.length) and not dontunmap:
             self._areas.drop(area)
         # Shared pages may stay unmapped at the new place, to be faulted in again: whatever moved, moved.
@@ -151,21 +156,25 @@ class LiveProcess:
         self._look()
         return address
 
+    @checked
     def mprotect(self, address: int, length: int, *, writable: bool) -> None:
         self._area("mprotect", address, length)
         check_mapped("mprotect", self.pid, address, length)
         self._ask(Op.MPROTECT, address, length, mmap.PROT_READ | (mmap.PROT_WRITE if writable else 0))
         self._look()
 
+    @checked
     def madvise(self, address: int, length: int, advice: Advice) -> None:
         if advice not in get_args(Advice):
             raise BadOperation("madvise", advice, f"must be one of {', '.join(get_args(Advice))}")
         area = self._area("madvise", address, length)
         check_mapped("madvise", self.pid, address, length)
         if advice == "populate_write":
-            check_mapped("madvise populate_write", self.pid, address, length, "writable")
+            check_mapped("madvise populate_write", self.pid, address, length, "writable", area.limit)
             self._write_by(Op.MADVISE, area, address, length, ADVICE[advice])
             return
+        if advice == "populate_read":
+            check_mapped("madvise populate_read", self.pid, address, length, "any", area.limit)
         if advice in ("cold", "pageout"):
             self._machine.write_back()
         if advice == "mergeable":
@@ -184,35 +193,40 @@ class LiveProcess:
             # A refused collapse may have collapsed some blocks before.
             self._machine.look(None)
 
+    @checked
     def read(self, address: int, length: int) -> NDArray[np.uint8]:
         area = self._area("read", address, length)
-        check_mapped("read", self.pid, address, length, "readable")
+        check_mapped("read", self.pid, address, length, "readable", area.limit)
         answer = self._ask_faulting(Op.READ, area, address, length)
         self._look()
         return np.frombuffer(answer.payload, np.uint8)
 
+    @checked
     def write(self, address: int, length: int, value: int = 1) -> Written:
         if not 0 <= value <= 255:
             raise BadOperation("write", f"value {value}", "must be 0..255")
         area = self._area("write", address, length)
-        check_mapped("write", self.pid, address, length, "writable")
+        check_mapped("write", self.pid, address, length, "writable", area.limit)
         return self._write_by(Op.WRITE, area, address, length, value)
 
+    @checked
     def peek(self, address: int, length: int) -> NDArray[np.uint8]:
         area = self._area("peek", address, length)
-        check_mapped("peek", self.pid, address, length, "readable")
+        check_mapped("peek", self.pid, address, length, "readable", area.limit)
         self._settle("peek")
         answer = self._ask_faulting(Op.PEEK, area, address, length)
         self._look(write=Write(self._mm, address, length, "unshare"))
         return np.frombuffer(answer.payload, np.uint8)
 
+    @checked
     def poke(self, address: int, length: int, value: int = 1) -> Written:
         if not 0 <= value <= 255:
             raise BadOperation("poke", f"value {value}", "must be 0..255")
         area = self._area("poke", address, length)
-        check_mapped("poke", self.pid, address, length, "writable" if area.shared else "readable")
+        check_mapped("poke", self.pid, address, length, "writable" if area.shared else "readable", area.limit)
         return self._write_by(Op.POKE, area, address, length, value)
 
+    @checked
     def migrate(self, address: int, length: int, *, shared: bool = False) -> int:
         self._area("migrate", address, length)
         check_mapped("migrate", self.pid, address, length)
@@ -232,6 +246,7 @@ class LiveProcess:
         reused, copied = (questions.count(o) if questions else 0 for o in (cow.REUSED, cow.COPIED))
         return Written(length // PAGE_SIZE, reused, copied, answer.seconds)
 
+    @checked
     def ask(self, address: int, length: int) -> None:
         self._area("ask", address, length)
         self._settle("ask")
@@ -299,9 +314,10 @@ class LiveProcess:
         self._machine.recorder.count("exits")
         self._gone()
 
+    @checked
     def pin(self, address: int, length: int, *, longterm: bool = False) -> Pin:
         area = self._area("pin", address, length)
-        check_mapped("pin", self.pid, address, length, "writable" if longterm else "readable")
+        check_mapped("pin", self.pid, address, length, "writable" if longterm else "readable", area.limit)
         pin = LivePin(length // PAGE_SIZE, self._machine.new_key(), self._mm)
         if longterm:
             self._write_by(Op.PIN_LONGTERM, area, address, length, pin.key)

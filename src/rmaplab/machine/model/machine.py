@@ -11,6 +11,7 @@ from typing import Literal, Self
 import polars as pl
 
 from rmaplab.machine.arena import Areas, Arena, check_length, check_swap
+from rmaplab.machine.arguments import checked
 from rmaplab.machine.model.files import PAGE_SHIFT, ModelFile
 from rmaplab.machine.model.ksm import Scanner
 from rmaplab.machine.model.memory import Counters, Memory, Observer
@@ -60,6 +61,7 @@ class ModelMachine:
         self.recorder.tick()
         return process
 
+    @checked
     def file(self, length: int, *, kind: Literal["file", "shmem"] = "shmem", order: int = 0) -> ModelFile:
         self.check_open("file")
         check_length("file", length)
@@ -75,6 +77,7 @@ class ModelMachine:
         self.check_open("merge")
         self.memory.ksm.merge()
 
+    @checked
     def swap(self, length: int) -> None:
         self.check_open("swap")
         check_swap(length, again=self.memory.swap is not None)

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Final, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from rmaplab.machine.arena import Area, Areas, check_length
+from rmaplab.machine.arena import Area, Areas, check_length, refuse_beyond
+from rmaplab.machine.arguments import checked
 from rmaplab.machine.model import faults, remote
 from rmaplab.machine.model.advice import ADVICE
 from rmaplab.machine.model.ask import ask
@@ -59,6 +60,7 @@ class ModelProcess:
     def alive(self) -> bool:
         return self._alive
 
+    @checked
     def mmap(
         self,
         length: int,
@@ -92,6 +94,7 @@ class ModelProcess:
         self._machine.recorder.tick()
         return address
 
+    @checked
     def munmap(self, address: int, length: int) -> None:
         start, end = self._range("munmap", address, length, "any")
         area = self._areas.around("munmap", address, length)
@@ -100,6 +103,7 @@ class ModelProcess:
         if (address, address + length) == (area.start, area.end):
             self._areas.drop(area)
 
+    @checked
     def mremap(
         self,
         address: int,
@@ -161,51 +165,68 @@ class ModelProcess:
         if end == area.end:
             self._areas.replace(area, length=new_end - area.start)
 
+    @checked
     def mprotect(self, address: int, length: int, *, writable: bool) -> None:
         protect(self.space, *self._range("mprotect", address, length, "mapped"), writable=writable)
 
+    @checked
     def madvise(self, address: int, length: int, advice: Advice) -> None:
         if advice not in _ADVICE:
             raise BadOperation("madvise", advice, f"must be one of {', '.join(_ADVICE)}")
         start, end = self._range("madvise", address, length, "mapped")
         if advice == "populate_write":
             self._range("madvise populate_write", address, length, "writable")
+            self._check_file("madvise populate_write", start, end)
             faults.populate_write(self.space, start, end)
             return
+        if advice == "populate_read":
+            self._check_file("madvise populate_read", start, end)
         if advice in ("cold", "pageout"):
             self._machine.write_back()
         if advice not in ADVICE:
             raise BadOperation("madvise", advice, "not in the model yet")
         ADVICE[advice](self.space, start, end)
 
+    @checked
     def read(self, address: int, length: int) -> NDArray[np.uint8]:
-        return faults.read(self.space, *self._range("read", address, length, "mapped"))
+        start, end = self._range("read", address, length, "mapped")
+        self._check_file("read", start, end)
+        return faults.read(self.space, start, end)
 
+    @checked
     def write(self, address: int, length: int, value: int = 1) -> Written:
         if not 0 <= value <= 255:
             raise BadOperation("write", f"value {value}", "must be 0..255")
         start, end = self._range("write", address, length, "writable")
+        self._check_file("write", start, end)
         clock = time.perf_counter()
         tally = faults.write(self.space, start, end, value, self._machine.next_version())
         return Written(end - start, tally.reused, tally.copied, time.perf_counter() - clock)
 
+    @checked
     def peek(self, address: int, length: int) -> NDArray[np.uint8]:
-        return remote.peek(self.space, *self._range("peek", address, length, "mapped"))
+        start, end = self._range("peek", address, length, "mapped")
+        self._check_file("peek", start, end)
+        return remote.peek(self.space, start, end)
 
+    @checked
     def poke(self, address: int, length: int, value: int = 1) -> Written:
         if not 0 <= value <= 255:
             raise BadOperation("poke", f"value {value}", "must be 0..255")
         start, end = self._range("poke", address, length, "mapped")
         if self._vma("poke", start, end, alone=False).shared:
             self._range("poke", address, length, "writable")
+        self._check_file("poke", start, end)
         clock = time.perf_counter()
         tally = remote.poke(self.space, start, end, value, self._machine.next_version())
         return Written(end - start, tally.reused, tally.copied, time.perf_counter() - clock)
 
+    @checked
     def migrate(self, address: int, length: int, *, shared: bool = False) -> int:
         start, end = self._range("migrate", address, length, "mapped")
         return migrate(self.space, start, end, self._machine.files(), shared=shared)
 
+    @checked
     def ask(self, address: int, length: int) -> None:
         ask(self.space, *self._range("ask", address, length, "any"))
 
@@ -257,8 +278,10 @@ class ModelProcess:
             self._machine.memory.drop(pin.slots, longterm=pin.longterm)
         self._pins.clear()
 
+    @checked
     def pin(self, address: int, length: int, *, longterm: bool = False) -> Pin:
         start, end = self._range("pin", address, length, "writable" if longterm else "mapped")
+        self._check_file("pin", start, end)
         if longterm:
             self._check_longterm(start, end)
             slots = np.concatenate([self._pin_page(page) for page in range(start, end)])
@@ -303,6 +326,13 @@ class ModelProcess:
             rule = f"page {page << PAGE_SHIFT:#x} is not {'mapped' if need == 'mapped' else 'mapped writable'}"
             raise BadOperation(call, f"[{address:#x}, {address + length:#x})", rule)
         return start, end
+
+    def _check_file(self, call: str, start: int, end: int) -> None:
+        """Raise BadOperation where a page lies beyond its file's end: a fault there is a SIGBUS."""
+        for vma in self.space.vmas.within(start, end):
+            if vma.file is not None and vma.offset_of(min(end, vma.end)) > vma.file.pages:
+                page = max(start, vma.start + vma.file.pages - vma.pgoff)
+                refuse_beyond(call, start << PAGE_SHIFT, end << PAGE_SHIFT, page << PAGE_SHIFT)
 
     def _vma(self, call: str, start: int, end: int, *, alone: bool) -> Vma:
         """The first VMA of the range; `alone`: which must be its only one."""

@@ -69,7 +69,12 @@ class Vma:
 
     @property
     def fault_order(self) -> int:
-        """Order of the folios a fault brings in. MADV_HUGEPAGE on a mapping nobody asked an order for gives THPs."""
+        """Order of the folios a fault brings in. MADV_HUGEPAGE on a mapping nobody asked an order for gives THPs.
+
+        Anonymous folios have no order 1 (THP_ORDERS_ALL_ANON): the deferred split list needs a third page.
+        """
+        if self.anonymous and self.order == 1:
+            return 0
         return (self.order or 9) if self.thp else 0
 
     def offset_of(self, page: int) -> int:

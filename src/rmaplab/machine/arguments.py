@@ -1,0 +1,72 @@
+"""Arguments of a machine's and a process' operations, looked at before anything changes.
+
+For every machine: all refuse the same values with the same line. What a value must be by itself stands here; whether
+memory is there, and whose a file or pin is, the operations know.
+"""
+
+from collections.abc import Callable
+from functools import wraps
+from inspect import signature
+from operator import index
+from reprlib import repr as shortened
+from typing import Any, Final, ParamSpec, TypeVar
+
+import numpy as np
+
+from rmaplab.machine.protocol import BadOperation
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+_MOST: Final = 1 << 47
+"""Bytes of address space a process has on x86-64 with four levels of page tables; no number needs to be larger."""
+
+
+def _whole(call: str, name: str, value: object) -> int:
+    """Python's and NumPy's integers. True is none, 4096.0 neither."""
+    if isinstance(value, bool | np.bool_) or not hasattr(value, "__index__"):
+        raise BadOperation(call, f"{name} {shortened(value)}", "must be a whole number")
+    try:
+        number = index(value)
+    except TypeError as error:  # an array of several
+        raise BadOperation(call, f"{name} {shortened(value)}", "must be a whole number") from error
+    if not -_MOST < number < _MOST:
+        raise BadOperation(call, f"{name} {shortened(number)}", "must be below 2^47")
+    return int(number)
+
+
+def _flag(call: str, name: str, value: object) -> bool:
+    if not isinstance(value, bool | np.bool_):
+        raise BadOperation(call, f"{name} {shortened(value)}", "must be True or False")
+    return bool(value)
+
+
+def _word(call: str, name: str, value: object) -> str:
+    if not isinstance(value, str):
+        raise BadOperation(call, f"{name} {shortened(value)}", "must be a word")
+    return str(value)
+
+
+_RULES: Final[dict[str, Callable[[str, str, object], Any]]] = {
+    **dict.fromkeys(("length", "old_length", "new_length", "address", "offset", "order", "value"), _whole),
+    **dict.fromkeys(("writable", "move", "dontunmap", "shared", "longterm"), _flag),
+    **dict.fromkeys(("advice", "kind"), _word),
+}
+"""By the parameter's name in the protocol."""
+
+
+def checked(operation: Callable[P, R]) -> Callable[P, R]:
+    """The operation, a method, with arguments as the protocol has them. Raises BadOperation."""
+    call, names = operation.__name__, list(signature(operation).parameters)
+
+    def kept(name: str, value: object) -> Any:
+        rule = _RULES.get(name)
+        return value if rule is None else rule(call, name, value)
+
+    @wraps(operation)
+    def with_checked(*args: P.args, **kwargs: P.kwargs) -> R:
+        known = [kept(name, value) for name, value in zip(names, args, strict=False)]
+        named = {name: kept(name, value) for name, value in kwargs.items()}
+        return operation(*known, *args[len(known) :], **named)  # type: ignore[arg-type]
+
+    return with_checked
