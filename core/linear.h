@@ -71,7 +71,7 @@ static __always_inline void rmap_linear_set_first(struct rmap_folio *folio, cons
 	const u32 values = scheme->values(folio->order);
 	u32 k;
 
-	RMAP_WARN_ON(folio->mapcount);
+	RMAP_WARN_ON(rmap_read(&folio->mapcount));
 	rmap_write(&folio->mapcount, nr);
 	for (k = 0; k < values; k++)
 		rmap_write(&folio->value[k], scheme->addend(mm, folio->order, k) * (u64)(s64)nr);

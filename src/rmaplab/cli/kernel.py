@@ -7,6 +7,7 @@ from typing import Annotated, TextIO
 import typer
 
 from rmaplab.cli.exits import FINDING
+from rmaplab.cli.kernel_patch import kernel_patch
 from rmaplab.errors import RmaplabError
 from rmaplab.kernels import obtain
 from rmaplab.kernels.entries import KERNELS, Wish, parse
@@ -15,6 +16,7 @@ from rmaplab.kernels.qemu import Hardware
 from rmaplab.report.console import emit_json, note
 
 kernel = typer.Typer(no_args_is_help=True, help="Kernels other than the running one: patched, built, booted, tested.")
+kernel.command("patch")(kernel_patch)
 
 KernelOption = Annotated[str, typer.Option("--kernel", help=f"{', '.join(KERNELS)}, or a directory with a kernel.")]
 SchemeOption = Annotated[
