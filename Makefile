@@ -5,16 +5,18 @@
 #   make stress         race the C core for a minute
 #   make bench          measure the C core's schemes against each other
 #   make mutants        plant faults in the model, one at a time, and print which are found
+#   make fuzz           change what /proc and traces say at random for FUZZ seconds; no reader may do worse than one line
 #   make differential   hold the model against this kernel: N random programs from SEED, JOBS at a time
 PYTHON ?= python3
 N      ?= 2000
 SEED   ?= 1
 JOBS   ?= 1
+FUZZ   ?= 600
 VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: demo test lint prove stress bench differential mutants venv clean
+.PHONY: demo test lint prove stress bench fuzz differential mutants venv clean
 
 venv: $(STAMP)
 
@@ -43,6 +45,9 @@ stress: venv
 
 bench: venv
 	$(BIN)/rmaplab bench
+
+fuzz: venv
+	RUST_BACKTRACE=0 $(BIN)/python tests/hostile/fuzz.py --seconds $(FUZZ)
 
 differential: venv
 	$(BIN)/python -m rmaplab.machine.differential -n $(N) --seed $(SEED) --jobs $(JOBS)

@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import polars as pl
@@ -9,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rmaplab.recorded import recorded
 from rmaplab.trace import Meta, Trace, TraceBuilder, TraceError, check_place, read, validate, write
 from strategies import traces
 
@@ -199,3 +202,23 @@ def test_the_error_names_file_and_row_of_a_trace_read_from_disk(tmp_path: Path) 
 @given(trace=traces(details=True))
 def test_every_drawn_trace_is_valid(trace: Trace) -> None:
     validate(trace)
+
+
+def test_names_that_are_no_unicode_are_stored_as_valid_text(tmp_path: Path) -> None:
+    trace = read(recorded("prefork"))
+    write(replace(trace, meta=replace(trace.meta, scenario="record --around a\udcff")), tmp_path / "t")
+    assert read(tmp_path / "t").meta.scenario == "record --around a\ufffdFF"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        *(b"[]", b"null", b"", b"\xff", b"{", b"[" * 100_000),
+        *(b'{"format": "rmaplab trace"}', b'{"format": "rmaplab trace", "version": 1}'),
+    ],
+)
+def test_a_meta_json_that_is_none_is_refused_by_name(tmp_path: Path, content: bytes) -> None:
+    shutil.copytree(recorded("prefork"), tmp_path / "t")
+    (tmp_path / "t" / "meta.json").write_bytes(content)
+    with pytest.raises(TraceError, match=r"meta\.json"):
+        read(tmp_path / "t")

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 import polars as pl
 
+from rmaplab.text import for_json
 from rmaplab.trace.errors import TraceError
 from rmaplab.trace.tables import FORMAT_VERSION, Meta, Trace
 from rmaplab.trace.validate import EVENTS_FILE, FOLIOS_FILE, META_FILE, QUESTIONS_FILE, validate
@@ -117,6 +118,8 @@ def _write_files(trace: Trace, directory: Path) -> None:
     sums = {name: _sha256(directory / name) for name in _TABLES}
     meta = {"format": FORMAT, **asdict(trace.meta), "stats": dict(trace.meta.stats), "sha256": sums}
     text = json.dumps(meta, indent=2, ensure_ascii=False, allow_nan=False)
+    if not text.isascii() and any("\ud800" <= char <= "\udfff" for char in text):
+        text = for_json(text)  # a name that was no UTF-8; valid text stays as it is
     (directory / META_FILE).write_text(text + "\n", encoding="utf-8")
 
 
@@ -131,7 +134,7 @@ def _meta_object(directory: Path, shown: str) -> dict[str, Any]:
         found = json.loads((directory / META_FILE).read_text(encoding="utf-8"))
     except OSError as error:
         raise TraceError(shown, None, f"cannot be read: {error.strerror}") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise TraceError(shown, None, f"is not JSON: {error}") from error
     if not isinstance(found, dict) or found.get("format") != FORMAT:
         raise TraceError(shown, None, f'must be an object with "format": "{FORMAT}"')
@@ -166,5 +169,5 @@ def _read_table(directory: Path, name: str, expected: object) -> pl.DataFrame:
         return pl.read_parquet(path)
     except OSError as error:
         raise TraceError(name, None, f"cannot be read: {error.strerror or error}") from error
-    except pl.exceptions.PolarsError as error:
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
         raise TraceError(name, None, f"is not Parquet: {error}") from error
