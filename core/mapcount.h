@@ -18,17 +18,23 @@
 #define RMAP_MAPCOUNT_SATURATED (-0x40000000)
 
 /**
- * rmap_mapcount_sum() - a mapcount after an update, for whoever holds the folio's lock
- * @mapcount: before
+ * rmap_mapcount_update() - update a mapcount, for whoever holds the folio's lock
+ * @mapcount: the mapcount
+ * @before: what it is
  * @nr: mappings more, or, negative, less
  *
  * Return: the mapcount after it, RMAP_MAPCOUNT_SATURATED (negative) where it has no room.
  */
-static __always_inline s32 rmap_mapcount_sum(s32 mapcount, s32 nr)
+static __always_inline s32 rmap_mapcount_update(s32 *mapcount, s32 before, s32 nr)
 {
-	const s32 sum = (s32)((u32)mapcount + (u32)nr);
+	const s32 after = (s32)((u32)before + (u32)nr);
 
-	return unlikely((mapcount | sum) < 0) ? RMAP_MAPCOUNT_SATURATED : sum;
+	if (unlikely((before | after) < 0)) {
+		rmap_write(mapcount, RMAP_MAPCOUNT_SATURATED);
+		return RMAP_MAPCOUNT_SATURATED;
+	}
+	rmap_write(mapcount, after);
+	return after;
 }
 
 #endif /* RMAP_MAPCOUNT_H */
