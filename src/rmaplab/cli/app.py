@@ -28,6 +28,7 @@ COMMANDS: Final = MappingProxyType(
         "refute": "Decide whether a configuration of a linear scheme can be wrong.",
         "inspect": "Who maps this machine's memory, exclusively or shared, exactly.",
         "record": "Record a running system's mappings into a trace.",
+        "race": "Every execution of the C core's locking under seven memory models, and the smallest bad one.",
         "stress": "Race the C core's schemes, and judge every answer afterwards.",
         "bench": "Measure the C core's schemes against each other.",
         "kernel": "Kernels other than the running one: patched, built, booted, tested.",

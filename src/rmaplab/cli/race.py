@@ -1,0 +1,65 @@
+"""`rmaplab race`: every execution of a few threads over the C core's headers, under seven memory models."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from rmaplab.cli.exits import FINDING
+from rmaplab.report.console import emit_json, note, show, table
+from rmaplab.verify.race.draw import listing, svg
+from rmaplab.verify.race.programs import BOUND, Verdict, load
+from rmaplab.verify.race.result import cells, choose, meaning, models, row, verdicts
+
+
+def race(
+    program: Annotated[list[str] | None, typer.Argument(help="Programs, NAME or NAME/STAGE; all by default.")] = None,
+    model: Annotated[str | None, typer.Option(help="Models, separated by commas; all by default.")] = None,
+    bits: Annotated[int, typer.Option(help="Width of the sequence count: 64 or 32.")] = 64,
+    seconds: Annotated[float, typer.Option(min=0.1, help="Give up on a program under a model after this long.")] = 60.0,
+    draw: Annotated[
+        Path | None, typer.Option(help="Write the smallest bad executions as SVG into this directory.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON list instead of tables.")] = False,
+) -> None:
+    """Kept or broken, promise by promise, and the smallest execution that breaks it.
+
+    Exit code 1 if a promise of ours is broken.
+    """
+    if bits not in (64, 32):
+        raise typer.BadParameter(f"{bits}: must be 64 or 32", param_hint="--bits")
+    columns = models(model)
+    programs = load(bits)
+    found: list[Verdict] = []
+    for some in verdicts(programs, choose(programs, program or ()), columns, seconds):
+        found.extend(some)
+        note(f"{some[0].program}/{some[0].stage} under {some[0].model}: {some[0].executions} executions")
+    if draw is not None:
+        _draw(found, draw)
+    if as_json:
+        emit_json([row(v) for v in found])
+    else:
+        _show(found, columns, bits)
+    if any(v.verdict == "broken" and v.ours for v in found):
+        raise typer.Exit(FINDING)
+
+
+def _show(found: list[Verdict], columns: tuple[str, ...], bits: int) -> None:
+    title = f"Promises, {bits}-bit sequence count ({BOUND})"
+    show(table(title, ("program", "stage", "promise", *columns), cells(found, columns), left=3))
+    for v in found:
+        if v.witness is not None:
+            typer.echo(f"\n{v.program}/{v.stage} under {v.model}: broken: {meaning(v.promise)}")
+            typer.echo("\n".join(listing(v.witness, v.roles, v.words)))
+        elif v.reason:
+            typer.echo(f"{v.program}/{v.stage} under {v.model}: {v.promise}: undecided: {v.reason}")
+
+
+def _draw(found: list[Verdict], folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for v in found:
+        if v.witness is not None:
+            name = f"{v.program}-{v.stage}-{v.model}-{v.promise}.svg"
+            title = f"{v.program}/{v.stage} under {v.model}: {meaning(v.promise)}: broken"
+            (folder / name).write_text(svg(v.witness, v.roles, v.words, title))
+            note(f"wrote {folder / name}")

@@ -1,0 +1,79 @@
+"""Many programs under many models: verdicts as rows, side by side.
+
+For `rmaplab race` and docs/races.md.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from rmaplab.errors import RmaplabError
+from rmaplab.verify.race.draw import cycle, edges, listing
+from rmaplab.verify.race.mappings import MAPPINGS
+from rmaplab.verify.race.programs import PROMISES, Program, Programs, Verdict
+
+
+def choose(programs: Programs, names: Sequence[str]) -> tuple[Program, ...]:
+    """The programs of these names, `NAME` or `NAME/STAGE`; all if none is given. An unknown one is an error that lists
+    them.
+    """
+    listed = programs.all()
+    for name in names:
+        if not any(name in (p.name, f"{p.name}/{p.stage}") for p in listed):
+            known = ", ".join(dict.fromkeys(p.name for p in listed))
+            raise RmaplabError(f"{name}: no such program, must be one of {known}")
+    return tuple(p for p in listed if not names or p.name in names or f"{p.name}/{p.stage}" in names)
+
+
+def models(text: str | None) -> tuple[str, ...]:
+    """Names of columns from a comma-separated list; all of MAPPINGS by default."""
+    wanted = tuple(dict.fromkeys(text.split(","))) if text else tuple(MAPPINGS)
+    for name in wanted:
+        if name not in MAPPINGS:
+            raise RmaplabError(f"--model: {name}: no such model, must be one of {', '.join(MAPPINGS)}")
+    return wanted
+
+
+def verdicts(
+    programs: Programs, chosen: Sequence[Program], columns: Sequence[str], seconds: float
+) -> Iterator[tuple[Verdict, ...]]:
+    """Enumerate; the verdicts of one program under one model at a time."""
+    for program in chosen:
+        for model in columns:
+            yield programs.run(program, model, seconds)
+
+
+def row(verdict: Verdict) -> dict[str, Any]:
+    """A verdict for --json. `witness` is None, or events, arrows and the cycle among them."""
+    return {
+        "program": verdict.program,
+        "stage": verdict.stage,
+        "model": verdict.model,
+        "promise": verdict.promise,
+        "verdict": verdict.verdict,
+        "bound": verdict.bound or verdict.reason,
+        "executions": verdict.executions,
+        "witness": _witness(verdict),
+    }
+
+
+def _witness(verdict: Verdict) -> dict[str, Any] | None:
+    if verdict.witness is None:
+        return None
+    return {
+        "events": listing(verdict.witness, verdict.roles, verdict.words),
+        "arrows": edges(verdict.witness),
+        "cycle": cycle(verdict.witness),
+    }
+
+
+def cells(found: Sequence[Verdict], columns: Sequence[str]) -> list[tuple[str, ...]]:
+    """A line a program, stage and promise; a cell a model."""
+    lines: dict[tuple[str, str, str], dict[str, str]] = {}
+    for v in found:
+        lines.setdefault((v.program, v.stage, v.promise), {})[v.model] = v.verdict
+    return [(*key, *(line.get(model, "") for model in columns)) for key, line in lines.items()]
+
+
+def meaning(promise: str) -> str:
+    """The sentence behind a promise's name."""
+    return PROMISES[promise]

@@ -1,0 +1,138 @@
+"""`rmaplab race`: the unchanged headers keep their promises under every model, a header with one line changed does not.
+
+Every barrier of core/atomic_seqcount.h is taken out, one at a time: some model must show an execution that breaks a
+promise, and sequential consistency must show none, or the barrier would not be one.
+"""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from rmaplab.verify.race.build import CORE
+from rmaplab.verify.race.mappings import MAPPINGS
+from rmaplab.verify.race.programs import Programs, Verdict, load
+
+pytestmark = pytest.mark.skipif(not (shutil.which("gcc") or shutil.which("cc")), reason="needs a C compiler")
+
+COMMON = ("writer-reader", "wrap-reader", "two-writers", "two-writers-reader", "unmap-pin-ask", "map-pinned-ask")
+WEAK = ("c11", "lkmm", "armv8", "armv8-llsc", "riscv", "power")
+
+# What stands in the header, what stands there instead, the promise that breaks, and models that must show it.
+MISSING = {
+    "acquire of rmap_read_begin": ("(word = rmap_read_acquire(s)) &", "(word = rmap_read(s)) &", "torn", WEAK),
+    "acquire fence of rmap_read_retry": ("	rmap_fence_acquire();\n", "", "torn", WEAK),
+    "release fence of rmap_write_enter": ("	rmap_fence_release();\n", "", "torn", WEAK),
+    "acquire of the wait for the exclusive writer": (
+        "word = rmap_read_acquire(s);",
+        "word = rmap_read(s);",
+        "lost",
+        ("c11",),
+    ),
+    "acquire of a shared writer's entry": (
+        "rmap_seq word = rmap_add_return_acquire(s, enter);",
+        "rmap_seq word = rmap_add_return(s, enter);",
+        "lost",
+        ("c11",),
+    ),
+    "acquire of the exclusive entry by cmpxchg": (
+        "rmap_try_cmpxchg_acquire(s, &word,",
+        "rmap_try_cmpxchg(s, &word,",
+        "lost",
+        ("c11",),
+    ),
+    "acquire of the exclusive entry by add-return": (
+        "word = rmap_add_return_acquire(s, RMAP_SEQ_ONE_EXCLUSIVE);",
+        "word = rmap_add_return(s, RMAP_SEQ_ONE_EXCLUSIVE);",
+        "lost",
+        ("c11",),
+    ),
+    "release of rmap_write_end": ("	rmap_add_release(s, rmap_seq_step", "	rmap_add(s, rmap_seq_step", "torn", WEAK),
+}
+
+WRONG = {
+    "no retry": ("return unlikely(rmap_read(s) != start);", "return 0 & (rmap_read(s) != start);", "torn"),
+    "no wait for a writer": (
+        "unlikely((word = rmap_read_acquire(s)) & rmap_seq_writers_mask(how))",
+        "0 & (word = rmap_read_acquire(s))",
+        "torn",
+    ),
+    "no wait for the exclusive writer": ("while (unlikely(word & rmap_seq_exclusive_mask(how)))", "while (0)", "lost"),
+    "a lost claim is not turned back": (
+        "enter = RMAP_SEQ_ONE_SHARED - RMAP_SEQ_ONE_EXCLUSIVE;",
+        "enter = RMAP_SEQ_ONE_SHARED;",
+        "waits",
+    ),
+    "the end takes nobody out": ("rmap_seq_step(how) - leave);", "rmap_seq_step(how));", "inexact"),
+    "the end always takes a shared writer out": (
+        "exclusive ? RMAP_SEQ_ONE_EXCLUSIVE : RMAP_SEQ_ONE_SHARED;",
+        "exclusive ? RMAP_SEQ_ONE_SHARED : RMAP_SEQ_ONE_SHARED;",
+        "inexact",
+    ),
+    "the sequence stands still": (
+        "rmap_add_release(s, rmap_seq_step(how) - leave);",
+        "rmap_add_release(s, -leave);",
+        "inexact",
+    ),
+    "the exclusive writer enters as a shared one": (
+        "word | RMAP_SEQ_ONE_EXCLUSIVE))",
+        "word | RMAP_SEQ_ONE_SHARED))",
+        "inexact",
+    ),
+}
+
+
+def changed(old: str, new: str, folder: Path) -> Programs:
+    """The programs over a copy of core/ with one thing changed."""
+    copy = Path(shutil.copytree(CORE, folder / "core"))
+    header = copy / "atomic_seqcount.h"
+    text = header.read_text()
+    assert text.count(old) == 1, f"{old!r}: must occur once"
+    header.write_text(text.replace(old, new))
+    return load(core=copy)
+
+
+def broken(programs: Programs, model: str, promise: str, names: tuple[str, ...] = COMMON) -> list[Verdict]:
+    chosen = [p for p in programs.all() if p.name in names]
+    found = [v for p in chosen for v in programs.run(p, model, first_only=True)]
+    return [v for v in found if v.verdict == "broken" and v.promise == promise]
+
+
+@pytest.mark.parametrize("bits", [64, 32])
+@pytest.mark.parametrize("model", MAPPINGS)
+def test_unchanged_headers_keep_every_promise(model: str, bits: int) -> None:
+    programs = load(bits)
+    for program in programs.all():
+        if program.name in COMMON:
+            for verdict in programs.run(program, model):
+                assert verdict.verdict == "kept", (program.name, program.stage, verdict.promise, verdict.reason)
+                assert verdict.executions > 0
+                assert verdict.bound
+                assert "bounded" in verdict.bound
+
+
+@pytest.mark.parametrize("name", MISSING)
+def test_missing_barrier_breaks_a_promise_in_weak_models_only(name: str, tmp_path: Path) -> None:
+    old, new, promise, models = MISSING[name]
+    programs = changed(old, new, tmp_path)
+    assert not broken(programs, "sc", promise)
+    for model in models:
+        found = broken(programs, model, promise)
+        assert found, model
+        assert all(v.witness is not None for v in found)
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_wrong_line_breaks_a_promise_in_every_model(name: str, tmp_path: Path) -> None:
+    old, new, promise = WRONG[name]
+    programs = changed(old, new, tmp_path)
+    for model in ("sc", "c11", "armv8"):
+        assert broken(programs, model, promise), model
+
+
+def test_claim_won_beside_a_shared_writer_loses_an_update_of_three(tmp_path: Path) -> None:
+    old = "(word & rmap_seq_writers_mask(how)) == RMAP_SEQ_ONE_EXCLUSIVE"
+    new = "(word & RMAP_SEQ_ONE_EXCLUSIVE) == RMAP_SEQ_ONE_EXCLUSIVE"
+    programs = changed(old, new, tmp_path)
+    assert not broken(programs, "sc", "lost", ("two-writers",))
+    assert broken(programs, "sc", "lost", ("three-writers",))
