@@ -52,6 +52,10 @@ Definition exclusive (ids : list Z) : Prop := exists x, exclusive_to x ids.
 
 Inductive verdict := EXCLUSIVE | SHARED | UNKNOWN.
 
+(** MMs come and go, and their IDs come again: [id] gives each MM's. A scheme sees only
+    the renamed events. *)
+Definition rename (id : Z -> Z) (e : event) : event := Ev (id (mm e)) (page e) (nr e) (entire e).
+
 (** ** Linear schemes *)
 
 (** A scheme is a list of words; each adds a function of the MM per mapping.
@@ -277,6 +281,30 @@ Definition mm_id_step (s : mm_id) (e : event) : mm_id :=
 Definition mm_id_run (es : list event) : mm_id := fold_left mm_id_step es mm_id_start.
 
 Definition mm_id_verdict (s : mm_id) : verdict := if maybe_shared s then SHARED else EXCLUSIVE.
+
+(** ** moments-flag: two sums behind a flag. The words of the sums have [ws] and [wq] bits;
+    beyond [bound] the sum of the squares may have wrapped, and a set flag stays. *)
+
+Record moments_flag := MomentsFlag { mf_total : Z; mf_sum : Z; mf_squares : Z; mf_shared : bool }.
+
+Definition moments_flag_start : moments_flag := MomentsFlag 0 0 0 false.
+
+Definition moments_flag_bound (wq b : Z) : Z := (2^wq - 1) / (2^b - 1).
+
+Definition moments_flag_alone (bound n s q : Z) : bool := (s <=? bound) && (n * q =? s * s).
+
+Definition moments_flag_step (ws wq bound : Z) (s : moments_flag) (e : event) : moments_flag :=
+  let n := mf_total s + nr e in
+  let sum := (mf_sum s + nr e * mm e) mod 2^ws in
+  let squares := (mf_squares s + nr e * square (mm e)) mod 2^wq in
+  MomentsFlag n sum squares
+    (if 0 <? nr e then mf_shared s || negb (same (2^ws) (mf_total s * mm e) (mf_sum s))
+     else mf_shared s && negb (moments_flag_alone bound n sum squares)).
+
+Definition moments_flag_run (ws wq bound : Z) (es : list event) : moments_flag :=
+  fold_left (moments_flag_step ws wq bound) es moments_flag_start.
+
+Definition moments_flag_verdict (s : moments_flag) : verdict := if mf_shared s then SHARED else EXCLUSIVE.
 
 (** ** owner-counter: the first mapper, and the mappings of others *)
 

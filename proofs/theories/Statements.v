@@ -23,6 +23,14 @@ Definition is_chunk (digits : nat) (c : Z) : Prop := 0 <= c < 2 ^ Z.of_nat digit
 Definition honest (v : verdict) (truth beyond : Prop) : Prop :=
   match v with EXCLUSIVE => truth | SHARED => ~ truth | UNKNOWN => beyond end.
 
+(** [always Q ids es]: [Q] holds of the mappings now and after every event of [es]. *)
+Fixpoint always (Q : list Z -> Prop) (ids : list Z) (es : list event) : Prop :=
+  Q ids /\
+  match es with
+  | [] => True
+  | e :: rest => match step ids e with Some ids => always Q ids rest | None => True end
+  end.
+
 (** ** Bookkeeping *)
 
 (** The truth is what it should be: events add up, per MM and in total. *)
@@ -39,6 +47,25 @@ Definition truth_refuses : Prop := forall ids e,
 Definition bookkeeping : Prop := forall modulus addends es ids,
   0 < modulus -> mappings es = Some ids ->
   run modulus addends es = map (fun addend => sum addend ids mod modulus) addends.
+
+(** ** IDs that come again *)
+
+(** No two MMs that map the folio have one ID. *)
+Definition no_two_holders (id : Z -> Z) (mms : list Z) : Prop :=
+  forall p q, In p mms -> In q mms -> id p = id q -> p = q.
+
+(** Then what a scheme sees is what there is, at every moment, and so all other claims, which
+    are about IDs, hold of MMs. IDs may come again as often as they like in between. *)
+Definition id_reuse_safe : Prop := forall id es mms,
+  always (no_two_holders id) [] es -> mappings es = Some mms ->
+  mappings (map (rename id) es) = Some (map id mms) /\
+  (exclusive (map id mms) <-> exclusive mms) /\
+  forall x, no_two_holders id (x :: mms) -> (exclusive_to (id x) (map id mms) <-> exclusive_to x mms).
+
+(** Two MMs with one ID: some run has both on the folio, and its IDs say one. *)
+Definition id_reuse_needs_it : Prop := forall id p q, p <> q -> id p = id q ->
+  exists es mms, mappings es = Some mms /\ ~ exclusive mms /\
+  mappings (map (rename id) es) = Some (map id mms) /\ exclusive_to (id p) (map id mms).
 
 (** ** generations *)
 
@@ -206,14 +233,6 @@ Definition packed_room : Prop := forall w f o,
 
 (** ** mm-id *)
 
-(** [always Q ids es]: [Q] holds of the mappings now and after every event of [es]. *)
-Fixpoint always (Q : list Z -> Prop) (ids : list Z) (es : list event) : Prop :=
-  Q ids /\
-  match es with
-  | [] => True
-  | e :: rest => match step ids e with Some ids => always Q ids rest | None => True end
-  end.
-
 Definition at_most_two (ids : list Z) : Prop := exists p q, forall y, In y ids -> y = p \/ y = q.
 
 Definition real_mms (es : list event) : Prop := Forall (fun e => 1 <= mm e) es.
@@ -231,6 +250,29 @@ Definition mm_id_exact_for_two : Prop := forall before es ids,
 Definition mm_id_false_shared : Prop := exists es ids,
   real_mms es /\ mappings es = Some ids /\
   mm_id_verdict (mm_id_run es) = SHARED /\ exclusive ids.
+
+(** ** moments-flag: [N] mappings at most, at any time; their IDs do not fill the sum's word *)
+
+Definition moments_flag_premise (ws wq b N : Z) (es : list event) : Prop :=
+  0 <= ws /\ 0 <= wq /\ 0 < b /\ N * (2^b - 1) < 2^ws /\
+  Forall (fun e => is_id b (mm e)) es /\ always (fun ids => size ids <= N) [] es.
+
+(** Whatever wrapped, however far beyond the bound: a clear flag is right. *)
+Definition moments_flag_never_false_exclusive : Prop := forall ws wq b N es ids,
+  moments_flag_premise ws wq b N es -> mappings es = Some ids ->
+  moments_flag_verdict (moments_flag_run ws wq (moments_flag_bound wq b) es) = EXCLUSIVE -> exclusive ids.
+
+(** Within the bound now, wherever it was before: the flag is exact. *)
+Definition moments_flag_exact : Prop := forall ws wq b N es ids,
+  moments_flag_premise ws wq b N es -> mappings es = Some ids ->
+  sum (fun id => id) ids <= moments_flag_bound wq b ->
+  (moments_flag_verdict (moments_flag_run ws wq (moments_flag_bound wq b) es) = EXCLUSIVE <-> exclusive ids).
+
+(** So up to a mapcount, whoever maps: 2^20 for 22-bit IDs and 64-bit squares. *)
+Definition moments_flag_exact_mapcount : Prop := forall ws wq b N es ids,
+  moments_flag_premise ws wq b N es -> mappings es = Some ids ->
+  size ids * (2^b - 1) <= moments_flag_bound wq b ->
+  (moments_flag_verdict (moments_flag_run ws wq (moments_flag_bound wq b) es) = EXCLUSIVE <-> exclusive ids).
 
 (** ** owner-counter *)
 

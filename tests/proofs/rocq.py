@@ -26,6 +26,8 @@ ORDER = [
     "MmId",
     "Counters",
     "Collisions",
+    "MomentsFlag",
+    "Reuse",
 ]
 """The theories, each after all it imports."""
 

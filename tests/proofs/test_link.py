@@ -15,6 +15,7 @@ from rocq import build, evaluate, needs_coqc
 
 from rmaplab.schemes import SCHEMES, LinearScheme, Scheme
 from rmaplab.schemes.generations import POSTED
+from rmaplab.schemes.moments_flag import MomentsFlag
 from rmaplab.schemes.truth import Truth
 
 pytestmark = needs_coqc
@@ -38,6 +39,7 @@ Definition one_verdict o := let '(a, c) := one_shape o in one_value_verdict 64 o
 Definition posted_addends o := let '(K, B, base) := posted o in generations_addends base B K.
 Definition mm_id_words s := [total s; owner (slot0 s); owner (slot1 s); held (slot0 s); held (slot1 s);
   flag (maybe_shared s)].
+Definition moments_flag_words s := [mf_total s; mf_sum s; mf_squares s; flag (mf_shared s)].
 Definition first_page_words s := [fp_total s; fp_entire s; fp_first s].
 """
 
@@ -53,6 +55,8 @@ LINEAR = {
 
 MACHINES = {
     "mm-id": "report mm_id_run mm_id_words (fun s _ => mm_id_verdict s)",
+    "moments-flag": "report (moments_flag_run 62 64 (moments_flag_bound 64 22)) moments_flag_words "
+    "(fun s _ => moments_flag_verdict s)",
     "owner-counter": "report owner_counter_run (fun s => [oc_total s; first s; others s]) owner_counter_verdict",
     "estimated-sharers": "report first_page_run first_page_words (fun s _ => estimated_sharers_verdict s)",
     "likely-shared": "report first_page_run first_page_words (fun s _ => likely_shared_verdict (2^{o}) s)",
@@ -171,6 +175,23 @@ def test_state_machine_equals_its_rocq_definition(rocq: Path, name: str) -> None
     script = "".join(command(MACHINES[name].format(o=o), events, asks) for o, events, asks in cases)
     answers = evaluate(rocq, PRELUDE + script)
     assert answers == [replay(scheme, *case) for case in cases]
+
+
+def test_moments_flag_equals_its_rocq_definition_at_its_limits(rocq: Path) -> None:
+    """At the bound, one mapping below and above it, far beyond it (the squares wrapped), and back: largest and smallest IDs."""
+    scheme = SCHEMES["moments-flag"]
+    assert isinstance(scheme, MomentsFlag)
+    largest = (1 << scheme.id_bits) - 1
+    limits = {(x, scheme.bound // x) for x in (largest, largest - 1, 1 << 21)} | {(1, (1 << 31) - 4)}
+    cases = [
+        (9, edge_sequence([x, y], n) + [Event(y, 0, 2, False), Event(y, 0, -1, False), Event(y, 0, -1, False)], [x, y])
+        for x, limit in sorted(limits)
+        for n in (limit - 1, limit, limit + 1, min(2 * limit, (1 << 31) - 4))
+        for y in (1, largest - 2)
+        if x != y
+    ]
+    script = "".join(command(MACHINES[scheme.name].format(o=o), events, asks) for o, events, asks in cases)
+    assert evaluate(rocq, PRELUDE + script) == [replay(scheme, *case) for case in cases]
 
 
 def test_truth_equals_the_list_of_current_mappings(rocq: Path) -> None:

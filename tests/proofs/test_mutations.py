@@ -53,6 +53,38 @@ MUTATIONS = {
     "mm-id flags the first mapper, not the second": Mutation(
         "Definitions", "(slot1 s) (maybe_shared s || negb (n =? k))", "(slot1 s) (maybe_shared s || (n =? k))", "MmId"
     ),
+    "moments-flag asks the sum after the addition": Mutation(
+        "Definitions", "(mf_total s * mm e) (mf_sum s)", "(n * mm e) (mf_sum s)", "MomentsFlag"
+    ),
+    "moments-flag asks for the mapcount after the addition": Mutation(
+        "Definitions", "(mf_total s * mm e) (mf_sum s)", "(mf_total s * mm e) sum", "MomentsFlag"
+    ),
+    "moments-flag clears beyond its bound": Mutation(
+        "Definitions", "(s <=? bound) && (n * q =? s * s)", "(n * q =? s * s)", "MomentsFlag"
+    ),
+    "moments-flag clears one beyond its bound": Mutation(
+        "Definitions", "moments_flag_bound (wq b : Z) : Z := (2^wq - 1)", "moments_flag_bound (wq b : Z) : Z := (2^wq + 2^b)",
+        "MomentsFlag"
+    ),
+    "moments-flag forgets a set flag when it maps": Mutation(
+        "Definitions", "mf_shared s || negb (same", "negb (same", "MomentsFlag"
+    ),
+    "moments-flag clears where the sums say shared": Mutation(
+        "Definitions", "mf_shared s && negb (moments_flag_alone", "mf_shared s && (moments_flag_alone", "MomentsFlag"
+    ),
+    "moments-flag compares the flag the wrong way": Mutation(
+        "Definitions", "if mf_shared s then SHARED else EXCLUSIVE", "if mf_shared s then EXCLUSIVE else SHARED", "MomentsFlag"
+    ),
+    "moments-flag subtracts IDs, not squares": Mutation(
+        "Definitions", "mf_squares s + nr e * square (mm e)", "mf_squares s + nr e * mm e", "MomentsFlag"
+    ),
+    "moments-flag needs no room in the sum's word": Mutation(
+        "Statements", "0 < b /\\ N * (2^b - 1) < 2^ws /\\", "0 < b /\\", "MomentsFlag"
+    ),
+    "IDs come again while they are in use": Mutation(
+        "Statements", "  always (no_two_holders id) [] es -> mappings es = Some mms ->", "  mappings es = Some mms ->", "Reuse"
+    ),
+    "a renamed event is another's": Mutation("Definitions", "Ev (id (mm e))", "Ev (mm e)", "Reuse"),
     "mm-id keeps an emptied slot": Mutation("Definitions", "held sl - k <=? 0", "held sl - k <? 0", "MmId"),
     "owner-counter counts its first mapper among the others": Mutation(
         "Definitions", "if who =? mm e then others", "if first s =? mm e then others", "Counters"
