@@ -178,15 +178,15 @@ def test_state_machine_equals_its_rocq_definition(rocq: Path, name: str) -> None
 
 
 def test_moments_flag_equals_its_rocq_definition_at_its_limits(rocq: Path) -> None:
-    """At the bound, one mapping below and above it, far beyond it (the squares wrapped), and back: largest and smallest IDs."""
+    """Asked to clear at the bound, one mapping below and above it, and where the squares have wrapped."""
     scheme = SCHEMES["moments-flag"]
     assert isinstance(scheme, MomentsFlag)
     largest = (1 << scheme.id_bits) - 1
     limits = {(x, scheme.bound // x) for x in (largest, largest - 1, 1 << 21)} | {(1, (1 << 31) - 4)}
     cases = [
-        (9, edge_sequence([x, y], n) + [Event(y, 0, 2, False), Event(y, 0, -1, False), Event(y, 0, -1, False)], [x, y])
+        (9, [*edge_sequence([x, y], n), Event(y, 0, 2, False), Event(y, 0, -1, False)], [x, y])
         for x, limit in sorted(limits)
-        for n in (limit - 1, limit, limit + 1, min(2 * limit, (1 << 31) - 4))
+        for n in (limit, limit + 1, limit + 2, min(2 * limit, (1 << 31) - 4))
         for y in (1, largest - 2)
         if x != y
     ]

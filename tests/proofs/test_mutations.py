@@ -63,8 +63,10 @@ MUTATIONS = {
         "Definitions", "(s <=? bound) && (n * q =? s * s)", "(n * q =? s * s)", "MomentsFlag"
     ),
     "moments-flag clears one beyond its bound": Mutation(
-        "Definitions", "moments_flag_bound (wq b : Z) : Z := (2^wq - 1)", "moments_flag_bound (wq b : Z) : Z := (2^wq + 2^b)",
-        "MomentsFlag"
+        "Definitions",
+        "moments_flag_bound (wq b : Z) : Z := (2^wq - 1)",
+        "moments_flag_bound (wq b : Z) : Z := (2^wq + 2^b)",
+        "MomentsFlag",
     ),
     "moments-flag forgets a set flag when it maps": Mutation(
         "Definitions", "mf_shared s || negb (same", "negb (same", "MomentsFlag"
@@ -73,7 +75,10 @@ MUTATIONS = {
         "Definitions", "mf_shared s && negb (moments_flag_alone", "mf_shared s && (moments_flag_alone", "MomentsFlag"
     ),
     "moments-flag compares the flag the wrong way": Mutation(
-        "Definitions", "if mf_shared s then SHARED else EXCLUSIVE", "if mf_shared s then EXCLUSIVE else SHARED", "MomentsFlag"
+        "Definitions",
+        "if mf_shared s then SHARED else EXCLUSIVE",
+        "if mf_shared s then EXCLUSIVE else SHARED",
+        "MomentsFlag",
     ),
     "moments-flag subtracts IDs, not squares": Mutation(
         "Definitions", "mf_squares s + nr e * square (mm e)", "mf_squares s + nr e * mm e", "MomentsFlag"
@@ -82,7 +87,10 @@ MUTATIONS = {
         "Statements", "0 < b /\\ N * (2^b - 1) < 2^ws /\\", "0 < b /\\", "MomentsFlag"
     ),
     "IDs come again while they are in use": Mutation(
-        "Statements", "  always (no_two_holders id) [] es -> mappings es = Some mms ->", "  mappings es = Some mms ->", "Reuse"
+        "Statements",
+        "  always (no_two_holders id) [] es -> mappings es = Some mms ->",
+        "  mappings es = Some mms ->",
+        "Reuse",
     ),
     "a renamed event is another's": Mutation("Definitions", "Ev (id (mm e))", "Ev (mm e)", "Reuse"),
     "mm-id keeps an emptied slot": Mutation("Definitions", "held sl - k <=? 0", "held sl - k <? 0", "MmId"),
