@@ -49,7 +49,7 @@ def test_help_loads_no_heavy_library() -> None:
 def test_loading_a_command_starts_no_threads_and_leaves_the_environment_alone() -> None:
     program = (
         "import os\n"
-        "from rmaplab.cli import app\n"
+        "from rmaplab.cli import build as app\n"
         "before = dict(os.environ)\n"
         "app.build('inspect')\n"
         "print(len(os.listdir('/proc/self/task')), dict(os.environ) == before)"

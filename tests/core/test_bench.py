@@ -10,7 +10,7 @@ from rmaplab.bench.aims import Aim, aims
 from rmaplab.bench.operations import BASELINE, Config, Row, configurations, instructions, measure, prepared
 from rmaplab.bench.small import small_paths
 from rmaplab.bench.streams import STREAMS, measure_streams
-from rmaplab.cli.app import build
+from rmaplab.cli.build import build
 from rmaplab.core import NAMES, available, why_missing
 from rmaplab.errors import RmaplabError
 from rmaplab.report.bench import plot, price_table, state_cost

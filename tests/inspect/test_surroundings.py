@@ -192,8 +192,8 @@ def test_without_bpf_the_truth_stands_and_the_rest_is_unknown(
 
 
 IMPORTS = (
-    "import os, signal, ctypes, rmaplab.errors, rmaplab.cli.app, rmaplab.inspect.processes as p\n"
-    "try: rmaplab.cli.app.build('inspect')(['inspect', '--freeze'], standalone_mode=False)\n"
+    "import os, signal, ctypes, rmaplab.errors, rmaplab.cli.build, rmaplab.inspect.processes as p\n"
+    "try: rmaplab.cli.build.build('inspect')(['inspect', '--freeze'], standalone_mode=False)\n"
     "except rmaplab.errors.RmaplabError: pass\n"
 )
 NOBODY = "os.setgroups([]); os.setgid(65534); os.setuid(65534)\n"

@@ -11,7 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rmaplab.errors import RmaplabError
 from rmaplab.recorded import recorded
+from rmaplab.system import files
 from rmaplab.trace import Meta, Trace, TraceBuilder, TraceError, check_place, read, validate, write
 from strategies import traces
 
@@ -76,8 +78,8 @@ def test_an_invalid_trace_is_not_written(tmp_path: Path) -> None:
 
 def test_a_place_that_cannot_take_a_trace_is_refused_before_recording(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("precious")
-    for place, rule in (("file", "not a trace"), ("file/t", "file is not a directory")):
-        with pytest.raises(TraceError, match=rule):
+    for place, rule in (("file", "not a trace"), ("file/t", "Not a directory")):
+        with pytest.raises(RmaplabError, match=rule):
             check_place(tmp_path / place)
     check_place(tmp_path / "new" / "t")
     write(small(), tmp_path / "t")
@@ -92,7 +94,7 @@ def test_a_failed_write_leaves_the_older_trace(tmp_path: Path, monkeypatch: pyte
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(pl.DataFrame, "write_parquet", full)
-    with pytest.raises(TraceError, match="t: cannot be written: No space"):
+    with pytest.raises(RmaplabError, match="t: cannot be written: No space"):
         write(small(Meta("second", pfns=True)), tmp_path / "t")
     assert read(tmp_path / "t").meta.source == "test"
     assert [entry.name for entry in tmp_path.iterdir()] == ["t"]
@@ -102,15 +104,12 @@ def test_a_write_that_cannot_be_put_in_place_brings_the_older_trace_back(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write(small(), tmp_path / "t")
-    rename = Path.rename
 
-    def refuse(self: Path, target: Path) -> Path:
-        if self.name == "new":
-            raise OSError(1, "Operation not permitted")
-        return rename(self, target)
+    def refuse(*_: Path) -> bool:
+        raise OSError(1, "Operation not permitted")
 
-    monkeypatch.setattr(Path, "rename", refuse)
-    with pytest.raises(TraceError, match="t: cannot be written: Operation not permitted"):
+    monkeypatch.setattr(files, "_exchange", refuse)
+    with pytest.raises(RmaplabError, match="t: cannot be written: Operation not permitted"):
         write(small(Meta("second", pfns=True)), tmp_path / "t")
     assert read(tmp_path / "t").meta.source == "test"
     assert [entry.name for entry in tmp_path.iterdir()] == ["t"]

@@ -3,20 +3,14 @@
 For the shell. A command `do-this` is the function `do_this` of the module `rmaplab.cli.do_this`,
 or the group of commands of that name. Loading NumPy, Polars
 and the rest costs more than users' patience with `--help`, so the other commands are listed by their line here.
+This module loads next to nothing: an interrupt during the other imports finds its handler in place.
 """
 
 import os
+import signal
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from importlib import import_module
-from types import MappingProxyType
-from typing import Any, Final
-
-import typer
-
-from rmaplab import __version__
-from rmaplab.cli.exits import INTERRUPTED, reporting
+from types import FrameType, MappingProxyType
+from typing import Final
 
 COMMANDS: Final = MappingProxyType(
     {
@@ -37,66 +31,35 @@ COMMANDS: Final = MappingProxyType(
 )
 
 
-def build(wanted: str | None) -> typer.Typer:
-    """The application with the command `wanted` loaded and the others as lines in the help text."""
-    app = typer.Typer(
-        name="rmaplab",
-        no_args_is_help=True,
-        add_completion=False,
-        pretty_exceptions_enable=False,
-    )
-    app.callback(help="Is this memory mapped by one process or by many?")(_root)
-    for name, line in COMMANDS.items():
-        loaded = _load(name) if name == wanted else _unloaded
-        if isinstance(loaded, typer.Typer):
-            app.add_typer(loaded, name=name, short_help=line)
-        else:
-            app.command(name, short_help=line)(loaded)
-    return app
-
-
 def main() -> None:
-    """Entry point. Exit codes: 0 fine, 1 a finding, 2 usage, 3 not permitted or not available."""
-    wanted = next((word for word in sys.argv[1:] if word in COMMANDS), None)
-    with reporting():
-        code = build(wanted)(standalone_mode=False)
-        if code == INTERRUPTED:
+    """Entry point. Exit codes: 0 fine, 1 a finding, 2 usage, 3 not permitted or not available, 128 + N by signal N."""
+    with _Starting():
+        from rmaplab.cli import build, exits  # noqa: PLC0415  (after the handler that stands for their import)
+        from rmaplab.system.signals import catching  # noqa: PLC0415
+
+        wanted = next((word for word in sys.argv[1:] if word in COMMANDS), None)
+        with exits.reporting():
+            app = build.build(wanted)
+    with exits.reporting(), catching():
+        code = app(standalone_mode=False)
+        if code == exits.INTERRUPTED:
             raise KeyboardInterrupt
     sys.exit(code)
 
 
-def _load(name: str) -> Callable[..., Any] | typer.Typer:
-    word = name.replace("-", "_")
-    with _one_blas_thread():
-        command: Callable[..., Any] | typer.Typer = getattr(import_module(f"rmaplab.cli.{word}"), word)
-    return command
+class _Starting:
+    """While the rest is imported there is nothing to clean up: an interrupt says so and ends the process."""
+
+    def __enter__(self) -> None:
+        self._before = signal.getsignal(signal.SIGINT)
+        if self._before == signal.default_int_handler:
+            signal.signal(signal.SIGINT, _end)
+
+    def __exit__(self, *_: object) -> None:
+        if self._before == signal.default_int_handler:
+            signal.signal(signal.SIGINT, self._before)
 
 
-@contextmanager
-def _one_blas_thread() -> Iterator[None]:
-    """NumPy loaded in here starts no thread per CPU for a BLAS that nothing needs; programs run later are not told."""
-    wish = os.environ.get("OPENBLAS_NUM_THREADS")
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    try:
-        yield
-    finally:
-        if wish is None:
-            del os.environ["OPENBLAS_NUM_THREADS"]
-
-
-def _unloaded() -> None:
-    """Stands for a command that was not asked for."""
-
-
-def _show_version(wanted: bool) -> None:
-    if wanted:
-        typer.echo(f"rmaplab {__version__}")
-        raise typer.Exit
-
-
-def _root(
-    version: bool = typer.Option(
-        False, "--version", help="Show the version and exit.", callback=_show_version, is_eager=True
-    ),
-) -> None:
-    """Holds the options of `rmaplab` itself."""
+def _end(number: int, _frame: FrameType | None) -> None:
+    os.write(2, b"rmaplab: interrupted\n")
+    os._exit(128 + number)

@@ -16,6 +16,7 @@ from typing import Final
 import typer
 
 from rmaplab.errors import NotAvailable, RmaplabError
+from rmaplab.system.signals import Interrupted
 from rmaplab.text import for_terminal
 
 FINDING: Final = 1
@@ -43,6 +44,8 @@ def reporting() -> Iterator[None]:
         _end(f"{message} (see --help)" if message else "", USAGE)
     except (KeyboardInterrupt, typer.Abort):
         _end("interrupted", INTERRUPTED)
+    except Interrupted as signalled:
+        _end(signalled, 128 + signalled.number)
     except (SystemExit, BrokenPipeError) as error:
         # typer and rich end with 1, which means a finding here, where they meet a pipe without a reader.
         if not isinstance(error, BrokenPipeError) and not isinstance(error.__context__, BrokenPipeError):

@@ -1,5 +1,6 @@
 """`rmaplab inspect`: who maps this machine's memory, exclusively or shared, and what the kernel makes of it."""
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
@@ -15,16 +16,20 @@ from rich.live import Live
 from rmaplab.cli.exits import FINDING, NOT_AVAILABLE
 from rmaplab.errors import NotAvailable, RmaplabError
 from rmaplab.inspect import unprivileged
+from rmaplab.inspect.cgroups import cgroup_pids, find_cgroup
 from rmaplab.inspect.freeze import frozen
 from rmaplab.inspect.join import Index
 from rmaplab.inspect.look import Look, look
 from rmaplab.inspect.probes import KernelView, probe
 from rmaplab.inspect.processes import Mm, Notes
-from rmaplab.inspect.snapshot import Choose, by_pid, cgroup_pids, everybody, find_cgroup, of_pids, require_frames
+from rmaplab.inspect.snapshot import Choose, by_pid, everybody, of_pids, require_frames
 from rmaplab.inspect.views import By, Row, rows, sort_rows
 from rmaplab.report.console import emit_json, note, say, show, stdout, terminal_size
 from rmaplab.report.inspect_table import DEFAULT_TOP, page, row_key
+from rmaplab.system.files import check_place, write_file
+from rmaplab.system.pids import find
 
+MOST_SECONDS: Final = 1_000_000
 _SHOW_PROGRESS_AFTER: Final = 1.0
 
 
@@ -55,7 +60,9 @@ def inspect(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object instead of a table.")] = False,
     parquet: Annotated[Path | None, typer.Option(help="Write the mappings as a trace to this directory.")] = None,
     html: Annotated[Path | None, typer.Option(help="Write a map of the memory as one self-contained page.")] = None,
-    watch: Annotated[float | None, typer.Option(min=0.1, help="Look again every SECONDS, showing what changed.")] = None,
+    watch: Annotated[
+        float | None, typer.Option(min=0.1, max=MOST_SECONDS, help="Look again every SECONDS, showing what changed.")
+    ] = None,
     freeze: Annotated[bool, typer.Option("--freeze", help="Stop the processes while looking.")] = False,
     addresses: Annotated[bool, typer.Option("--addresses", help="Include PFNs and addresses.")] = False,
 ) -> None:
@@ -66,11 +73,30 @@ def inspect(
         raise RmaplabError("--freeze: must come with PIDs or --cgroup")
     if watch is not None and (freeze or html or parquet):
         raise RmaplabError("--watch: must come without --freeze, --html and --parquet")
+    if watch is not None and not math.isfinite(watch):
+        raise RmaplabError(f"--watch {watch}: must be a number of seconds, 0.1 .. {MOST_SECONDS}")
+    if watch is not None and as_json:
+        raise RmaplabError("--watch: must come without --json")
+    for one in pid or []:
+        find(one)
+    if html is not None:
+        check_place(html)
     pids = pid or None if cgroup is None else cgroup_pids(cgroup)
     wish = _Wish(pids, cgroup, by, sort, top, what_if == "write", addresses, as_json or sort == "sharers")
     try:
         require_frames()
     except NotAvailable as missing:
+        asked = {
+            "--by": by != "process",
+            "--what-if": wish.write,
+            "--parquet": parquet,
+            "--html": html,
+            "--watch": watch,
+            "--freeze": freeze,
+            "--addresses": addresses,
+        }
+        if refused := [name for name, given in asked.items() if given]:
+            raise NotAvailable(f"{', '.join(refused)}: {missing}") from missing
         _without_frames(wish, as_json, missing)
     view = probe()
     try:
@@ -159,7 +185,7 @@ def _without_frames(wish: _Wish, as_json: bool, missing: NotAvailable) -> None:
 
 def _save_html(answer: Look, path: Path) -> None:
     render = import_module("rmaplab.report.inspect_html").render
-    import_module("rmaplab.inspect.saving").write_private(path, render(answer))
+    write_file(path, render(answer), private=True)
     note(f"page written to {path}")
 
 

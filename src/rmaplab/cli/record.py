@@ -1,13 +1,12 @@
 """`rmaplab record`: snapshots of a running system as a trace that `rmaplab run --on trace` judges."""
 
-import os
+import math
 import shlex
-import signal
-import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import numpy as np
 import typer
@@ -20,42 +19,65 @@ from rmaplab.inspect.saving import save_trace
 from rmaplab.inspect.sharing import reached_folios
 from rmaplab.inspect.snapshot import of_pids, take
 from rmaplab.report.console import emit_json, note
-from rmaplab.trace import Trace, check_place
+from rmaplab.system.command import Command
+from rmaplab.system.pids import find
+from rmaplab.system.signals import Interrupted, shielded
+from rmaplab.trace import Trace, TraceError, check_place
+
+_MOST_SECONDS: Final = 1_000_000
 
 
 def record(
     path: Annotated[Path, typer.Argument(help="Directory to write the trace to.")],
     pid: Annotated[list[int] | None, typer.Option(help="Follow what this process maps (may be repeated).")] = None,
     around: Annotated[str | None, typer.Option(help="Run this command and follow what it and its children map.")] = None,
-    every: Annotated[float, typer.Option(min=0.01, help="Seconds between snapshots.")] = 1.0,
-    snapshots: Annotated[
-        int | None, typer.Option(min=1, help="Stop after that many; else when all are gone, or ^C.")
-    ] = None,
+    every: Annotated[float, typer.Option(min=0.01, max=_MOST_SECONDS, help="Seconds between snapshots.")] = 1.0,
+    snapshots: Annotated[int | None, typer.Option(min=1, help="Look that often; else until all are gone, or ^C.")] = None,
     addresses: Annotated[bool, typer.Option("--addresses", help="Include PFNs.")] = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="One JSON object about the trace; the command's output goes to stderr.")
     ] = False,
 ) -> None:
-    """Record a running system's mappings into a trace."""
+    """Record a running system's mappings into a trace.
+
+    With --around the exit code is the command's (128 + N if signal N ended it), also after --snapshots, which ends the
+    looking and not the command. ^C, SIGTERM, SIGHUP and SIGQUIT end the looking and go to the command, which gets SIGKILL
+    5 s later, or at the next of them. The trace so far is written. With --pid a signal N ends record with 128 + N.
+    """
     if bool(pid) == (around is not None):
         raise RmaplabError("record: --pid and --around: must be one of them")
+    if not math.isfinite(every):
+        raise RmaplabError(f"--every {every}: must be a number of seconds, 0.01 .. {_MOST_SECONDS}")
     words = _words(around) if around is not None else []
+    for one in pid or []:
+        find(one)
     check_place(path)
     view = probe()
+    recorder = Recorder(view.reader, view.flag_bit, pfns=addresses)
+    scenario = f"record --around {words[0]}" if words else "record --pid"
+    command = None
+    ended: Interrupted | None = None
     try:
-        recorder = Recorder(view.reader, view.flag_bit, pfns=addresses)
-        if words:
-            _around(recorder, view, words, every, snapshots, sys.stderr.fileno() if as_json else None)
-        else:
-            _follow(recorder, view, set(pid or ()), every, snapshots)
-        trace = recorder.trace(f"record --around {words[0]}" if words else "record --pid")
+        try:
+            if words:
+                command = Command(words, sys.stderr.fileno() if as_json else None)
+            pids = {command.pid} if command else set(pid or ())
+            _follow(recorder, view, pids, every, snapshots, command)
+        except Interrupted as signalled:
+            ended = signalled
+            note(f"{signalled}: the trace so far is written")
+            if command:
+                command.signal(signalled.number)
+        finally:
+            view.close()
+        with shielded():
+            _save(recorder, path, scenario, as_json)
+        code = command.wait(ending=ended is not None) if command else int(ended.code or 0) if ended else 0
     finally:
-        view.close()
-    save_trace(trace, path)
-    if as_json:
-        emit_json(_about(trace, path))
-        return
-    note(f"{len(trace.folios)} folios, {len(trace.events)} events, {len(trace.questions)} questions: written to {path}")
+        if command:
+            command.close()
+    if code:
+        sys.exit(code)
 
 
 def _about(trace: Trace, path: Path) -> dict[str, object]:
@@ -77,31 +99,30 @@ def _follow(
     pids: set[int],
     every: float,
     limit: int | None,
-    child: subprocess.Popen[bytes] | None = None,
+    command: Command | None = None,
 ) -> None:
-    """Snapshots until the limit, the end of all `pids` (and one more, which sees them gone), or ^C.
+    """Snapshots until the limit, or the end of all `pids` (and one more, which sees them gone).
 
-    Without a `child` all `pids` have to be there at the first.
+    Without a `command` all `pids` have to be there at the first. A signal raises Interrupted; no snapshot is half added.
     """
     taken = 0
-    try:
-        while limit is None or taken < limit:
-            began = time.monotonic()
-            if child is not None:
-                child.poll()
-                pids |= descendants(child.pid)
-            snapshot = take(view)
-            known = snapshot.mm_of_pid
-            if child is None and not taken:
-                of_pids(snapshot.mms, pids)
-            mms = sorted({known[p] for p in pids if p in known})
+    while limit is None or taken < limit:
+        began = time.monotonic()
+        if command is not None:
+            pids |= descendants(command.pid)
+        snapshot = take(view)
+        known = snapshot.mm_of_pid
+        if command is None and not taken:
+            of_pids(snapshot.mms, pids)
+        mms = sorted({known[p] for p in pids if p in known})
+        if command is not None and not taken and not mms:
+            note("the command ended before the first snapshot saw it: nothing of it is recorded")
+        with shielded():
             recorder.add(snapshot, reached_folios(snapshot.sharing, np.isin(snapshot.sharing.owner, mms)))
-            taken += 1
-            if not mms:
-                break
-            time.sleep(max(0.0, every - (time.monotonic() - began)))
-    except KeyboardInterrupt:
-        note(f"stopped after {taken} snapshots")
+        taken += 1
+        if not mms:
+            break
+        time.sleep(max(0.0, every - (time.monotonic() - began)))
 
 
 def _words(command: str) -> list[str]:
@@ -114,16 +135,16 @@ def _words(command: str) -> list[str]:
     return words
 
 
-def _around(
-    recorder: Recorder, view: KernelView, words: list[str], every: float, limit: int | None, output: int | None
-) -> None:
+def _save(recorder: Recorder, path: Path, scenario: str, as_json: bool) -> None:
+    """Write what was gathered; where that fails, to a directory of its own, which is named."""
+    trace = recorder.trace(scenario)
     try:
-        child = subprocess.Popen(words, stdout=output, start_new_session=True)
-    except OSError as error:
-        raise RmaplabError(f"--around {words[0]}: {error.strerror}") from error
-    try:
-        _follow(recorder, view, {child.pid}, every, limit, child)
-    finally:
-        if child.poll() is None:
-            os.killpg(child.pid, signal.SIGTERM)
-        child.wait()
+        save_trace(trace, path)
+    except RmaplabError as error:
+        place = Path(tempfile.mkdtemp(prefix="rmaplab-record-"), "trace")
+        save_trace(trace, place)
+        raise type(error)(f"{error}; the trace is in {place}") if not isinstance(error, TraceError) else error from error
+    if as_json:
+        emit_json(_about(trace, path))
+        return
+    note(f"{len(trace.folios)} folios, {len(trace.events)} events, {len(trace.questions)} questions: written to {path}")

@@ -9,14 +9,12 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from pathlib import Path
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rmaplab import proctext
-from rmaplab.errors import NotAvailable, RmaplabError
+from rmaplab.errors import NotAvailable
 from rmaplab.inspect.accounting import Account, account
 from rmaplab.inspect.bpf import BpfError
 from rmaplab.inspect.exactness import Exactness, Reason
@@ -27,6 +25,7 @@ from rmaplab.inspect.processes import Mm, Notes, Process, cgroup_of, group, proc
 from rmaplab.inspect.scan import ABSENT, Extents, Scan, Slots, scan
 from rmaplab.inspect.sharing import Sharing, reached_folios, share
 from rmaplab.machine.live import ownpages, procfs
+from rmaplab.system.pids import checked_pid, find
 
 Progress = Callable[[int, int], None]
 Choose = Callable[[Sequence[Mm]], Index]
@@ -258,34 +257,10 @@ def of_pids(mms: Sequence[Mm], pids: Iterable[int]) -> Index:
     """Indices of the MMs of `pids`, ascending. Raises RmaplabError for a PID that was not found, naming the reason."""
     found = set()
     known = by_pid(mms)
-    for pid in pids:
+    for pid in map(checked_pid, pids):
         if pid in known:
             found.add(known[pid])
-        elif not os.path.exists(f"{procfs.PROC}/{pid}"):
-            raise RmaplabError(f"PID {pid}: must be a running process")
         else:
+            find(pid)
             raise NotAvailable(f"PID {pid}: has no address space that could be read")
     return np.array(sorted(found), np.int64)
-
-
-def cgroup_pids(path: str) -> list[int]:
-    """The processes in a cgroup and below. `path`: a directory, or relative to where cgroups are mounted.
-
-    Raises RmaplabError if there is no such cgroup.
-    """
-    directory = find_cgroup(path)
-    pids: set[int] = set()
-    for folder, _, files in os.walk(directory):
-        if "cgroup.procs" in files:
-            pids.update(proctext.pids(Path(folder, "cgroup.procs").read_bytes()))
-    return sorted(pids)
-
-
-def find_cgroup(path: str) -> Path:
-    """The directory of a cgroup: as given, or below a mounted hierarchy (v2 first). Raises RmaplabError."""
-    root = Path("/sys/fs/cgroup")
-    hierarchies = [root, root / "unified", root / "freezer", *sorted(root.glob("*"))]
-    for candidate in (Path(path), *(base / path.lstrip("/") for base in hierarchies)):
-        if (candidate / "cgroup.procs").is_file():
-            return candidate
-    raise RmaplabError(f"cgroup {path}: must be a cgroup's directory, or its path below where cgroups are mounted")

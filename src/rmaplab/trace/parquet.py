@@ -4,16 +4,18 @@ For recorders and commands. `meta.json` is the `Meta` plus a format name and the
 a cut off, changed or mixed up file is found before it is believed.
 """
 
+import errno
 import hashlib
 import json
 import os
-import tempfile
 from dataclasses import asdict, fields
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 import polars as pl
 
+from rmaplab.system.files import failure, told, write_folder
 from rmaplab.text import for_json
 from rmaplab.trace.errors import TraceError
 from rmaplab.trace.tables import FORMAT_VERSION, Meta, Trace
@@ -38,35 +40,26 @@ _META_TYPES: Final[dict[str, type]] = {
 def write(trace: Trace, directory: str | os.PathLike[str]) -> None:
     """Store a valid trace. `directory` appears whole or not at all; an older trace of that name is replaced.
 
-    PFNs are left out unless `meta.pfns`. Raises TraceError for an invalid trace, where `directory` exists and is
-    neither a trace nor an empty directory, and where the file system refuses.
+    PFNs are left out unless `meta.pfns`. Raises TraceError for an invalid trace and where `directory` exists and is
+    neither a trace nor an empty directory; RmaplabError, or NotAvailable (a full disk), where it cannot be written.
     """
     target = Path(directory)
     validate(trace)
-    try:
+    with told(target, pl.exceptions.PolarsError):
         _check_replaceable(target)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent) as scratch:
-            fresh = Path(scratch) / "new"
-            fresh.mkdir()
-            _write_files(trace, fresh)
-            _put_in_place(fresh, target, Path(scratch) / "old")
-    except OSError as error:
-        raise _not_written(target, error) from error
+        write_folder(target, partial(_write_files, trace))
 
 
 def check_place(directory: str | os.PathLike[str]) -> None:
-    """Raise TraceError where `write` to `directory` is bound to fail: for recorders, before they begin."""
+    """Raise RmaplabError where `write` to `directory` is bound to fail: for recorders, before they begin."""
     target = Path(directory)
-    try:
+    with told(target):
         _check_replaceable(target)
-        above = next(parent for parent in target.absolute().parents if parent.exists())
-    except OSError as error:
-        raise _not_written(target, error) from error
+        above = next(parent for parent in Path(os.path.realpath(target)).parents if os.path.lexists(parent))
     if not above.is_dir():
-        raise TraceError(str(target), None, f"cannot be written: {above} is not a directory")
+        raise failure(target, None, f"{above} is not a directory")
     if not os.access(above, os.W_OK | os.X_OK):
-        raise TraceError(str(target), None, f"cannot be written: {above} is not writable")
+        raise failure(target, None, f"{above} is not writable")
 
 
 def read(directory: str | os.PathLike[str]) -> Trace:
@@ -82,31 +75,18 @@ def read(directory: str | os.PathLike[str]) -> Trace:
     return trace
 
 
-def _not_written(target: Path, error: OSError) -> TraceError:
-    return TraceError(str(target), None, f"cannot be written: {error.strerror}")
-
-
 def _check_replaceable(target: Path) -> None:
-    if not target.exists():
+    try:
+        os.stat(target)
+    except FileNotFoundError:
         return
+    except ValueError as error:
+        raise OSError(errno.EINVAL, str(error)) from error
     names = {entry.name for entry in target.iterdir()} if target.is_dir() else {target.name}
     if names and (META_FILE not in names or not names <= {*_TABLES, META_FILE}):
         raise TraceError(str(target), None, "exists and is not a trace: will not be replaced")
     if names:
         _meta_object(target, str(target / META_FILE))
-
-
-def _put_in_place(fresh: Path, target: Path, old: Path) -> None:
-    """Rename, with the older trace out of the way; it comes back if that fails."""
-    if not target.exists():
-        fresh.rename(target)
-        return
-    target.rename(old)
-    try:
-        fresh.rename(target)
-    except OSError:
-        old.rename(target)
-        raise
 
 
 def _write_files(trace: Trace, directory: Path) -> None:

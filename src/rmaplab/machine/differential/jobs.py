@@ -20,6 +20,7 @@ from typing import TextIO
 from rmaplab.machine.differential.campaign import Campaign
 from rmaplab.machine.differential.counts import Counts, Progress
 from rmaplab.machine.protocol import BadOperation, MachineError
+from rmaplab.system.signals import Interrupted
 
 _STOP = signal.SIGTERM
 
@@ -34,7 +35,7 @@ def run_campaign(kernel: str, steps: int, seeds: range, jobs: int = 1, out: Text
     try:
         for counts in campaign.run(seeds):
             progress.say(counts)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, Interrupted):
         _interrupted(campaign.counts, out)
     return campaign.counts
 
@@ -64,7 +65,7 @@ class _Jobs:
         """Wait for all; the sum. An interrupt ends every job after what it has done."""
         try:
             self._listen(progress)
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, Interrupted):
             for job in self._jobs:
                 job.process.terminate()
             self._listen(progress)

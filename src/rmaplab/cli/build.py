@@ -1,0 +1,70 @@
+"""The application: every command as a line, one of them loaded.
+
+For `rmaplab.cli.app`, which is what the shell starts.
+"""
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from importlib import import_module
+from typing import Any
+
+import typer
+
+from rmaplab import __version__
+from rmaplab.cli.app import COMMANDS
+
+
+def build(wanted: str | None) -> typer.Typer:
+    """The application with the command `wanted` loaded and the others as lines in the help text."""
+    app = typer.Typer(
+        name="rmaplab",
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+    )
+    app.callback(help="Is this memory mapped by one process or by many?")(_root)
+    for name, line in COMMANDS.items():
+        loaded = _load(name) if name == wanted else _unloaded
+        if isinstance(loaded, typer.Typer):
+            app.add_typer(loaded, name=name, short_help=line)
+        else:
+            app.command(name, short_help=line)(loaded)
+    return app
+
+
+def _load(name: str) -> Callable[..., Any] | typer.Typer:
+    word = name.replace("-", "_")
+    with _one_blas_thread():
+        command: Callable[..., Any] | typer.Typer = getattr(import_module(f"rmaplab.cli.{word}"), word)
+    return command
+
+
+@contextmanager
+def _one_blas_thread() -> Iterator[None]:
+    """NumPy loaded in here starts no thread per CPU for a BLAS that nothing needs; programs run later are not told."""
+    wish = os.environ.get("OPENBLAS_NUM_THREADS")
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    try:
+        yield
+    finally:
+        if wish is None:
+            del os.environ["OPENBLAS_NUM_THREADS"]
+
+
+def _unloaded() -> None:
+    """Stands for a command that was not asked for."""
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"rmaplab {__version__}")
+        raise typer.Exit
+
+
+def _root(
+    version: bool = typer.Option(
+        False, "--version", help="Show the version and exit.", callback=_show_version, is_eager=True
+    ),
+) -> None:
+    """Holds the options of `rmaplab` itself."""
