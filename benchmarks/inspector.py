@@ -123,7 +123,7 @@ def peers() -> Iterator[dict[str, Callable[[list[int]], list[list[str]]]]]:
     with tempfile.TemporaryDirectory(prefix="rmaplab-bench-") as folder:
         tools = build_tools(Path(folder))
         rmaplab = [sys.executable, "-c", "from rmaplab.cli.app import main; main()"]
-        start = "from rmaplab.cli.app import build; build('inspect')"
+        start = "from rmaplab.cli.build import build; build('inspect')"
         found: dict[str, Callable[[list[int]], list[list[str]]]] = {
             OURS: lambda pids: [[*rmaplab, "inspect", *map(str, pids)]],
             "rmaplab inspect --json": lambda pids: [[*rmaplab, "inspect", "--json", *map(str, pids)]],

@@ -1,0 +1,100 @@
+"""An output path may lead anywhere: only a regular file is replaced, and what fails leaves everything as it was."""
+
+import os
+import stat
+import threading
+from pathlib import Path
+
+import pytest
+from places import Place
+
+from rmaplab.errors import NotAvailable, RmaplabError
+from rmaplab.system.files import write_file
+
+
+def left_over(folder: Path) -> list[str]:
+    return [name for name in os.listdir(folder) if name.startswith(".")]
+
+
+def test_a_file_is_replaced_whole_and_keeps_its_mode(tmp_path: Path) -> None:
+    path = tmp_path / "f"
+    path.write_text("old")
+    path.chmod(0o640)
+    inode = path.stat().st_ino
+    write_file(path, "new", private=True)
+    assert (path.read_text(), stat.S_IMODE(path.stat().st_mode)) == ("new", 0o640)
+    assert path.stat().st_ino != inode
+    assert not left_over(tmp_path)
+
+
+def test_a_link_stays_and_its_target_is_written(tmp_path: Path) -> None:
+    for name, before in (("there", "old"), ("missing", None)):
+        if before is not None:
+            (tmp_path / name).write_text(before)
+        link = tmp_path / f"to-{name}"
+        link.symlink_to(name)
+        write_file(link, "new")
+        assert link.is_symlink()
+        assert (tmp_path / name).read_text() == "new"
+
+
+def test_a_device_stays_a_device() -> None:
+    before = os.stat("/dev/null")
+    write_file("/dev/null", "page")
+    after = os.stat("/dev/null")
+    assert (after.st_ino, after.st_rdev, after.st_mode) == (before.st_ino, before.st_rdev, before.st_mode)
+
+
+def test_a_fifo_is_written_to(tmp_path: Path) -> None:
+    path, heard = tmp_path / "fifo", []
+    os.mkfifo(path)
+    reader = threading.Thread(target=lambda: heard.append(path.read_text()))
+    reader.start()
+    write_file(path, "page")
+    reader.join(10)
+    assert heard == ["page"]
+    assert stat.S_ISFIFO(path.stat().st_mode)
+
+
+def test_a_device_that_is_full_is_the_systems_fault() -> None:
+    with pytest.raises(NotAvailable, match="/dev/full: cannot be written: No space left"):
+        write_file("/dev/full", "page")
+    assert stat.S_ISCHR(os.stat("/dev/full").st_mode)
+
+
+@pytest.mark.parametrize(
+    ("name", "rule"),
+    [
+        (".", "Is a directory"),
+        ("n" * 300, "File name too long"),
+        ("file/below", "Not a directory"),
+        ("missing/below", "No such file"),
+        ("loop", "Too many levels"),
+        ("a\0b", "null byte"),
+    ],
+)
+def test_a_path_that_cannot_be_is_one_line(tmp_path: Path, name: str, rule: str) -> None:
+    (tmp_path / "file").write_text("old")
+    (tmp_path / "loop").symlink_to("loop")
+    before = sorted(os.listdir(tmp_path))
+    with pytest.raises(RmaplabError, match=rule) as caught:
+        write_file(f"{tmp_path}/{name}", "new")
+    assert not isinstance(caught.value, NotAvailable)
+    assert "\n" not in str(caught.value)
+    assert sorted(os.listdir(tmp_path)) == before
+    assert (tmp_path / "file").read_text() == "old"
+
+
+def test_the_longest_name_can_be_written(tmp_path: Path) -> None:
+    write_file(tmp_path / ("n" * 255), "new")
+    assert os.listdir(tmp_path) == ["n" * 255]
+
+
+def test_a_full_disk_leaves_no_trace_and_no_rest(workplace: Path) -> None:
+    disk = workplace / "disk"
+    disk.mkdir()
+    place = Place(small=((str(disk), 8192),))
+    done = place.rmaplab("run", "prefork", "--size", "8M", "--on", "model", "--save-trace", str(disk / "t"))
+    assert done.returncode == 3, done.stderr
+    assert done.stderr.decode().strip().split("\n")[-1].endswith("cannot be written: No space left on device")
+    assert b"Traceback" not in done.stderr
