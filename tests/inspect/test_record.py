@@ -80,7 +80,7 @@ def test_questions_hold_the_kernels_answer_and_the_truth(machine: LiveMachine, v
 @pytest.mark.usefixtures("view")
 def test_recording_around_a_command_can_be_judged(tmp_path: Path) -> None:
     path = tmp_path / "trace"
-    program = "import os,time; print('aloud'); held=bytearray(1<<20); os.fork(); time.sleep(2)"
+    program = "import os,time; print('aloud'); held=bytearray(1<<20); os.fork(); time.sleep(8)"
     around = f'{sys.executable} -S -c "{program}"'
     done = rmaplab("record", str(path), "--around", around, "--every", "0.2", "--json")
     assert done.returncode == 0, done.stderr
