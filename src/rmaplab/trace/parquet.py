@@ -94,7 +94,8 @@ def _write_files(trace: Trace, directory: Path) -> None:
     if not trace.meta.pfns:
         folios = folios.with_columns(pfn=pl.lit(None, pl.UInt64))
     for name, table in zip(_TABLES, (folios, trace.events, trace.questions), strict=True):
-        table.write_parquet(directory / name)
+        with (directory / name).open("wb") as file:  # a path that is no UTF-8 is none to Polars
+            table.write_parquet(file)
     sums = {name: _sha256(directory / name) for name in _TABLES}
     meta = {"format": FORMAT, **asdict(trace.meta), "stats": dict(trace.meta.stats), "sha256": sums}
     text = json.dumps(meta, indent=2, ensure_ascii=False, allow_nan=False)
@@ -146,7 +147,8 @@ def _read_table(directory: Path, name: str, expected: object) -> pl.DataFrame:
         found = _sha256(path)
         if found != expected:
             raise TraceError(name, None, f"SHA-256 {found}: must be {expected} as in {META_FILE}; cut off or changed")
-        return pl.read_parquet(path)
+        with path.open("rb") as file:
+            return pl.read_parquet(file)
     except OSError as error:
         raise TraceError(name, None, f"cannot be read: {error.strerror or error}") from error
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
