@@ -6,17 +6,19 @@
 #   make bench          measure the C core's schemes against each other
 #   make mutants        plant faults in the model, one at a time, and print which are found
 #   make fuzz           change what /proc and traces say at random for FUZZ seconds; no reader may do worse than one line
+#   make kernel-test    other kernels, booted: which survivors reuse their memory; KERNEL is one of rmaplab.kernels.entries
 #   make differential   hold the model against this kernel: N random programs from SEED, JOBS at a time
 PYTHON ?= python3
 N      ?= 2000
 SEED   ?= 1
 JOBS   ?= 1
 FUZZ   ?= 600
+KERNEL ?=
 VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: demo test lint prove stress bench fuzz differential mutants venv clean
+.PHONY: demo test lint prove stress bench fuzz differential mutants kernel-tools kernel-test venv clean
 
 venv: $(STAMP)
 
@@ -50,7 +52,18 @@ fuzz: venv
 	RUST_BACKTRACE=0 $(BIN)/python tests/hostile/fuzz.py --seconds $(FUZZ)
 
 differential: venv
+ifeq ($(KERNEL),)
 	$(BIN)/python -m rmaplab.machine.differential -n $(N) --seed $(SEED) --jobs $(JOBS)
+else
+	$(BIN)/rmaplab kernel test --kernel $(KERNEL) --only differential -n $(N) --seed $(SEED)
+endif
+
+kernel-tools:
+	.ci/kernel-tools
+
+kernel-test: venv kernel-tools
+	$(BIN)/rmaplab kernel test --kernel $(or $(KERNEL),7.3)
+	$(BIN)/rmaplab kernel test --kernel 6.12 --only differential -n 10
 
 mutants: venv
 	cd tests/model && PYTHONPATH=. ../../$(BIN)/python -m faults --jobs $(JOBS)

@@ -32,7 +32,7 @@ def taken_options(command: str) -> set[str]:
     group = getattr(import_module(f"rmaplab.cli.{command}"), command)
     calls = [(command,)]
     if isinstance(group, typer.Typer):
-        calls = [(command, one.callback.__name__) for one in group.registered_commands if one.callback]
+        calls = [(command, one.name or getattr(one.callback, "__name__", "")) for one in group.registered_commands]
     helps = [rmaplab(*call, "--help", check=True, env={"COLUMNS": "200"}).stdout for call in calls]
     return set(OPTION.findall("\n".join(helps)))
 

@@ -2,18 +2,24 @@
 
 import shlex
 import sys
-from typing import Annotated, TextIO
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, TextIO
 
 import typer
 
 from rmaplab.cli.exits import FINDING
 from rmaplab.cli.kernel_patch import kernel_patch
 from rmaplab.errors import RmaplabError
-from rmaplab.kernels import obtain
+from rmaplab.kernels import cache, cow, obtain
+from rmaplab.kernels.build import build as build_tree
+from rmaplab.kernels.build import tree
 from rmaplab.kernels.entries import KERNELS, Wish, parse
 from rmaplab.kernels.guest import Guest, GuestError, Sink
 from rmaplab.kernels.qemu import Hardware
-from rmaplab.report.console import emit_json, note
+from rmaplab.machine.lab import trial
+from rmaplab.report.console import emit_json, note, stdout
+from rmaplab.report.cow import cow_table
 
 kernel = typer.Typer(no_args_is_help=True, help="Kernels other than the running one: patched, built, booted, tested.")
 kernel.command("patch")(kernel_patch)
@@ -73,6 +79,86 @@ def boot(
         )
     if ended.status:
         raise typer.Exit(ended.status)
+
+
+@kernel.command()
+def build(
+    name: Annotated[
+        str, typer.Option("--kernel", help="6.12 or 7.3, from Debian's source; or the directory of a kernel tree.")
+    ] = "7.3",
+    into: Annotated[
+        Path | None, typer.Option(help="Where it is built; without, in the lab's directory under ~/.cache.")
+    ] = None,
+    debug: Annotated[bool, typer.Option("--debug", help="With DEBUG_VM, lockdep, PROVE_RCU and KASAN.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
+) -> None:
+    """Build a kernel that the lab boots: minimal, out of its tree, which stays as it is.
+
+    A tree that `rmaplab kernel patch` made is built with the schemes.
+    """
+    wish = parse(name)
+    source = wish.kernel if isinstance(wish.kernel, Path) else tree(wish.kernel)
+    options = ["CONFIG_RMAPLAB=y", "CONFIG_RMAPLAB_STATS=y"] if (source / "mm/rmaplab").is_dir() else []
+    flavour = f"{source.name}{'-debug' if debug else ''}"
+    made = build_tree(source, into or cache.root() / "built" / flavour, debug=debug, options=options)
+    if as_json:
+        emit_json({"kernel": str(made), "source": str(source), "debug": debug})
+    else:
+        typer.echo(made)
+
+
+@kernel.command("test")
+def try_out(
+    name: KernelOption = "6.12",
+    scheme: SchemeOption = None,
+    only: Annotated[str, typer.Option(help="What is tested: cow, differential, or both separated by a comma.")] = "cow",
+    orders: Annotated[
+        str, typer.Option(help="Orders of the COW table's folios, separated by commas.")
+    ] = "2,3,4,5,6,7,8,9",
+    mms: Annotated[int, typer.Option(min=1, max=8, help="MMs of the COW table's largest trees.")] = 8,
+    n: Annotated[int, typer.Option("-n", min=1, help="Programs of the differential test.")] = 20,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the first program.")] = 1,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
+) -> None:
+    """Test a booted kernel: which survivor of a fork tree reuses its memory, and does it behave as the model says?
+
+    Exit code 1 if a kernel with a scheme answers otherwise than the scheme's Python twin, after a mismatch, or a splat.
+    """
+    parts = _words("--only", only, ("cow", "differential"))
+    sizes = [int(word) for word in _words("--orders", orders, [str(order) for order in cow.ORDERS])]
+    wish = _wish(name, scheme)
+    boots = obtain.bootable(wish)
+    rows: list[trial.Judged] = []
+    numbers: dict[str, Any] = {}
+    found: list[str] = []
+    if "cow" in parts:
+        filled = cow.table(boots, mms, sizes)
+        rows, found = trial.judged(filled.rows, wish.scheme), filled.ended.splats
+        for order in filled.without:
+            note(f"{boots.image.title}: gives no folios of order {order}")
+    if "differential" in parts:
+        numbers = trial.differential(boots, trial.policy(wish), n, seed)
+        found += numbers.pop("splats")
+    if as_json:
+        tested = {"kernel": boots.image.title, "scheme": wish.scheme, "cow_table": [row.to_dict() for row in rows]}
+        emit_json({**tested, "differential": numbers, "selftests": {}, "splats": found})
+    else:
+        stdout().print(cow_table(boots.image.title, wish.scheme, rows))
+        if numbers:
+            typer.echo(", ".join(f"{key} {value}" for key, value in numbers.items()))
+        for splat in found:
+            typer.echo(f"the kernel: {splat}")
+    differs = wish.scheme not in (None, "off") and any(row.avoidable_pages for row in rows)
+    if differs or any(row.beyond_twin for row in rows) or numbers.get("mismatches") or found:
+        raise typer.Exit(FINDING)
+
+
+def _words(option: str, text: str, known: Sequence[str]) -> list[str]:
+    words = text.split(",")
+    for word in words:
+        if word not in known:
+            raise RmaplabError(f"{option}: {word!r}: must be of {', '.join(known)}")
+    return words
 
 
 def _wish(name: str, scheme: str | None) -> Wish:

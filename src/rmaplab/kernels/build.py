@@ -1,0 +1,99 @@
+"""From a kernel tree to a kernel that the lab boots: a minimal configuration, built out of the tree.
+
+For `rmaplab kernel build`. The tree stays as it is. Where ccache is installed the second build takes seconds.
+"""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import tarfile
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from rmaplab.errors import NotAvailable, RmaplabError
+from rmaplab.kernels import archive, cache
+from rmaplab.kernels.entries import KERNELS, Kernel
+from rmaplab.kernels.image import unpack
+from rmaplab.kernels.progress import say
+
+_HERE: Final = Path(__file__).resolve().parent
+_TOOLS: Final = ("make", "gcc", "ld", "flex", "bison", "bc")
+_NEEDED: Final = ("VIRTIO_PCI", "VIRTIO_CONSOLE", "9P_FS", "NET_9P_VIRTIO", "OVERLAY_FS", "TRANSPARENT_HUGEPAGE")
+"""Options without which a guest cannot answer, or says nothing of interest."""
+
+
+def tree(name: str) -> Path:
+    """The unmodified source of the kernel `name`, fetched the first time. Raises NotAvailable."""
+    kernel = KERNELS[name]
+    return cache.once(f"trees/{name}", lambda place: _extract(kernel, place))
+
+
+def _extract(kernel: Kernel, place: Path) -> None:
+    if kernel.tree is None:
+        raise NotAvailable(f"--kernel: {kernel.name}: the lab has no source of it: only Debian's image boots")
+    files, origin = archive.fetch(kernel.tree, split=False, into=cache.root() / "downloads")
+    with tempfile.TemporaryDirectory(prefix=".unpack-", dir=cache.root()) as scratch:
+        unpack(files[0], Path(scratch))
+        packed = next(Path(scratch).rglob("linux-source-*.tar.xz"))
+        say(f"unpacking {packed.name}")
+        with tarfile.open(packed) as tar:
+            tar.extractall(scratch, filter="tar")
+        for made in next(path for path in Path(scratch).iterdir() if (path / "Kbuild").is_file()).iterdir():
+            made.rename(place / made.name)
+    (place / ".origin.json").write_text(origin + "\n")
+    for file in files:
+        file.unlink()
+
+
+def build(source: Path, into: Path, *, debug: bool = False, options: Sequence[str] = ()) -> Path:
+    """Build the kernel of `source` in the directory `into`; returns that. `options` are lines of a configuration besides.
+
+    Raises RmaplabError for what is no kernel tree, NotAvailable for missing tools or room, or if it does not build.
+    """
+    if not (source / "Kbuild").is_file() or not (source / "mm" / "rmap.c").is_file():
+        raise RmaplabError(f"{source}: must be a Linux source tree: has no Kbuild or no mm/rmap.c")
+    missing = [tool for tool in _TOOLS if not shutil.which(tool)]
+    if missing:
+        raise NotAvailable(f"building a kernel: no {', '.join(missing)} (.ci/kernel-tools installs what is needed)")
+    into.mkdir(parents=True, exist_ok=True)
+    cache.check_room(into)
+    fragments = [_HERE / "lab.config", *((_HERE / "debug.config",) if debug else ())]
+    wanted = "\n".join([*(path.read_text() for path in fragments), *options, ""])
+    fragment = into / "wanted.config"
+    fragment.write_text(wanted)
+    _make(source, into, f"KCONFIG_ALLCONFIG={fragment}", "allnoconfig")
+    _check(into, wanted)
+    say(f"building {source.name} in {into}")
+    _make(source, into, f"-j{len(os.sched_getaffinity(0))}", "bzImage")
+    shutil.copy(into / "arch/x86/boot/bzImage", into / "vmlinuz")
+    (into / "built.json").write_text(json.dumps({"source": str(source), "debug": debug}) + "\n")
+    return into
+
+
+def _check(into: Path, wanted: str) -> None:
+    """What this tree did not take of the wanted options is said; what a guest cannot do without ends it."""
+    have = set((into / ".config").read_text().splitlines())
+    lost = [line[7:].partition("=")[0] for line in wanted.splitlines() if line.endswith("=y") and line not in have]
+    needed = [name for name in lost if name in _NEEDED]
+    if needed:
+        raise NotAvailable(f"{into}: this tree does not take {', '.join(needed)}: a guest needs it")
+    if lost:
+        say(f"not in this tree: {', '.join(lost)}")
+
+
+def _make(source: Path, into: Path, *words: str) -> None:
+    compiler = "ccache gcc" if shutil.which("ccache") else "gcc"
+    stamp = {"KBUILD_BUILD_TIMESTAMP": "1970-01-01", "KBUILD_BUILD_USER": "rmaplab", "KBUILD_BUILD_HOST": "lab"}
+    command = ["make", "-s", "-C", str(source), f"O={into}", f"CC={compiler}", *words]
+    log = into / "build.log"
+    with open(log, "w+") as out:
+        made = subprocess.run(command, env={**os.environ, **stamp}, stdout=out, stderr=out, check=False)
+        out.seek(0)
+        text = out.read()
+    if made.returncode:
+        errors = [line for line in text.splitlines() if re.search(r"error|Error|No space", line)]
+        raise NotAvailable(f"{source}: make {words[-1]} failed: {(errors or [text[-200:]])[0]} (all in {log})")
