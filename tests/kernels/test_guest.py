@@ -2,8 +2,10 @@
 
 import json
 import os
+import shlex
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import psutil
@@ -50,6 +52,15 @@ def test_a_command_runs_with_the_hosts_files_and_its_status_and_output_come_back
     assert not Path(f"{__file__}.new").exists()
     assert "Linux version 6.12" in ended.console
     assert not qemus()
+
+
+def test_arrays_sorted_in_a_guest_are_sorted(stock: Image) -> None:
+    program = (
+        "import numpy as np; r = np.random.default_rng(1); "
+        "print(all(np.all(np.diff(np.sort(r.integers(0, 1 << 30, n))) >= 0) for n in (8, 16, 64, 100, 500, 5000)))"
+    )
+    with Guest(stock, shlex.join([sys.executable, "-c", program])) as guest:
+        assert guest.wait(300).out == b"True\n"
 
 
 def test_a_guest_that_never_ends_is_ended(stock: Image) -> None:

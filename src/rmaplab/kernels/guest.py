@@ -26,6 +26,9 @@ BOOT_SECONDS: Final = 120.0
 """After which a kernel that reached no user space never will."""
 
 _ENDS: Final = ("out", "err", "end")
+_WITHOUT_AVX2: Final = ('export NPY_DISABLE_CPU_FEATURES="X86_V3 AVX2 X86_V4 AVX512F"',)
+"""NumPy's AVX2 sort gives unsorted arrays under TCG (QEMU 7.2); Polars does not start on a CPU without AVX2."""
+
 _SPLAT: Final = ("BUG:", "WARNING:", "KASAN:", "KCSAN:", "Oops:", "kernel BUG at", "INFO: possible", "UBSAN:")
 
 
@@ -168,6 +171,7 @@ class Guest:
                 "#!/bin/sh",
                 *exports,
                 "export HOME=/root PYTHONDONTWRITEBYTECODE=1 OPENBLAS_NUM_THREADS=1",
+                *(_WITHOUT_AVX2 if self.accelerator == "tcg" else ()),
                 f"cd {shlex.quote(os.getcwd())}",
                 self.command,
                 "",

@@ -5,13 +5,12 @@ For `rmaplab kernel test`.
 
 from collections.abc import Sequence
 
-from rich.table import Table
-
 from rmaplab.machine.lab.trial import Judged
 from rmaplab.report.console import table
+from rmaplab.report.sheet import Sheet
 
 
-def cow_table(kernel: str, scheme: str | None, judged: Sequence[Judged]) -> Table:
+def cow_table(kernel: str, scheme: str | None, judged: Sequence[Judged]) -> Sheet:
     """One row for each topology, number of MMs and order: pages of all survivors together."""
     groups: dict[tuple[str, int, int], list[Judged]] = {}
     for one in judged:
