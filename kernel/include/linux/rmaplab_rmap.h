@@ -25,13 +25,15 @@
 #define rmaplab_call(symbol, folio, nr, vma)                                      \
 	asm volatile("call " symbol                                               \
 		     : ASM_CALL_CONSTRAINT                                        \
-		     : "D"(folio), "S"(nr), "d"(vma)                              \
+		     : "D"(folio), "d"(nr), "c"(vma)                              \
 		     : "memory", "cc")
 #else
 #define __rmaplab_callee
 #endif
 
-typedef void rmaplab_update_t(struct folio *folio, int nr, struct vm_area_struct *vma) __rmaplab_callee;
+/* The arguments are where folio_add_*_rmap_ptes() and folio_remove_rmap_ptes() have them: moving them would cost too. */
+typedef void rmaplab_update_t(struct folio *folio, struct page *unused, int nr,
+			      struct vm_area_struct *vma) __rmaplab_callee;
 
 #ifdef CONFIG_RMAPLAB_MANY
 #include <linux/static_call.h>
@@ -47,7 +49,7 @@ DECLARE_STATIC_CALL(rmaplab_set, rmaplab_no_update);
 		rmaplab_call(STATIC_CALL_TRAMP_STR(rmaplab_##which), folio, nr, vma); \
 	} while (0)
 #else
-#define rmaplab_update(which, folio, nr, vma) static_call(rmaplab_##which)(folio, nr, vma)
+#define rmaplab_update(which, folio, nr, vma) static_call(rmaplab_##which)(folio, NULL, nr, vma)
 #endif
 #define rmaplab_update_return(which, folio, nr, vma) ({ rmaplab_update(which, folio, nr, vma); 0; })
 
@@ -62,7 +64,7 @@ rmaplab_update_t rmaplab_flag_add, rmaplab_flag_sub, rmaplab_flag_set;
 #define rmaplab_update_return(which, folio, nr, vma) \
 	({ rmaplab_call("rmaplab_flag_" #which, folio, nr, vma); 0; })
 #else
-#define rmaplab_update_return(which, folio, nr, vma) ({ rmaplab_flag_##which(folio, nr, vma); 0; })
+#define rmaplab_update_return(which, folio, nr, vma) ({ rmaplab_flag_##which(folio, NULL, nr, vma); 0; })
 #endif
 #endif
 

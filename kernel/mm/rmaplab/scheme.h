@@ -89,10 +89,11 @@ bool rmaplab_flag_shared(struct folio *folio);
  * Leaf functions but for folios of two pages: they save the registers they use and no more.
  */
 #define RMAPLAB_UPDATES(name, core, linkage, mapcount)                                                          \
-	linkage __rmaplab_callee void name##_add(struct folio *folio, int nr, struct vm_area_struct *vma)       \
+	linkage __rmaplab_callee void name##_add(struct folio *folio, struct page *unused, int nr, \
+						  struct vm_area_struct *vma) \
 	{                                                                                                       \
 		if (unlikely(rmaplab_words(folio)->order < 2)) {                                                \
-			rmaplab_two_pages_add(folio, nr, vma);                                                  \
+			rmaplab_two_pages_add(folio, unused, nr, vma);                                                  \
 		} else {                                                                                        \
 			RMAPLAB_ME(me, vma->vm_mm);                                                             \
 			const int more = nr;                                                                    \
@@ -102,10 +103,11 @@ bool rmaplab_flag_shared(struct folio *folio);
 			mapcount;                                                                               \
 		}                                                                                               \
 	}                                                                                                       \
-	linkage __rmaplab_callee void name##_sub(struct folio *folio, int nr, struct vm_area_struct *vma)       \
+	linkage __rmaplab_callee void name##_sub(struct folio *folio, struct page *unused, int nr, \
+						  struct vm_area_struct *vma) \
 	{                                                                                                       \
 		if (unlikely(rmaplab_words(folio)->order < 2)) {                                                \
-			rmaplab_two_pages_sub(folio, nr, vma);                                                  \
+			rmaplab_two_pages_sub(folio, unused, nr, vma);                                                  \
 		} else {                                                                                        \
 			RMAPLAB_ME(me, vma->vm_mm);                                                             \
 			const int more = -nr;                                                                   \
@@ -115,10 +117,11 @@ bool rmaplab_flag_shared(struct folio *folio);
 			mapcount;                                                                               \
 		}                                                                                               \
 	}                                                                                                       \
-	linkage __rmaplab_callee void name##_set(struct folio *folio, int nr, struct vm_area_struct *vma)       \
+	linkage __rmaplab_callee void name##_set(struct folio *folio, struct page *unused, int nr, \
+						  struct vm_area_struct *vma) \
 	{                                                                                                       \
 		if (unlikely(rmaplab_words(folio)->order < 2)) {                                                \
-			rmaplab_two_pages_set(folio, nr, vma);                                                  \
+			rmaplab_two_pages_set(folio, unused, nr, vma);                                                  \
 		} else {                                                                                        \
 			RMAPLAB_ME(me, vma->vm_mm);                                                             \
 			const int more = nr;                                                                    \
