@@ -13,7 +13,8 @@ import pytest
 
 from commands import RMAPLAB
 from rmaplab.errors import NotAvailable, RmaplabError
-from rmaplab.kernels import image, initramfs, obtain, qemu
+from rmaplab.kernels import cache, image, initramfs, obtain, qemu
+from rmaplab.kernels.build import build
 from rmaplab.kernels.entries import parse
 from rmaplab.kernels.guest import Guest, GuestError
 from rmaplab.kernels.image import Image
@@ -165,3 +166,38 @@ def test_the_archive_holds_what_was_put_in(tmp_path: Path) -> None:
 def test_a_directory_without_a_kernel_is_refused(tmp_path: Path) -> None:
     with pytest.raises(RmaplabError, match="holds no kernel"):
         image.built(tmp_path)
+
+
+@pytest.mark.parametrize("text", ["7.9", "7.3,schema=packed", "7.3,scheme=", "/no/such/directory"])
+def test_a_kernel_nobody_knows_is_refused_by_name(text: str) -> None:
+    with pytest.raises(RmaplabError, match=text.partition(",")[0]):
+        parse(text)
+
+
+def test_a_scheme_without_a_kernel_built_with_it_says_how_to_get_one() -> None:
+    with pytest.raises(NotAvailable, match="kernel patch TREE"):
+        obtain.bootable(parse("7.3,scheme=packed"))
+
+
+def test_what_is_no_kernel_tree_is_not_built(tmp_path: Path) -> None:
+    with pytest.raises(RmaplabError, match="must be a Linux source tree"):
+        build(tmp_path, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_nothing_stays_of_what_could_not_be_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def half(place: Path) -> None:
+        (place / "half").touch()
+        raise NotAvailable("no network")
+
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    with pytest.raises(NotAvailable):
+        cache.once("images/none", half)
+    assert not list((tmp_path / "rmaplab" / "images").iterdir())
+
+
+def test_no_room_is_not_available(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(cache, "ROOM", 1 << 62)
+    with pytest.raises(NotAvailable, match="MiB free"):
+        cache.once("images/none", Path.touch)

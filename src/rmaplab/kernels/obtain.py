@@ -27,4 +27,7 @@ def bootable(wish: Wish) -> Bootable:
         return Bootable(image.built(wish.kernel), append)
     if wish.scheme is None and not wish.debug:
         return Bootable(image.debian(wish.kernel), append)
-    raise NotAvailable(f"{wish}: kernels with schemes are not built yet")
+    raise NotAvailable(
+        f"{wish}: not built by itself: rmaplab kernel patch TREE --into DIR, rmaplab kernel build --kernel DIR "
+        "--into OUT, then --kernel OUT"
+    )
