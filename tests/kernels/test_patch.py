@@ -1,10 +1,12 @@
 """`rmaplab kernel patch`: on the trees of Debian, on what is no tree, and where a rule does not fit."""
 
+import dataclasses
 import errno
 import json
 import os
 import shutil
 import subprocess
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -32,6 +34,12 @@ def tree(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     return Path(shutil.copytree(excerpt(request.param), tmp_path / request.param))
 
 
+@cache
+def planned(kernel: str) -> patch.Patch:
+    """What patching the kernel's excerpt comes to, computed once."""
+    return patch.plan(excerpt(kernel), quiet)
+
+
 def run(*words: object) -> subprocess.CompletedProcess[str]:
     return rmaplab("kernel", "patch", *map(str, words))
 
@@ -45,7 +53,7 @@ def test_a_patch_is_computed_without_changing_the_tree(tree: Path) -> None:
 
 
 def test_no_rule_adds_to_a_place_twice_or_takes_more_than_its_own_lines(tree: Path) -> None:
-    made = patch.plan(tree, quiet)
+    made = planned(tree.name)
     places = [(match.file, match.line, match.rule) for match in made.matches]
     assert len(places) == len(set(places))
     for name, content in made.files.items():
@@ -81,7 +89,7 @@ def test_a_second_run_says_so_and_changes_nothing(tree: Path) -> None:
 
 
 def test_a_tree_patched_by_other_rules_is_refused(tree: Path) -> None:
-    patch.apply_in_place(patch.plan(tree, quiet))
+    patch.apply_in_place(dataclasses.replace(planned(tree.name), tree=tree))
     mark = tree / patch.MARK
     mark.write_text(json.dumps({"fingerprint": "another"}))
     with pytest.raises(RmaplabError, match="patched with other rules"):
@@ -116,7 +124,7 @@ def test_a_rule_that_matches_twice_names_rule_and_file(tree: Path) -> None:
 def test_a_failed_write_leaves_the_tree_as_it_was(
     tree: Path, monkeypatch: pytest.MonkeyPatch, step: str, at: int
 ) -> None:
-    made = patch.plan(tree, quiet)
+    made = dataclasses.replace(planned(tree.name), tree=tree)
     before = contents(tree)
     real, calls = getattr(Path, step), []
 
@@ -156,7 +164,7 @@ def test_a_kernel_of_neither_kind_is_told_apart(tmp_path: Path) -> None:
 
 
 def test_into_must_be_new_and_elsewhere(tree: Path, tmp_path: Path) -> None:
-    made = patch.plan(tree, quiet)
+    made = dataclasses.replace(planned(tree.name), tree=tree)
     (tmp_path / "there").mkdir()
     for into, rule in ((tmp_path / "there", "exists"), (tree / "inside", "is inside")):
         with pytest.raises(RmaplabError, match=rule):
