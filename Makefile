@@ -3,6 +3,8 @@
 #   make lint           ruff, mypy --strict
 #   make prove          check the proofs (installs Debian's coq where it is missing)
 #   make stress         race the C core for a minute
+#   make race         every execution of the C core's locking under seven memory models
+#   make litmus       the kernel's own litmus tests: LITMUS=.../tools/memory-model/litmus-tests
 #   make bench          measure the C core's schemes against each other
 #   make mutants        plant faults in the model, one at a time, and print which are found
 #   make fuzz           change what /proc and traces say at random for FUZZ seconds; no reader may do worse than one line
@@ -18,7 +20,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: demo test lint prove stress bench fuzz differential mutants kernel-tools kernel-test venv clean
+.PHONY: demo test lint prove stress race litmus bench fuzz differential mutants kernel-tools kernel-test venv clean
 
 venv: $(STAMP)
 
@@ -44,6 +46,13 @@ prove:
 
 stress: venv
 	$(BIN)/rmaplab stress --seconds 60
+
+race: venv
+	$(BIN)/rmaplab race --seconds 600
+
+litmus: venv
+	@test -n "$(LITMUS)" || { echo "make litmus: LITMUS must name a directory of .litmus files"; exit 2; }
+	$(BIN)/python -m rmaplab.verify.race.litmus "$(LITMUS)"
 
 bench: venv
 	$(BIN)/rmaplab bench

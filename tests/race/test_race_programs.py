@@ -15,6 +15,7 @@ from rmaplab.verify.race.programs import Programs, Verdict, load
 
 pytestmark = pytest.mark.skipif(not (shutil.which("gcc") or shutil.which("cc")), reason="needs a C compiler")
 
+SCHEMES = ("turn-ask", "drop-cow", "take-cow", "map-map")
 COMMON = ("writer-reader", "wrap-reader", "two-writers", "two-writers-reader", "unmap-pin-ask", "map-pinned-ask")
 WEAK = ("c11", "lkmm", "armv8", "armv8-llsc", "riscv", "power")
 
@@ -82,10 +83,10 @@ WRONG = {
 }
 
 
-def changed(old: str, new: str, folder: Path) -> Programs:
+def changed(old: str, new: str, folder: Path, file: str = "atomic_seqcount.h") -> Programs:
     """The programs over a copy of core/ with one thing changed."""
     copy = Path(shutil.copytree(CORE, folder / "core"))
-    header = copy / "atomic_seqcount.h"
+    header = copy / file
     text = header.read_text()
     assert text.count(old) == 1, f"{old!r}: must occur once"
     header.write_text(text.replace(old, new))
@@ -103,7 +104,7 @@ def broken(programs: Programs, model: str, promise: str, names: tuple[str, ...] 
 def test_unchanged_headers_keep_every_promise(model: str, bits: int) -> None:
     programs = load(bits)
     for program in programs.all():
-        if program.name in COMMON:
+        if program.name in (*COMMON, *SCHEMES):
             for verdict in programs.run(program, model):
                 assert verdict.verdict == "kept", (program.name, program.stage, verdict.promise, verdict.reason)
                 assert verdict.executions > 0
@@ -136,3 +137,52 @@ def test_claim_won_beside_a_shared_writer_loses_an_update_of_three(tmp_path: Pat
     programs = changed(old, new, tmp_path)
     assert not broken(programs, "sc", "lost", ("two-writers",))
     assert broken(programs, "sc", "lost", ("three-writers",))
+
+
+# File, what stands there, what instead, the promise that breaks, a program and a model that must show it.
+SCHEME_FAULTS = {
+    "no retry in the linear schemes' question": (
+        *("linear.h", "while (rmap_read_retry(&folio->seq, start));", "while (0);"),
+        *("false-exclusive", "turn-ask", "sc"),
+    ),
+    "packed: an update does not wait for a frozen word": (
+        *("packed.h", "while (unlikely(old.lo & RMAP_PACKED_FROZEN)) {", "while (0) {"),
+        *("lost", "map-map-cow", "sc"),
+    ),
+    "packed: the word is let go of with the frozen bit": (
+        *("packed.h", "rmap_write_release(&folio->packed.lo, word.lo);"),
+        "rmap_write_release(&folio->packed.lo, frozen.lo);",
+        *("waits", "map-map-cow", "sc"),
+    ),
+    "bit lock: nobody waits": (
+        *("bit_lock.h", "RMAP_LOCK_BIT)) & RMAP_LOCK_BIT))", "RMAP_LOCK_BIT)) & 0))"),
+        *("lost", "map-map", "sc"),
+    ),
+    "bit lock: given back without release": (
+        *("bit_lock.h", "rmap_write_release(word, new);", "rmap_write(word, new);"),
+        *("lost", "map-map", "c11"),
+    ),
+    "small, hashed: no retry": (
+        *("small.h", "while (rmap_read_retry(s, start));", "while (0);"),
+        *("fooled", "drop-cow", "sc"),
+    ),
+    "owner-counter: the refcount is read after the lock is dropped": (
+        *("owner_counter.h", "reuse = rmap_owner_answer(word, mm) == RMAP_EXCLUSIVE &&"),
+        "rmap_bit_unlock(&folio->word, word);\n\treuse = rmap_owner_answer(word, mm) == RMAP_EXCLUSIVE &&",
+        *("fooled", "take-cow", "sc"),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", SCHEME_FAULTS)
+def test_fault_in_a_scheme_breaks_its_promise(name: str, tmp_path: Path) -> None:
+    file, old, new, promise, program, model = SCHEME_FAULTS[name]
+    assert broken(changed(old, new, tmp_path, file), model, promise, (program,))
+
+
+def test_unprotected_reader_sees_a_false_exclusive_and_that_is_no_finding() -> None:
+    programs = load()
+    (program,) = (p for p in programs.all() if p.name == "turn-unprotected")
+    (verdict,) = programs.run(program, "sc")
+    assert verdict.verdict == "broken"
+    assert not verdict.ours

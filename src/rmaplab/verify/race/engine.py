@@ -19,7 +19,6 @@ ERRORS: Final = {
     1: "more than 64 events",
     2: "more than 40 stores to a location",
     3: "more than 38 reads in a thread",
-    4: "a 16-byte store while a read waits for its value from the future",
     5: "more than 96 values of a location",
     6: "a thread touches a word that is not declared",
     7: "more than 96 operations in a thread",

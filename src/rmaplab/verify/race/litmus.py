@@ -6,6 +6,7 @@ those.
 """
 
 import re
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -13,7 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from rmaplab.verify.race.c_syntax import Parser, Statement, tokens, without_comments
-from rmaplab.verify.race.lkmm_c import ADDRESS, ROWS, run
+from rmaplab.verify.race.lkmm_c import ADDRESS, C11_ROWS, ROWS, run
 from rmaplab.verify.race.models import MODELS
 from rmaplab.verify.race.threads import Outcome, explore
 
@@ -176,12 +177,37 @@ class _Condition:
         return lambda outcome: outcome.registers[number].get(name, 0) & _WORD == wanted & _WORD
 
 
-def judge(test: Test, seconds: float = 60.0) -> Verdict:
-    """Enumerate the test under Linux' model. ValueError if it is too large or uses what is not known here."""
+def judge(test: Test, model: str = "lkmm", seconds: float = 60.0) -> Verdict:
+    """Enumerate the test under Linux' model, or, with its primitives read as C11's, under RC11 ("c11").
+
+    ValueError if it is too large or uses what is not known here.
+    """
     threads = [partial(run, body, test.locations) for body in test.bodies]
-    found = explore(MODELS["lkmm"], ROWS, test.initial, threads, test.condition, seconds)
+    found = explore(MODELS[model], C11_ROWS if model == "c11" else ROWS, test.initial, threads, test.condition, seconds)
     if found.error or found.timed_out:
         raise ValueError(f"{test.name}: {found.error or f'not done after {seconds} s'}")
     positive, negative = found.broken
     observed = "sometimes" if positive and negative else "always" if positive else "never"
     return Verdict(test.name, observed, positive, negative, found.steps)
+
+
+def main(paths: Sequence[str]) -> int:
+    """Judge every .litmus file in or at `paths`: 1 if a `Result:` line says otherwise, 2 if a file cannot be read."""
+    files = [f for p in map(Path, paths) for f in (sorted(p.glob("*.litmus")) if p.is_dir() else [p])]
+    worst = 0 if files else 2
+    for path in files:
+        try:
+            test = read(path)
+            verdict = judge(test)
+        except (OSError, ValueError) as error:
+            print(f"{error}")
+            worst = 2
+            continue
+        agrees = test.expected in (None, verdict.observed)
+        worst = worst or int(not agrees)
+        print(f"{'ok ' if agrees else 'BAD'} {verdict.name}: {verdict.observed}, the file says {test.expected}")
+    return worst
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -47,6 +47,15 @@ ROWS: Final[Mapping[str, Row]] = {
     **{f"rmw{order}": row for order, row in _ORDERS.items()},
     **{name: Row(before=(tag,)) for name, tag in _FENCES.items()},
 }
+#: The primitives that C11 has, as C11's: relaxed, acquire and release accesses, and its three fences.
+C11_ROWS: Final[Mapping[str, Row]] = {
+    "once": Row(("RLX",), ("RLX",)),
+    "acquire": Row(("ACQ",)),
+    "release": Row((), ("REL",)),
+    "smp_mb": Row(before=("SC",)),
+    "smp_rmb": Row(before=("ACQ",)),
+    "smp_wmb": Row(before=("REL",)),
+}
 _READERS: Final = {
     "READ_ONCE": "once",
     "smp_load_acquire": "acquire",

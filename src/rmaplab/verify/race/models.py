@@ -72,6 +72,7 @@ let sw = release ; rf ; [R] ; atomics ; (sb ; [F])? ; [ACQ | ACQ_REL | SC]
 let hb = (sb | sw)+
 irreflexive hb ; eco? as coherence
 empty rmw & (rb ; co) as atomicity
+acyclic po-loc | com as one-access
 let sbl = sb \\ loc
 let scb = sb | sbl ; hb ; sbl | (hb & loc) | co | rb
 let pscb = ([SC] | [F & SC] ; hb?) ; scb ; ([SC] | hb? ; [F & SC])

@@ -342,7 +342,7 @@ static void settle(struct graph *g, int thread, const struct op *op);
  * A new store may be what pending reads guessed; each may take it or not. Goes on with the other new store (of 16 bytes), then
  * with what follows the operation.
  */
-static void satisfy(const struct graph *g, int thread, const struct op *op, int w, int from)
+static void satisfy(const struct graph *g, int thread, const struct op *op, int w, int other, int from)
 {
 	const struct event *e = &g->event[w];
 	int r;
@@ -356,12 +356,14 @@ static void satisfy(const struct graph *g, int thread, const struct op *op, int 
 
 			with.event[r].rf = w;
 			with.pending--;
-			satisfy(&with, thread, op, w, r + 1);
+			satisfy(&with, thread, op, w, other, r + 1);
 			if (stop)
 				return;
 		}
 	}
-	{
+	if (other >= 0) {
+		satisfy(g, thread, op, other, -1, 0);
+	} else {
 		struct graph rest = *g;
 
 		settle(&rest, thread, op);
@@ -409,7 +411,7 @@ static void write_everywhere(const struct graph *g, int thread, const struct op 
 		next.event[w].value = op->value[0] & op->mask;
 		insert(&next, w, place);
 		wake(&next, op->loc);
-		satisfy(&next, thread, op, w, 0);
+		satisfy(&next, thread, op, w, -1, 0);
 	}
 }
 
@@ -479,7 +481,7 @@ static void finish_read(struct graph *g, int thread, const struct op *op, const 
 
 			w[0] = put_write(&next, thread, op, read[0], 0, place);
 			wake(&next, op->loc);
-			satisfy(&next, thread, op, w[0], 0);
+			satisfy(&next, thread, op, w[0], -1, 0);
 		}
 		return;
 	}
@@ -491,11 +493,7 @@ static void finish_read(struct graph *g, int thread, const struct op *op, const 
 	}
 	for (h = 0; h < halves; h++)
 		wake(g, op->loc + h);
-	if (halves == 2 && g->pending) {
-		fail(4);
-		return;
-	}
-	satisfy(g, thread, op, w[0], 0);
+	satisfy(g, thread, op, w[0], w[1], 0);
 }
 
 static int add_read(struct graph *g, int thread, const struct op *op, int half, int from, uint64_t value)

@@ -2,17 +2,28 @@
 /*
  * programs.c - the list of programs. What each is, stands with its threads.
  */
+#include "scheme_programs.h"
 #include "seqcount_programs.h"
 
-static const struct program programs[] = {
+static struct program programs[] = {
 	SEQCOUNT_PROGRAMS("shared", shared, RMAP_SHARED),
 	SEQCOUNT_PROGRAMS("cmpxchg", cmpxchg, RMAP_CMPXCHG),
 #if RMAP_SEQ_HAS_ADD_RETURN
 	SEQCOUNT_PROGRAMS("add-return", add_return, RMAP_ADD_RETURN),
 #endif
+	SCHEME_PROGRAMS,
 };
+
+/* The small folio's sequence count is the bucket that its address hashes to. */
+static void place_bucket(struct program *program)
+{
+	if (program->word[0].address == &table)
+		program->word[0].address = rmap_hashed_seq(&table, &folio);
+}
 
 const struct program *race_program(int number)
 {
+	if (number >= 0 && number < (int)(sizeof(programs) / sizeof(*programs)))
+		place_bucket(&programs[number]);
 	return number >= 0 && number < (int)(sizeof(programs) / sizeof(*programs)) ? &programs[number] : 0;
 }

@@ -1,0 +1,49 @@
+"""Litmus tests: what is said of the well-known shapes is what herd7 says of them.
+
+The tables beside this file were made by herd7 7.58 (Debian's herdtools7) from the very texts of shapes.py: with
+linux-kernel.cfg of Debian's linux-source-6.12, and, with the primitives written as C11's, with its own rc11.cat.
+"""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from rmaplab.verify.race.litmus import judge, main, parse
+from rmaplab.verify.race.shapes import shapes
+
+HERE = Path(__file__).parent
+pytestmark = pytest.mark.skipif(not (shutil.which("gcc") or shutil.which("cc")), reason="needs a C compiler")
+
+
+@pytest.mark.parametrize("model", ["lkmm", "c11"])
+def test_shapes_have_the_verdicts_of_herd7(model: str) -> None:
+    expected = json.loads((HERE / f"{model}_shapes.json").read_text())
+    observed = {shape.name: judge(parse(shape.text), model).observed for shape in shapes()}
+    assert len(observed) >= 200
+    assert observed == expected
+
+
+def test_file_that_contradicts_its_result_line_is_reported(tmp_path: Path) -> None:
+    shape = next(shapes())
+    path = tmp_path / "SB.litmus"
+    path.write_text(shape.text.replace("{}", "(* Result: Never *)\n{}", 1))
+    assert main([str(path)]) == 1
+    path.write_text(shape.text.replace("{}", "(* Result: Sometimes *)\n{}", 1))
+    assert main([str(path)]) == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("X86 SB\n{}", "only C litmus tests"),
+        ("C a\n{}\nP0(int *x)\n{ WRITE_ONCE(*x, 1);", "brace is not closed"),
+        ("C a\n{}\nP0(int *x)\n{ frob(x); }\nexists (x=1)", "no primitive"),
+        ("C a\n{}\nP0(int *x)\n{ WRITE_ONCE(*x, 1); }", "has no exists"),
+        ("C a\n{}\nP0(int *x)\n{ WRITE_ONCE(*x, 1); }\nexists (y=1)", "no such location"),
+    ],
+)
+def test_bad_litmus_text_is_one_clear_error(text: str, says: str) -> None:
+    with pytest.raises(ValueError, match=says):
+        judge(parse(text))
