@@ -19,6 +19,7 @@ ORDER = [
     "Definitions",
     "Witnesses",
     "Statements",
+    "System",
     "Bookkeeping",
     "Linear",
     "Generations",
@@ -28,6 +29,8 @@ ORDER = [
     "Collisions",
     "MomentsFlag",
     "Reuse",
+    "Isolation",
+    "IsolationSchemes",
 ]
 """The theories, each after all it imports."""
 

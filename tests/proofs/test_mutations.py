@@ -93,6 +93,24 @@ MUTATIONS = {
         "Reuse",
     ),
     "a renamed event is another's": Mutation("Definitions", "Ev (id (mm e))", "Ev (mm e)", "Reuse"),
+    "a COW fault asks no references": Mutation(
+        "System", "= EXCLUSIVE /\\\n  refcount w (folio_of v) = mapcount w (folio_of v).", "= EXCLUSIVE.", "Isolation"
+    ),
+    "a COW fault asks no scheme": Mutation(
+        "System",
+        "  says j (fold_left (learn j) (history w (folio_of v)) (fresh j)) (owner_of v) = EXCLUSIVE /\\\n",
+        "",
+        "Isolation",
+    ),
+    "fork leaves the parent's entry writable": Mutation(
+        "System", "(pinned v) false (seen v) else v", "(pinned v) (writable v) (seen v) else v", "Isolation"
+    ),
+    "a reference that is no mapping is not counted": Mutation(
+        "System",
+        "(on_folio f) (views w) + extra w f",
+        "(fun v => on_folio f v && negb (pinned v)) (views w)",
+        "Isolation",
+    ),
     "mm-id keeps an emptied slot": Mutation("Definitions", "held sl - k <=? 0", "held sl - k <? 0", "MmId"),
     "owner-counter counts its first mapper among the others": Mutation(
         "Definitions", "if who =? mm e then others", "if first s =? mm e then others", "Counters"

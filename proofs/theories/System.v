@@ -1,0 +1,163 @@
+(** * From page tables to what a process reads
+
+    What: a machine with pages, address spaces, pins, fork, COW faults and a scheme; and the claims about it.
+    For: a reviewer, after Definitions.v and Statements.v.
+    Not: interleavings (a move is atomic), writes through pins, files. *)
+
+From Coq Require Import ZArith List Bool.
+From Rmaplab Require Import Definitions Statements.
+Import ListNotations.
+Open Scope Z_scope.
+
+(** A scheme: what it keeps for a folio, and what it answers. *)
+Record judge := Judge { kept : Type; fresh : kept; learn : kept -> event -> kept; says : kept -> Z -> verdict }.
+
+(** A view of a page: a page table entry, or a pin ([pinned]: a GUP reference, that outlives the entry it was taken
+    through). [seen] is a ghost: what its owner should read there, that is what was there when the view was made, or what the
+    owner wrote since. *)
+Record view := View { owner_of : Z; folio_of : Z; page_of : Z; pinned : bool; writable : bool; seen : Z }.
+
+(** [extra]: references that are neither (swap cache, a walker passing by). [history]: the folio's rmap events. *)
+Record world := World { views : list view; content : Z -> Z -> Z; extra : Z -> Z; history : Z -> list event }.
+
+Definition empty_world : world := World [] (fun _ _ => 0) (fun _ => 0) (fun _ => []).
+
+Definition on_folio (f : Z) (v : view) : bool := folio_of v =? f.
+Definition on_page (f p : Z) (v : view) : bool := (folio_of v =? f) && (page_of v =? p).
+
+Definition number (select : view -> bool) (vs : list view) : Z := Z.of_nat (length (filter select vs)).
+Definition mapcount (w : world) (f : Z) : Z := number (fun v => on_folio f v && negb (pinned v)) (views w).
+Definition refcount (w : world) (f : Z) : Z := number (on_folio f) (views w) + extra w f.
+
+(** The COW decision: the scheme says exclusive, and every reference is a mapping. *)
+Definition reuse (j : judge) (w : world) (v : view) : Prop :=
+  says j (fold_left (learn j) (history w (folio_of v)) (fresh j)) (owner_of v) = EXCLUSIVE /\
+  refcount w (folio_of v) = mapcount w (folio_of v).
+
+Definition protect (f p : Z) (v : view) : view :=
+  if on_page f p v then View (owner_of v) (folio_of v) (page_of v) (pinned v) false (seen v) else v.
+
+(** MM [m] wrote [x] to a page: its own views of the page show it. *)
+Definition written (m f p x : Z) (v : view) : view :=
+  if on_page f p v && (owner_of v =? m)
+  then View (owner_of v) (folio_of v) (page_of v) (pinned v) (negb (pinned v)) x else v.
+
+Definition store (f p x : Z) (c : Z -> Z -> Z) : Z -> Z -> Z :=
+  fun g q => if (g =? f) && (q =? p) then x else c g q.
+
+Definition log (f : Z) (e : event) (h : Z -> list event) : Z -> list event :=
+  fun g => if g =? f then h g ++ [e] else h g.
+
+Inductive move (j : judge) (w : world) : world -> Prop :=
+  (* a page nobody has a view of, of a new folio or of one in use, is filled and mapped *)
+  | Touch : forall m f p x, 1 <= m -> (forall v, In v (views w) -> on_page f p v = false) ->
+      move j w (World (View m f p false true x :: views w) (store f p x (content w)) (extra w)
+                      (log f (Ev m p 1 false) (history w)))
+  (* fork, page by page: the entry is copied, nobody may write any more *)
+  | Share : forall v child, 1 <= child -> In v (views w) -> pinned v = false ->
+      move j w (World (View child (folio_of v) (page_of v) false false (seen v)
+                       :: map (protect (folio_of v) (page_of v)) (views w)) (content w) (extra w)
+                      (log (folio_of v) (Ev child (page_of v) 1 false) (history w)))
+  | Pin : forall v, In v (views w) -> pinned v = false ->
+      move j w (World (View (owner_of v) (folio_of v) (page_of v) true false (seen v) :: views w)
+                      (content w) (extra w) (history w))
+  (* unmap (one step of an exit, the first of a COW copy, whose second is Touch) *)
+  | Unmap : forall before v after, views w = before ++ v :: after -> pinned v = false ->
+      move j w (World (before ++ after) (content w) (extra w)
+                      (log (folio_of v) (Ev (owner_of v) (page_of v) (-1) false) (history w)))
+  | Unpin : forall before v after, views w = before ++ v :: after -> pinned v = true ->
+      move j w (World (before ++ after) (content w) (extra w) (history w))
+  | Hold : forall f k, 0 <= k ->
+      move j w (World (views w) (content w) (fun g => if g =? f then k else extra w g) (history w))
+  (* a write: the entry allows it, or the fault keeps the page *)
+  | Write : forall v x, In v (views w) -> pinned v = false -> writable v = true \/ reuse j w v ->
+      move j w (World (map (written (owner_of v) (folio_of v) (page_of v) x) (views w))
+                      (store (folio_of v) (page_of v) x (content w)) (extra w) (history w)).
+
+(** What can happen while every folio's history is one that the scheme has room for. *)
+Inductive reachable (room : list event -> Prop) (j : judge) : world -> Prop :=
+  | Start : reachable room j empty_world
+  | Next : forall w w', reachable room j w -> (forall f, room (history w f)) -> move j w w' -> reachable room j w'.
+
+(** No MM ever reads what another wrote after their fork. *)
+Definition isolated (w : world) : Prop := forall v, In v (views w) -> content w (folio_of v) (page_of v) = seen v.
+
+Definition never_false_exclusive (room : list event -> Prop) (j : judge) : Prop := forall es ids x,
+  room es -> real_mms es -> mappings es = Some ids -> In x ids ->
+  says j (fold_left (learn j) es (fresh j)) x = EXCLUSIVE -> exclusive_to x ids.
+
+(** ** The claims *)
+
+(** A scheme that is never false exclusive keeps processes apart. *)
+Definition non_interference : Prop := forall room j,
+  never_false_exclusive room j -> forall w, reachable room j w -> isolated w.
+
+(** A scheme that is right both ways keeps the page of who is alone with it. *)
+Definition never_false_shared (room : list event -> Prop) (j : judge) : Prop := forall es ids x,
+  room es -> real_mms es -> mappings es = Some ids -> In x ids -> exclusive_to x ids ->
+  says j (fold_left (learn j) es (fresh j)) x = EXCLUSIVE.
+
+Definition liveness : Prop := forall room j w v,
+  never_false_exclusive room j -> never_false_shared room j ->
+  reachable room j w -> room (history w (folio_of v)) -> In v (views w) -> pinned v = false ->
+  (forall u, In u (views w) -> folio_of u = folio_of v -> owner_of u = owner_of v /\ pinned u = false) ->
+  extra w (folio_of v) = 0 -> reuse j w v.
+
+(** With IDs that come again: the scheme is told IDs, the processes are MMs. *)
+Definition told (id : Z -> Z) (j : judge) : judge :=
+  Judge (kept j) (fresh j) (fun s e => learn j s (rename id e)) (fun s x => says j s (id x)).
+
+Definition told_room (id : Z -> Z) (room : list event -> Prop) (es : list event) : Prop :=
+  room (map (rename id) es) /\ always (no_two_holders id) [] es.
+
+Definition non_interference_with_reused_ids : Prop := forall id room j,
+  never_false_exclusive room j -> (forall m, 1 <= id m) ->
+  forall w, reachable (told_room id room) (told id j) w -> isolated w.
+
+Definition mm_id_judge : judge := Judge mm_id mm_id_start mm_id_step (fun s _ => mm_id_verdict s).
+
+Definition moments_flag_judge (ws wq bound : Z) : judge :=
+  Judge moments_flag moments_flag_start (moments_flag_step ws wq bound) (fun s _ => moments_flag_verdict s).
+
+Definition owner_counter_judge : judge :=
+  Judge owner_counter owner_counter_start owner_counter_step owner_counter_verdict.
+
+Definition linear_judge (modulus : Z) (addends : list (Z -> Z)) (verdict_of : list Z -> Z -> verdict) : judge :=
+  Judge (list event) [] (fun es e => es ++ [e]) (fun es => verdict_of (run modulus addends es)).
+
+Definition first_page_judge (answer : first_page -> verdict) : judge :=
+  Judge first_page (FirstPage 0 0 0) first_page_step (fun s _ => answer s).
+
+Definition anything (_ : list event) : Prop := True.
+
+(** IDs of [b] bits, and a mapcount that fits [n] values. *)
+Definition fits (n b : Z) (es : list event) : Prop :=
+  Forall (fun e => is_id b (mm e)) es /\ forall ids, mappings es = Some ids -> size ids < n.
+
+Definition mm_id_isolates : Prop := forall w, reachable anything mm_id_judge w -> isolated w.
+Definition owner_counter_isolates : Prop := forall w, reachable anything owner_counter_judge w -> isolated w.
+
+Definition moments_flag_isolates : Prop := forall ws wq b N w,
+  reachable (moments_flag_premise ws wq b N) (moments_flag_judge ws wq (moments_flag_bound wq b)) w -> isolated w.
+
+Definition moments_isolates : Prop := forall W b w, 0 <= W ->
+  reachable (fits (2^W) b) (linear_judge (2^W) moments_addends (moments_verdict W b)) w -> isolated w.
+
+Definition packed_isolates : Prop := forall W f b w, 1 <= f <= W ->
+  reachable (fits (2^(f - 1)) b) (linear_judge (2^W) (packed_addends f) (packed_verdict W f b)) w -> isolated w.
+
+Definition generations_safe_isolates : Prop := forall W o b w, 0 <= o < W -> 0 < b ->
+  reachable (fits (2^W) b) (linear_judge (2^W) (safe_addends W o b) (safe_verdict W o b)) w -> isolated w.
+
+(** The heuristics do not: three moves and a write. *)
+Definition estimated_sharers_leaks : Prop :=
+  exists w, reachable anything (first_page_judge estimated_sharers_verdict) w /\ ~ isolated w.
+
+Definition likely_shared_leaks : Prop := forall o, 2 <= o ->
+  exists w, reachable anything (first_page_judge (likely_shared_verdict (2^o))) w /\ ~ isolated w.
+
+(** Without the reference count the best scheme leaks: the child pins, and unmaps. *)
+Definition reuse_needs_references : Prop := exists w v,
+  reachable anything mm_id_judge w /\ In v (views w) /\ pinned v = false /\
+  says mm_id_judge (fold_left mm_id_step (history w (folio_of v)) mm_id_start) (owner_of v) = EXCLUSIVE /\
+  exists u, In u (views w) /\ owner_of u <> owner_of v /\ on_page (folio_of v) (page_of v) u = true.
