@@ -1,9 +1,8 @@
 """Platform mappings: what events the operations of `core/platform.h` are under each model.
 
-For programs.py. The names on the left are the rows of c/record.h. Each mapping says whose code it is: a compiler's
-for C11 atomics, or the kernel's `platform.h` for Linux' model. Sources: the C11 column of the tables at
-cl.cam.ac.uk/~pes20/cpp/cpp0xmappings.html, what gcc 12 emits for aarch64 with and without LSE, the RISC-V ISA's
-appendix A.5, and docs/core.md's platform.h.
+For programs.py. The names on the left are the rows of c/record.h. A compiler's coding of C11 atomics, or for Linux' model
+docs/core.md's `platform.h`. Sources: the published C11 mappings, Arm's and RISC-V's manuals (ISA appendix A.5); what
+compilers emit was not compared.
 """
 
 from collections.abc import Mapping

@@ -3,7 +3,8 @@
 For whoever holds them against the files they follow. A name on the left of `=` is a relation or a set over the events
 of one execution; `acyclic`, `irreflexive` and `empty` are the axioms. The text is ours, the facts are those of the
 sources named; what a source has for accesses that no program here makes (device memory, page tables, SRCU) is left
-out and said. Every model is checked against `herd7` with the published file: tests/race and docs/races.md say how.
+out and said. Linux' model and RC11 are held against
+`herd7` (docs/races.md); the other five are not yet.
 
 Relations every model starts from: po, addr, data, ctrl, rmw, rf, co, loc, ext, int, id. Sets: R, W, F, IW (the
 initial stores), and the model's own tags. A 16-byte access is two accesses of 8 bytes that every axiom of acyclicity
