@@ -10,6 +10,7 @@ from rmaplab.bench.aims import aims
 from rmaplab.bench.host import host_facts
 from rmaplab.bench.operations import ORDERS, configurations, measure
 from rmaplab.bench.streams import measure_streams
+from rmaplab.cli import options
 from rmaplab.core import variants
 from rmaplab.errors import RmaplabError
 from rmaplab.report.bench import aims_table, plot, price_table, streams_table
@@ -24,8 +25,10 @@ def bench(
         Literal["operations", "streams"], typer.Argument(help="Single operations, or the rmap-ID series' streams.")
     ] = "operations",
     scheme: Annotated[list[str] | None, typer.Option(help="Only this scheme (may be repeated).")] = None,
-    order: Annotated[list[int] | None, typer.Option(help="Only this order (may be repeated).")] = None,
-    rounds: Annotated[int, typer.Option(min=1, help="Interleaved rounds.")] = 15,
+    order: Annotated[
+        list[int] | None, typer.Option(parser=options.order(), help="Only this order (may be repeated).")
+    ] = None,
+    rounds: Annotated[int, typer.Option(parser=options.count(1, 1_000_000), help="Interleaved rounds.")] = 15,
     as_json: Annotated[bool, typer.Option("--json", help="Host and results as JSON.")] = False,
     plot_to: Annotated[Path | None, typer.Option("--plot", help="Write a plot (.svg, .png, .html).")] = None,
 ) -> None:

@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from rmaplab.cli import options
 from rmaplab.errors import RmaplabError
 from rmaplab.report.console import emit_json, show
 from rmaplab.report.schemes import capacity_rows, capacity_table, every_order
@@ -12,7 +13,9 @@ from rmaplab.schemes import select
 
 def capacity(
     scheme: Annotated[list[str] | None, typer.Option(help="Only this scheme (may be repeated).")] = None,
-    order: Annotated[list[int] | None, typer.Option(help="Only this order (may be repeated).")] = None,
+    order: Annotated[
+        list[int] | None, typer.Option(parser=options.order(), help="Only this order (may be repeated).")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON list instead of a table.")] = False,
 ) -> None:
     """Values, ID bits, bytes and atomic operations per scheme and order.

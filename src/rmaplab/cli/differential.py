@@ -4,17 +4,18 @@ from typing import Annotated
 
 import typer
 
+from rmaplab.cli import options
 from rmaplab.cli.exits import FINDING
 from rmaplab.machine.differential.jobs import run_campaign
 from rmaplab.report.console import emit_json
 
 
 def differential(
-    n: Annotated[int, typer.Option("-n", min=1, help="Programs.")] = 2000,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of the first; the others follow it.")] = 1,
-    steps: Annotated[int, typer.Option(min=1, help="Operations a program.")] = 30,
+    n: Annotated[int, typer.Option("-n", parser=options.count(1), help="Programs.")] = 2000,
+    seed: Annotated[int, typer.Option(parser=options.seed(), help="Seed of the first; the others follow it.")] = 1,
+    steps: Annotated[int, typer.Option(parser=options.count(1, 100_000), help="Operations a program.")] = 30,
     kernel: Annotated[str, typer.Option(help="The kernel the model is.")] = "linux-6.18",
-    jobs: Annotated[int, typer.Option(min=1, help="Processes, each on a CPU of its own.")] = 1,
+    jobs: Annotated[int, typer.Option(parser=options.count(1, 8192), help="Processes, each on a CPU of its own.")] = 1,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
 ) -> None:
     """Hold the model against the running kernel with random programs.

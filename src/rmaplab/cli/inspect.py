@@ -1,6 +1,5 @@
 """`rmaplab inspect`: who maps this machine's memory, exclusively or shared, and what the kernel makes of it."""
 
-import math
 import time
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
@@ -13,6 +12,7 @@ import typer
 from rich.console import ConsoleDimensions
 from rich.live import Live
 
+from rmaplab.cli import options
 from rmaplab.cli.exits import FINDING, NOT_AVAILABLE
 from rmaplab.errors import NotAvailable, RmaplabError
 from rmaplab.inspect import unprivileged
@@ -27,9 +27,8 @@ from rmaplab.inspect.views import By, Row, rows, sort_rows
 from rmaplab.report.console import emit_json, note, say, show, stdout, terminal_size
 from rmaplab.report.inspect_table import DEFAULT_TOP, page, row_key
 from rmaplab.system.files import check_place, write_file
-from rmaplab.system.pids import find
+from rmaplab.system.pids import checked_pid, find
 
-MOST_SECONDS: Final = 1_000_000
 _SHOW_PROGRESS_AFTER: Final = 1.0
 
 
@@ -48,20 +47,24 @@ class _Wish:
 
 
 def inspect(
-    pid: Annotated[list[int] | None, typer.Argument(help="Processes to show; all if none and no --cgroup.")] = None,
+    pid: Annotated[
+        list[int] | None, typer.Argument(parser=checked_pid, help="Processes to show; all if none and no --cgroup.")
+    ] = None,
     cgroup: Annotated[str | None, typer.Option(help="Show the processes of this cgroup and those below.")] = None,
     everything: Annotated[bool, typer.Option("--all", help="Show all processes.")] = False,
     by: Annotated[
         Literal["process", "vma", "cgroup", "order", "folio"], typer.Option(help="One row per ...")
     ] = "process",
     sort: Annotated[str | None, typer.Option(help="Sort by this field (as named in the JSON).")] = None,
-    top: Annotated[int | None, typer.Option(min=1, help=f"Show that many rows (tables: {DEFAULT_TOP}).")] = None,
+    top: Annotated[
+        int | None, typer.Option(parser=options.count(1), help=f"Show that many rows (tables: {DEFAULT_TOP}).")
+    ] = None,
     what_if: Annotated[Literal["write"] | None, typer.Option(help="Price: bytes copied if all were written now.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object instead of a table.")] = False,
     parquet: Annotated[Path | None, typer.Option(help="Write the mappings as a trace to this directory.")] = None,
     html: Annotated[Path | None, typer.Option(help="Write a map of the memory as one self-contained page.")] = None,
     watch: Annotated[
-        float | None, typer.Option(min=0.1, max=MOST_SECONDS, help="Look again every SECONDS, showing what changed.")
+        float | None, typer.Option(parser=options.seconds(0.1), help="Look again every SECONDS, showing what changed.")
     ] = None,
     freeze: Annotated[bool, typer.Option("--freeze", help="Stop the processes while looking.")] = False,
     addresses: Annotated[bool, typer.Option("--addresses", help="Include PFNs and addresses.")] = False,
@@ -73,10 +76,12 @@ def inspect(
         raise RmaplabError("--freeze: must come with PIDs or --cgroup")
     if watch is not None and (freeze or html or parquet):
         raise RmaplabError("--watch: must come without --freeze, --html and --parquet")
-    if watch is not None and not math.isfinite(watch):
-        raise RmaplabError(f"--watch {watch}: must be a number of seconds, 0.1 .. {MOST_SECONDS}")
     if watch is not None and as_json:
         raise RmaplabError("--watch: must come without --json")
+    if addresses and not (html or parquet or (as_json and by in ("vma", "folio"))):
+        raise RmaplabError(
+            "--addresses: must come with --html, --parquet, or --json by vma or folio: no table shows them"
+        )
     for one in pid or []:
         find(one)
     if html is not None:
@@ -105,11 +110,11 @@ def inspect(
             return
         with frozen(pids or [], find_cgroup(cgroup) if cgroup else None) if freeze else nullcontext():
             answer, found = _answer(wish, view)
-        _show(answer, found, wish, as_json)
         if html is not None:
             _save_html(answer, html)
         if parquet is not None:
             _save_parquet(answer, view, parquet)
+        _show(answer, found, wish, as_json)  # last: a stdout that fails takes no file along
     finally:
         view.close()
     if answer.finding:

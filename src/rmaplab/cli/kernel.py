@@ -8,6 +8,7 @@ from typing import Annotated, Any, TextIO
 
 import typer
 
+from rmaplab.cli import options
 from rmaplab.cli.exits import FINDING
 from rmaplab.cli.kernel_patch import kernel_patch
 from rmaplab.errors import RmaplabError
@@ -37,9 +38,9 @@ def boot(
     ] = None,
     name: KernelOption = "6.12",
     scheme: SchemeOption = None,
-    memory: Annotated[int, typer.Option(min=256, help="MiB of the guest.")] = 2048,
-    cpus: Annotated[int, typer.Option(min=1, help="CPUs of the guest.")] = 1,
-    timeout: Annotated[float, typer.Option(min=1, help="Seconds until the guest is ended.")] = 600.0,
+    memory: Annotated[int, typer.Option(parser=options.count(256, 1 << 20), help="MiB of the guest.")] = 2048,
+    cpus: Annotated[int, typer.Option(parser=options.count(1, 512), help="CPUs of the guest.")] = 1,
+    timeout: Annotated[float, typer.Option(parser=options.seconds(1), help="Seconds until the guest is ended.")] = 600.0,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
 ) -> None:
     """Boot a kernel in QEMU and run a command in it, with this system's files (what it writes is lost).
@@ -97,6 +98,8 @@ def build(
     A tree that `rmaplab kernel patch` made is built with the schemes.
     """
     wish = parse(name)
+    if wish.scheme is not None or wish.debug:
+        raise RmaplabError(f"--kernel: {name}: must come without scheme= and debug here (a patched tree, --debug)")
     source = wish.kernel if isinstance(wish.kernel, Path) else tree(wish.kernel)
     options = ["CONFIG_RMAPLAB=y", "CONFIG_RMAPLAB_STATS=y"] if (source / "mm/rmaplab").is_dir() else []
     flavour = f"{source.name}{'-debug' if debug else ''}"
@@ -109,15 +112,16 @@ def build(
 
 @kernel.command("test")
 def try_out(
+    context: typer.Context,
     name: KernelOption = "6.12",
     scheme: SchemeOption = None,
     only: Annotated[str, typer.Option(help="What is tested: cow, differential, or both separated by a comma.")] = "cow",
     orders: Annotated[
         str, typer.Option(help="Orders of the COW table's folios, separated by commas.")
     ] = "2,3,4,5,6,7,8,9",
-    mms: Annotated[int, typer.Option(min=1, max=8, help="MMs of the COW table's largest trees.")] = 8,
-    n: Annotated[int, typer.Option("-n", min=1, help="Programs of the differential test.")] = 20,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of the first program.")] = 1,
+    mms: Annotated[int, typer.Option(parser=options.count(1, 8), help="MMs of the COW table's largest trees.")] = 8,
+    n: Annotated[int, typer.Option("-n", parser=options.count(1), help="Programs of the differential test.")] = 20,
+    seed: Annotated[int, typer.Option(parser=options.seed(), help="Seed of the first program.")] = 1,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
 ) -> None:
     """Test a booted kernel: which survivor of a fork tree reuses its memory, and does it behave as the model says?
@@ -126,6 +130,10 @@ def try_out(
     """
     parts = _words("--only", only, ("cow", "differential"))
     sizes = [int(word) for word in _words("--orders", orders, [str(order) for order in cow.ORDERS])]
+    if "cow" not in parts:
+        options.refuse(context, "--only differential", "orders", "mms")
+    if "differential" not in parts:
+        options.refuse(context, "--only cow", "n", "seed")
     wish = _wish(name, scheme)
     boots = obtain.bootable(wish)
     rows: list[trial.Judged] = []

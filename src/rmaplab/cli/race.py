@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from rmaplab.cli import options
 from rmaplab.cli.exits import FINDING
 from rmaplab.report.console import emit_json, note, show, table
 from rmaplab.verify.race.draw import listing, svg
@@ -15,8 +16,10 @@ from rmaplab.verify.race.result import cells, choose, meaning, models, row, verd
 def race(
     program: Annotated[list[str] | None, typer.Argument(help="Programs, NAME or NAME/STAGE; all by default.")] = None,
     model: Annotated[str | None, typer.Option(help="Models, separated by commas; all by default.")] = None,
-    bits: Annotated[int, typer.Option(help="Width of the sequence count: 64 or 32.")] = 64,
-    seconds: Annotated[float, typer.Option(min=0.1, help="Give up on a program under a model after this long.")] = 60.0,
+    bits: Annotated[int, typer.Option(parser=options.count(32, 64), help="Width of the sequence count: 64 or 32.")] = 64,
+    seconds: Annotated[
+        float, typer.Option(parser=options.seconds(0.1), help="Give up on a program under a model after this long.")
+    ] = 60.0,
     draw: Annotated[
         Path | None, typer.Option(help="Write the smallest bad executions as SVG into this directory.")
     ] = None,

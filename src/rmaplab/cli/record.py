@@ -1,16 +1,16 @@
 """`rmaplab record`: snapshots of a running system as a trace that `rmaplab run --on trace` judges."""
 
-import math
 import shlex
 import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated
 
 import numpy as np
 import typer
 
+from rmaplab.cli import options
 from rmaplab.errors import RmaplabError
 from rmaplab.inspect.probes import KernelView, probe
 from rmaplab.inspect.processes import descendants
@@ -20,19 +20,21 @@ from rmaplab.inspect.sharing import reached_folios
 from rmaplab.inspect.snapshot import of_pids, take
 from rmaplab.report.console import emit_json, note
 from rmaplab.system.command import Command
-from rmaplab.system.pids import find
+from rmaplab.system.pids import checked_pid, find
 from rmaplab.system.signals import Interrupted, shielded
 from rmaplab.trace import Trace, TraceError, check_place
-
-_MOST_SECONDS: Final = 1_000_000
 
 
 def record(
     path: Annotated[Path, typer.Argument(help="Directory to write the trace to.")],
-    pid: Annotated[list[int] | None, typer.Option(help="Follow what this process maps (may be repeated).")] = None,
+    pid: Annotated[
+        list[int] | None, typer.Option(parser=checked_pid, help="Follow what this process maps (may be repeated).")
+    ] = None,
     around: Annotated[str | None, typer.Option(help="Run this command and follow what it and its children map.")] = None,
-    every: Annotated[float, typer.Option(min=0.01, max=_MOST_SECONDS, help="Seconds between snapshots.")] = 1.0,
-    snapshots: Annotated[int | None, typer.Option(min=1, help="Look that often; else until all are gone, or ^C.")] = None,
+    every: Annotated[float, typer.Option(parser=options.seconds(0.01), help="Seconds between snapshots.")] = 1.0,
+    snapshots: Annotated[
+        int | None, typer.Option(parser=options.count(1), help="Look that often; else until all are gone, or ^C.")
+    ] = None,
     addresses: Annotated[bool, typer.Option("--addresses", help="Include PFNs.")] = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="One JSON object about the trace; the command's output goes to stderr.")
@@ -46,8 +48,6 @@ def record(
     """
     if bool(pid) == (around is not None):
         raise RmaplabError("record: --pid and --around: must be one of them")
-    if not math.isfinite(every):
-        raise RmaplabError(f"--every {every}: must be a number of seconds, 0.01 .. {_MOST_SECONDS}")
     words = _words(around) if around is not None else []
     for one in pid or []:
         find(one)

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from rmaplab.cli import options
 from rmaplab.cli.exits import FINDING
 from rmaplab.errors import RmaplabError
 from rmaplab.report.console import emit_json, say, show, table
@@ -24,16 +25,25 @@ _DEFAULT_USER_BITS = 4
 
 
 def refute(
+    context: typer.Context,
     scheme: Annotated[str | None, typer.Argument(help=f"One of {', '.join(LINEAR)}.")] = None,
-    order: Annotated[list[int] | None, typer.Option(help="Folio order (may be repeated); all by default.")] = None,
-    values: Annotated[int | None, typer.Option(help="rmap values; the scheme's own number by default.")] = None,
-    id_bits: Annotated[int | None, typer.Option(help="rmap IDs are 1 .. 2^B-1; the scheme's own by default.")] = None,
-    word_bits: Annotated[int, typer.Option(help="Words wrap at 2^W.")] = 64,
+    order: Annotated[
+        list[int] | None, typer.Option(parser=options.order(1), help="Folio order (may be repeated); all by default.")
+    ] = None,
+    values: Annotated[
+        int | None, typer.Option(parser=options.count(1), help="rmap values; the scheme's own number by default.")
+    ] = None,
+    id_bits: Annotated[
+        int | None, typer.Option(parser=options.count(1), help="rmap IDs are 1 .. 2^B-1; the scheme's own by default.")
+    ] = None,
+    word_bits: Annotated[int, typer.Option(parser=options.count(1), help="Words wrap at 2^W.")] = 64,
     subids: Annotated[str | None, typer.Option(help="module:function from an rmap ID to its sub-ID(s).")] = None,
     posted: Annotated[bool, typer.Option("--posted", help="Both stages of the series, every order 2-15.")] = False,
     show_needs: Annotated[bool, typer.Option("--needs", help="Values and ID bits each order needs.")] = False,
     density: Annotated[bool, typer.Option("--density", help="How many IDs one 64-bit value can hold.")] = False,
-    seconds: Annotated[float, typer.Option(min=0, help="Give up on one configuration after this long.")] = 60.0,
+    seconds: Annotated[
+        float, typer.Option(parser=options.seconds(0), help="Give up on one configuration after this long.")
+    ] = 60.0,
     rocq: Annotated[bool, typer.Option("--rocq", help="A Rocq theorem for each witness instead of tables.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON list instead of tables.")] = False,
 ) -> None:
@@ -42,6 +52,8 @@ def refute(
     A witness is an MM that asks and a multiset of at most 2^order mappings, not all its own, that the words cannot tell
     from its own. Exit code 1 if anything is refuted.
     """
+    for mode, ignored in _ignored(subids, posted, show_needs, density, as_json):
+        options.refuse(context, mode, *ignored)
     if show_needs or density:
         orders = order or (range(1, 16) if show_needs else range(2, 14))
         _show_rows([asdict(needs(o, seconds)) for o in orders] if show_needs else density_rows(orders), as_json)
@@ -57,6 +69,23 @@ def refute(
         _show(findings)
     if any(f.decision is Decision.REFUTED for f in findings):
         raise typer.Exit(FINDING)
+
+
+def _ignored(
+    subids: str | None, posted: bool, show_needs: bool, density: bool, as_json: bool
+) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """The modes that were asked for, each with the parameters it does not read."""
+    own = ("values", "id_bits", "word_bits", "subids", "posted", "rocq")
+    if as_json:
+        yield "--json", ("rocq",)
+    if show_needs:
+        yield "--needs", ("scheme", *own, "density")
+    if density:
+        yield "--density", ("scheme", *own, "seconds")
+    if posted:
+        yield "--posted", ("order", *(name for name in own if name not in ("posted", "rocq")))
+    if subids is not None:
+        yield "--subids", ("scheme", "values", "rocq")
 
 
 def _findings(

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from rmaplab.cli import options
 from rmaplab.cli.sizes import parse_size
 from rmaplab.errors import RmaplabError
 from rmaplab.judge import judge
@@ -12,12 +13,13 @@ from rmaplab.machine.choose import On, open_machine
 from rmaplab.report.console import emit_json, note, show
 from rmaplab.report.kernels import kernels_table
 from rmaplab.report.run import run_json, run_tables
-from rmaplab.scenarios import Parameters, Scenario, find
+from rmaplab.scenarios import CHOICES, MAX_PROCESSES, Parameters, Scenario, find
 from rmaplab.schemes import select
 from rmaplab.trace import Trace, check_place, read, write
 
 
 def run(
+    context: typer.Context,
     what: Annotated[
         list[str], typer.Argument(metavar="[SCENARIO] [PATH]", help="A scenario; with --on trace, a trace's path.")
     ],
@@ -34,11 +36,24 @@ def run(
     ] = None,
     scheme: Annotated[list[str] | None, typer.Option(help="Only this scheme (may be repeated).")] = None,
     size: Annotated[str, typer.Option(help="Memory the scenario maps: bytes, or with K, M, G.")] = "16M",
-    order: Annotated[int, typer.Option(help="Order of its folios: 0 small, 9 THP, between: mTHP.")] = 9,
-    k: Annotated[int, typer.Option(help="Workers, generations or peers, as the scenario has it.")] = 2,
-    survivor: Annotated[int, typer.Option(help="Which process stays, counted from 0; -1 is the last.")] = -1,
+    order: Annotated[
+        int, typer.Option(parser=options.order(), help="Order of its folios: 0 small, 9 THP, between: mTHP.")
+    ] = 9,
+    k: Annotated[
+        int,
+        typer.Option(
+            parser=options.count(1, MAX_PROCESSES), help="Workers, generations or peers, as the scenario has it."
+        ),
+    ] = 2,
+    survivor: Annotated[
+        int,
+        typer.Option(
+            parser=options.count(-MAX_PROCESSES - 1, MAX_PROCESSES),
+            help="Which process stays, counted from 0; -1 is the last.",
+        ),
+    ] = -1,
     mapping: Annotated[Literal["pte", "pmd"], typer.Option(help="THPs mapped by PTEs, or left PMD-mapped.")] = "pte",
-    seed: Annotated[int, typer.Option(help="Seed of scenarios that draw lots.")] = 0,
+    seed: Annotated[int, typer.Option(parser=options.seed(), help="Seed of scenarios that draw lots.")] = 0,
     save_trace: Annotated[Path | None, typer.Option(help="Write the trace to this directory.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object instead of tables.")] = False,
 ) -> None:
@@ -52,11 +67,14 @@ def run(
     if save_trace is not None:
         _check_save(save_trace, kernels)
     if on == "trace":
+        options.refuse(context, "--on trace", "size", "order", *CHOICES)
         traces = [_recorded(what)]
     else:
         parameters = Parameters(parse_size(size), order, k, survivor, seed, mapping)
         parameters.check()
-        traces = [_played(find(_only(what)), parameters, on, name) for name in kernels]
+        scenario = find(_only(what))
+        options.refuse(context, f"{scenario.name}, which does not read it", *CHOICES - scenario.reads)
+        traces = [_played(scenario, parameters, on, name) for name in kernels]
     if save_trace is not None:
         write(traces[0], save_trace)
         note(f"trace written to {save_trace}")

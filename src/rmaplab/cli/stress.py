@@ -5,6 +5,7 @@ from typing import Annotated, Final, Literal
 
 import typer
 
+from rmaplab.cli import options
 from rmaplab.cli.exits import FINDING
 from rmaplab.core import variants
 from rmaplab.errors import RmaplabError
@@ -19,14 +20,16 @@ _MODES: Final = MappingProxyType({"threads": [False], "processes": [True], "both
 
 
 def stress(
-    seconds: Annotated[float, typer.Option(min=0, help="How long to race.")] = 60,
+    seconds: Annotated[float, typer.Option(parser=options.seconds(0), help="How long to race.")] = 60,
     scheme: Annotated[list[str] | None, typer.Option(help="Only this scheme (may be repeated).")] = None,
     mode: Annotated[
         Literal["threads", "processes", "both"], typer.Option(help="Workers: threads, processes, or both in turn.")
     ] = "both",
-    workers: Annotated[int, typer.Option(min=1, max=32, help="Workers that map, unmap, fork, exit and ask.")] = 3,
-    readers: Annotated[int, typer.Option(min=0, max=32, help="Workers that only ask.")] = 1,
-    seed: Annotated[int, typer.Option(min=1, help="Seed of the first race.")] = 1,
+    workers: Annotated[
+        int, typer.Option(parser=options.count(1, 32), help="Workers that map, unmap, fork, exit and ask.")
+    ] = 3,
+    readers: Annotated[int, typer.Option(parser=options.count(0, 32), help="Workers that only ask.")] = 1,
+    seed: Annotated[int, typer.Option(parser=options.seed(1), help="Seed of the first race.")] = 1,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
 ) -> None:
     """Race the C core's schemes, and judge every answer afterwards.

@@ -12,6 +12,8 @@ from rmaplab.machine.protocol import PAGE_SIZE, PMD_ORDER, BadOperation, Machine
 from rmaplab.trace import Trace
 
 MAX_PROCESSES: Final = 64
+CHOICES: Final = frozenset({"k", "survivor", "seed", "mapping"})
+"""Parameters that only some scenarios read; size and order all do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,11 +42,12 @@ class Parameters:
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """A program, its name and the one line `rmaplab scenarios` shows."""
+    """A program, its name, the one line `rmaplab scenarios` shows, and which of `CHOICES` it reads."""
 
     name: str
     summary: str
     program: Callable[[Machine, Parameters], None]
+    reads: frozenset[str] = frozenset()
 
     def play(self, machine: Machine, parameters: Parameters) -> Trace:
         """Run on a fresh machine; returns its trace, marked with the scenario's name."""
