@@ -12,6 +12,7 @@ from rmaplab.cli import options
 from rmaplab.cli.exits import FINDING
 from rmaplab.cli.kernel_patch import kernel_patch
 from rmaplab.errors import RmaplabError
+from rmaplab.kernels import bench as pricing
 from rmaplab.kernels import cache, cow, obtain
 from rmaplab.kernels.build import build as build_tree
 from rmaplab.kernels.build import tree
@@ -21,6 +22,7 @@ from rmaplab.kernels.qemu import Hardware
 from rmaplab.machine.lab import trial
 from rmaplab.report.console import emit_json, note, stdout
 from rmaplab.report.cow import cow_table
+from rmaplab.report.kernel_bench import bench_table
 
 kernel = typer.Typer(no_args_is_help=True, help="Kernels other than the running one: patched, built, booted, tested.")
 kernel.command("patch")(kernel_patch)
@@ -159,6 +161,31 @@ def try_out(
     differs = wish.scheme not in (None, "off") and any(row.avoidable_pages for row in rows)
     if differs or any(row.beyond_twin for row in rows) or numbers.get("mismatches") or found:
         raise typer.Exit(FINDING)
+
+
+@kernel.command()
+def bench(
+    name: KernelOption = "7.3",
+    scheme: Annotated[
+        str | None,
+        typer.Option("--scheme", help="Schemes to boot with, separated by commas; without, the kernel as it is."),
+    ] = None,
+    orders: Annotated[str, typer.Option(help="Orders of the folios, separated by commas: 0, 2 to 9.")] = "0,4,9",
+    repeats: Annotated[int, typer.Option(min=1, max=100, help="How often; the least counts.")] = pricing.REPEATS,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON list.")] = False,
+) -> None:
+    """Count what the series' operations cost a kernel: instructions, and how many of them lock, beside its own rule.
+
+    Deterministic: the guest's clock is the number of its instructions. Each scheme is one boot of about a minute.
+    """
+    sizes = [int(word) for word in _words("--orders", orders, ("0", *(str(order) for order in cow.ORDERS)))]
+    wishes = [_wish(name, word) for word in (scheme.split(",") if scheme else [None])]
+    costs = [cost for wish in wishes for cost in pricing.measure(obtain.bootable(wish), wish.scheme, sizes, repeats)]
+    compared = pricing.compare(costs)
+    if as_json:
+        emit_json([one.to_dict() for one in compared])
+    else:
+        stdout().print(bench_table(compared))
 
 
 def _words(option: str, text: str, known: Sequence[str]) -> list[str]:

@@ -21,7 +21,7 @@ from rmaplab.kernels.image import unpack
 from rmaplab.kernels.progress import say
 
 _HERE: Final = Path(__file__).resolve().parent
-_TOOLS: Final = ("make", "gcc", "ld", "flex", "bison", "bc")
+_TOOLS: Final = ("setpriv", "make", "gcc", "ld", "flex", "bison", "bc")
 _NEEDED: Final = ("VIRTIO_PCI", "VIRTIO_CONSOLE", "9P_FS", "NET_9P_VIRTIO", "OVERLAY_FS", "TRANSPARENT_HUGEPAGE")
 """Options without which a guest cannot answer, or says nothing of interest."""
 
@@ -88,7 +88,8 @@ def _check(into: Path, wanted: str) -> None:
 def _make(source: Path, into: Path, *words: str) -> None:
     compiler = "ccache gcc" if shutil.which("ccache") else "gcc"
     stamp = {"KBUILD_BUILD_TIMESTAMP": "1970-01-01", "KBUILD_BUILD_USER": "rmaplab", "KBUILD_BUILD_HOST": "lab"}
-    command = ["make", "-s", "-C", str(source), f"O={into}", f"CC={compiler}", *words]
+    # However we end, no build goes on behind us.
+    command = ["setpriv", "--pdeathsig", "TERM", "make", "-s", "-C", str(source), f"O={into}", f"CC={compiler}", *words]
     log = into / "build.log"
     with open(log, "w+") as out:
         made = subprocess.run(command, env={**os.environ, **stamp}, stdout=out, stderr=out, check=False)

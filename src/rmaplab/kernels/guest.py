@@ -63,7 +63,8 @@ class Guest:
 
     `command` is a shell script; with `hardware.root` it runs with the host's files, where this process stands, else
     in the initramfs with `files`. `channels` are sockets to ports of these names, `out` and `err` get what the command
-    writes. Raises NotAvailable where the kernel or the host lacks what this needs.
+    writes. `counting`: what is executed is counted, under emulation. Raises NotAvailable where the kernel or the host
+    lacks what this needs.
     """
 
     image: Image
@@ -75,6 +76,7 @@ class Guest:
     out: Sink | None = None
     err: Sink | None = None
     accelerator: qemu.Accelerator | None = None
+    counting: qemu.Counting | None = None
     sockets: dict[str, socket.socket] = field(default_factory=dict)
     _console: bytearray = field(default_factory=bytearray)
     _end: bytearray = field(default_factory=bytearray)
@@ -85,11 +87,13 @@ class Guest:
     _over: threading.Event = field(default_factory=threading.Event)
 
     def __enter__(self) -> Self:
-        used = self.accelerator = self.accelerator or accel.choose(self.image)
+        used = self.accelerator = "tcg" if self.counting else self.accelerator or accel.choose(self.image)
         data = initramfs.make(self.image, {**self.files, "lab/settings": self._settings(), "lab/run": self._script()})
         self._began = time.monotonic()
         _, sockets = self._stack.enter_context(
-            qemu.running(self.image.kernel, data, self.append, self.hardware, (*_ENDS, *self.channels), used)
+            qemu.running(
+                self.image.kernel, data, self.append, self.hardware, (*_ENDS, *self.channels), used, self.counting
+            )
         )
         self.sockets = {name: sockets[name] for name in self.channels}
         sinks: dict[str, Sink] = {CONSOLE: self._console.extend, "end": self._end.extend}

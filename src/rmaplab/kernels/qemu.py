@@ -38,6 +38,21 @@ class Hardware:
     disk: bool = True
 
 
+@dataclass(frozen=True, slots=True)
+class Counting:
+    """Count what the guest executes: `plugin` is count.c, compiled; its lines go to `out`. Emulation only. The guest's
+    clock is the number of its instructions then, and nothing about it is random: the same boot gives the same counts."""
+
+    plugin: Path
+    out: Path
+
+    @property
+    def options(self) -> list[str]:
+        """What QEMU gets for it."""
+        clock = ["-icount", "shift=0,sleep=off", "-rtc", "base=2024-01-01,clock=vm", "-seed", "1"]
+        return [*clock, "-plugin", f"file={self.plugin},out={self.out}"]
+
+
 def check() -> str:
     """The path of QEMU. Raises NotAvailable."""
     found = shutil.which(PROGRAM)
@@ -48,12 +63,23 @@ def check() -> str:
 
 @contextmanager
 def running(
-    kernel: Path, initramfs: bytes, append: str, hardware: Hardware, channels: tuple[str, ...], accelerator: Accelerator
+    kernel: Path,
+    initramfs: bytes,
+    append: str,
+    hardware: Hardware,
+    channels: tuple[str, ...],
+    accelerator: Accelerator,
+    counting: Counting | None = None,
 ) -> Iterator[tuple[subprocess.Popen[bytes], dict[str, socket.socket]]]:
     """QEMU, and the host's ends of the console and of `channels`; killed at the end. Raises NotAvailable."""
     command = [check(), "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"]
     command += ["-machine", "q35,mem-merge=off"]  # a guest whose memory KSM may merge would keep machines here from KSM
-    command += ["-accel", accelerator, "-cpu", _CPU[accelerator], "-m", str(hardware.memory), "-smp", str(hardware.cpus)]
+    cpu = _CPU[accelerator]
+    if counting:
+        # Without fast string operations the kernel copies in loops of its own, whose instructions count one by one.
+        cpu, append = f"{cpu},-erms,-fsrm", f"{append} norandmaps nokaslr"
+        command += counting.options
+    command += ["-accel", accelerator, "-cpu", cpu, "-m", str(hardware.memory), "-smp", str(hardware.cpus)]
     command += ["-kernel", str(kernel), "-append", f"{_APPEND} {append}".strip()]
     ours: dict[str, socket.socket] = {}
     theirs: list[socket.socket] = []

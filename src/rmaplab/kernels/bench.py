@@ -1,0 +1,113 @@
+"""What operations cost a kernel, in instructions: the series' eight, fork-exit-write, and a third process' write.
+
+For `rmaplab kernel bench`. A static C program does them in a guest whose clock is the number of its instructions; a QEMU
+plugin counts what is executed between two marks, and how much of it locks. The same boot gives the same counts, so a
+difference between two kernels is theirs; the least of some repeats leaves out ticks that fell into one.
+"""
+
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from rmaplab.errors import NotAvailable
+from rmaplab.kernels.cow import compiled
+from rmaplab.kernels.guest import Guest, GuestError
+from rmaplab.kernels.obtain import Bootable
+from rmaplab.kernels.qemu import Counting, Hardware
+
+_HERE: Final = Path(__file__).resolve().parent
+ORDERS: Final = (0, 4, 9)
+REPEATS: Final = 3
+_PATIENCE: Final = 1800.0
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """One operation on 16 MiB in folios of `order`: instructions executed, the kernel's and the program's together, and
+    those that lock; the least of all repeats, each column for itself.
+    """
+
+    kernel: str
+    scheme: str | None
+    operation: str
+    order: int
+    instructions: int
+    locked: int
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """A cost beside that of the same kernel's own rule (`off`), None where that was not measured."""
+
+    cost: Cost
+    ratio_off: float | None
+    locked_off: int | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """What `--json` prints of it."""
+        cost = self.cost
+        return {
+            "kernel": cost.kernel,
+            "scheme": cost.scheme,
+            "operation": cost.operation,
+            "order": cost.order,
+            "instructions": cost.instructions,
+            "locked": cost.locked,
+            "ratio_off": self.ratio_off,
+            "locked_off": self.locked_off,
+        }
+
+
+def measure(boots: Bootable, scheme: str | None, orders: Sequence[int] = ORDERS, repeats: int = REPEATS) -> list[Cost]:
+    """Boot and count. An order that the kernel does not give is left out. Raises NotAvailable, GuestError."""
+    with tempfile.TemporaryDirectory(prefix="rmaplab-count-") as name:
+        counting = Counting(_plugin(Path(name)), Path(name, "counts"))
+        command = f"/lab/operations {repeats} {' '.join(str(order) for order in orders)}"
+        files = {"lab/operations": compiled(_HERE / "operations.c")}
+        hardware = Hardware(memory=1024, root=False, disk=False)
+        with Guest(boots.image, command, hardware, boots.append, files, counting=counting) as guest:
+            ended = guest.wait(_PATIENCE)
+        if ended.status:
+            raise GuestError(f"{boots.image.title}: the operations ended with {ended.status}: {ended.err.decode()}")
+        done = [line.split() for line in ended.out.decode().splitlines()]
+        counts = [[int(word) for word in line.split()] for line in counting.out.read_text().splitlines()]
+    names = [(words[0], int(words[1])) for words in done if words[0] != "no" and not _uncounted(words)]
+    if len(names) != len(counts):
+        raise GuestError(f"{boots.image.title}: {len(names)} operations, but {len(counts)} counts")
+    least: dict[tuple[str, int], list[int]] = {}
+    for key, count in zip(names, counts, strict=True):
+        least[key] = [min(pair) for pair in zip(least.get(key, count), count, strict=True)]
+    return [Cost(boots.image.title, scheme, *key, *count) for key, count in least.items()]
+
+
+def _uncounted(words: Sequence[str]) -> bool:
+    return words[0] == "remap" and words[1] != "9"
+
+
+def compare(costs: Sequence[Cost]) -> list[Compared]:
+    """Each beside the same kernel's `off` (or, booted without a scheme, its own rule)."""
+    own = {(c.kernel, c.operation, c.order): c for c in costs if c.scheme in (None, "off")}
+    compared = []
+    for cost in costs:
+        off = own.get((cost.kernel, cost.operation, cost.order))
+        ratio = round(cost.instructions / off.instructions, 5) if off else None
+        compared.append(Compared(cost, ratio, off.locked if off else None))
+    return compared
+
+
+def _plugin(place: Path) -> Path:
+    """count.c, compiled. Raises NotAvailable."""
+    compiler = shutil.which("gcc") or shutil.which("cc")
+    if not compiler:
+        raise NotAvailable("no C compiler: counting instructions needs gcc")
+    made = place / "count.so"
+    command = [compiler, "-O2", "-Wall", "-shared", "-fPIC", "-o", os.fspath(made), os.fspath(_HERE / "count.c")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise NotAvailable(f"count.c: cannot be compiled: {done.stderr.strip().splitlines()[0]}")
+    return made

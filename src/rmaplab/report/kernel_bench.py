@@ -1,0 +1,35 @@
+"""What operations cost booted kernels, for people.
+
+For `rmaplab kernel bench`.
+"""
+
+from collections.abc import Sequence
+
+from rmaplab.kernels.bench import Compared
+from rmaplab.report.console import table
+from rmaplab.report.sheet import Sheet
+
+
+def bench_table(compared: Sequence[Compared]) -> Sheet:
+    """One row for each order, operation and scheme: instructions and locked ones, with their change against `off`."""
+    rows = [
+        (
+            one.cost.order,
+            one.cost.operation,
+            one.cost.scheme or "as it is",
+            one.cost.instructions,
+            f"{(one.ratio_off - 1) * 100:+.2f} %" if one.ratio_off is not None else "",
+            one.cost.locked,
+            f"{one.cost.locked - one.locked_off:+d}" if one.locked_off is not None else "",
+        )
+        for one in sorted(compared, key=lambda one: (one.cost.order, _place(compared, one)))
+    ]
+    columns = ("order", "operation", "scheme", "instructions", "to off", "locked", "locked\nto off")
+    kernels = ", ".join(dict.fromkeys(one.cost.kernel for one in compared))
+    return table(f"{kernels}: instructions for 16 MiB", columns, rows)
+
+
+def _place(compared: Sequence[Compared], one: Compared) -> tuple[int, int]:
+    """Operations in the order they were done in, the schemes of each side by side."""
+    names = list(dict.fromkeys(other.cost.operation for other in compared))
+    return names.index(one.cost.operation), compared.index(one)
