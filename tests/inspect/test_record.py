@@ -93,4 +93,19 @@ def test_recording_around_a_command_can_be_judged(tmp_path: Path) -> None:
     assert trace.events["mm"].n_unique() >= 2
     judged = rmaplab("run", "--on", "trace", str(path), "--json")
     assert judged.returncode in (0, 1), judged.stderr
-    assert json.loads(judged.stdout)
+    said = json.loads(judged.stdout)
+    assert said["kernel"]["copied_pages"] is said["happened"]["cow_faults"] is said["avoidable_copies"]["pages"] is None
+    assert set(trace.meta.names) == set(trace.events["mm"].unique().to_list())
+    assert Path(sys.executable).resolve().name[:15] in trace.meta.names.values()
+    assert "bytearray" not in (path / "meta.json").read_text()
+
+
+@pytest.mark.usefixtures("view")
+def test_a_command_too_short_to_be_seen_is_unknown_and_says_why(tmp_path: Path) -> None:
+    done = rmaplab("record", str(tmp_path / "trace"), "--around", "true", "--json")
+    assert done.returncode == 0, done.stderr
+    said = json.loads(done.stdout)
+    if said["events"]:
+        pytest.skip("the snapshot was quicker than the command")
+    assert said["exactness"] == "unknown"
+    assert "ended before" in said["why"]

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from rmaplab.errors import RmaplabError
 from rmaplab.recorded import recorded
 from rmaplab.system import files
-from rmaplab.trace import Meta, Trace, TraceBuilder, TraceError, check_place, read, validate, write
+from rmaplab.text import for_json
+from rmaplab.trace import UNOBSERVED, Meta, Trace, TraceBuilder, TraceError, check_place, read, validate, write
 from strategies import traces
 
 FILES = ("folios.parquet", "events.parquet", "questions.parquet")
@@ -220,4 +221,34 @@ def test_a_meta_json_that_is_none_is_refused_by_name(tmp_path: Path, content: by
     shutil.copytree(recorded("prefork"), tmp_path / "t")
     (tmp_path / "t" / "meta.json").write_bytes(content)
     with pytest.raises(TraceError, match=r"meta\.json"):
+        read(tmp_path / "t")
+
+
+@pytest.mark.parametrize(("source", "expected"), [("inspect", UNOBSERVED), ("live", ()), ("model", ())])
+def test_a_trace_of_before_unobserved_was_kept_is_read_by_its_source(
+    tmp_path: Path, source: str, expected: tuple[str, ...]
+) -> None:
+    write(TraceBuilder().build(Meta(source)), tmp_path / "t")
+    file = tmp_path / "t" / "meta.json"
+    meta = json.loads(file.read_text())
+    del meta["unobserved"], meta["names"]
+    file.write_text(json.dumps(meta))
+    assert read(tmp_path / "t").meta.unobserved == expected
+
+
+def test_unobserved_and_names_come_back_as_written(tmp_path: Path) -> None:
+    meta = Meta("inspect", unobserved=("outcomes",), names={3: "redis-server", 4: for_json("\udcff\x1b[m\ufffd")})
+    write(TraceBuilder().build(meta), tmp_path / "t")
+    assert read(tmp_path / "t").meta == meta
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("unobserved", "questions"), ("unobserved", [1]), ("names", []), ("names", {"x": "y"}), ("names", {"1": 2})],
+)
+def test_fields_of_another_type_are_refused_by_name(tmp_path: Path, field: str, value: object) -> None:
+    write(TraceBuilder().build(Meta("test")), tmp_path / "t")
+    file = tmp_path / "t" / "meta.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), field: value}))
+    with pytest.raises(TraceError, match=field):
         read(tmp_path / "t")

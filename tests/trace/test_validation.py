@@ -1,6 +1,7 @@
 """Each kind of damage is rejected, with its row named; nothing valid is."""
 
 from collections import Counter
+from typing import Any
 
 import polars as pl
 import pytest
@@ -174,3 +175,31 @@ def test_many_pairs_are_checked_in_batches(monkeypatch: pytest.MonkeyPatch) -> N
     validate(builder.build(Meta("test")))
     builder.events(folio[33], 34, 5, -1)
     assert rejection(builder.build(Meta("test"))).row == 50 * 17
+
+
+def recorded(what: str = "stat", outcome: str | None = None, **meta: Any) -> Trace:
+    builder = TraceBuilder()
+    folio = builder.folios([0], "anon")
+    builder.events(folio, mm=1, page=0, nr=1)
+    builder.tick()
+    builder.questions(folio, mm=1, what=what, outcome=outcome)
+    return builder.build(Meta("test", **meta))
+
+
+@pytest.mark.parametrize(
+    ("file", "rule", "trace"),
+    [
+        ("questions.parquet", "must be stat", recorded("cow", unobserved=("questions",))),
+        ("questions.parquet", "must be null", recorded(outcome="copied", unobserved=("outcomes",))),
+        ("meta.json", "write_seconds", recorded(unobserved=("write_seconds",), stats={"write_seconds": 0.0})),
+        ("meta.json", "'faults'", recorded(unobserved=("faults",))),
+        ("meta.json", "MM 0", recorded(names={0: "redis"})),
+        ("meta.json", "64 characters", recorded(names={1: ""})),
+        ("meta.json", "64 characters", recorded(names={1: "x" * 65})),
+        ("meta.json", "Unicode", recorded(names={1: "\udcff"})),
+    ],
+)
+def test_a_trace_holds_nothing_it_says_nobody_observed_and_names_are_safe(file: str, rule: str, trace: Trace) -> None:
+    error = rejection(trace)
+    assert error.file == file
+    assert rule in error.rule

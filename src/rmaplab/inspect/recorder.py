@@ -9,7 +9,7 @@ step mappings come before unmappings: a fork is seen whole before anybody leaves
 import hashlib
 import os
 import platform
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Final
 
 import numpy as np
@@ -22,7 +22,8 @@ from rmaplab.inspect.join import Index, spread
 from rmaplab.inspect.mapping_rows import Runs, runs
 from rmaplab.inspect.processes import Mm
 from rmaplab.inspect.snapshot import Snapshot
-from rmaplab.trace import Meta, Trace, TraceBuilder
+from rmaplab.text import for_json
+from rmaplab.trace import UNOBSERVED, Meta, Trace, TraceBuilder
 
 _SALT: Final = os.urandom(16)
 
@@ -63,6 +64,7 @@ class Recorder:
         self._builder = TraceBuilder()
         self._reader, self._flag_bit, self._pfns = reader, flag_bit, pfns
         self._mms: dict[tuple[int, int, tuple[str, ...]], int] = {}
+        self._names: dict[int, str] = {}
         none = np.zeros(0, np.int64)
         self._known = _Known(none, none, none, none)
         self._state = _State(none, none, none, none, np.zeros(0, np.bool_))
@@ -96,28 +98,37 @@ class Recorder:
         self._complete = self._complete and snapshot.exactness.label == "exact"
 
     def trace(self, scenario: str = "") -> Trace:
-        """The trace of all snapshots so far."""
+        """The trace of all snapshots so far. Where nothing was seen of what was followed, its exactness is unknown."""
         single = self._snapshots == 1 and self._complete
         why = "one snapshot: every mapping, in unknown order" if single else "differences between snapshots"
         if not self._complete:
             why += "; not all page tables could be read"
-        return self._builder.build(
+        seen = any(self._builder.rows)
+        if not seen:
+            why = "no snapshot saw a mapping of what was followed: it ended before the first, or maps nothing"
+        made = self._builder.build(
             Meta(
                 source="inspect",
                 kernel=platform.release(),
                 page_size=os.sysconf("SC_PAGE_SIZE"),
-                exactness="exact" if single else "estimate",
+                exactness="unknown" if not seen else "exact" if single else "estimate",
                 why=why,
-                scenario=scenario,
+                scenario=for_json(scenario),
                 host=hashlib.sha256(_SALT + platform.node().encode()).hexdigest()[:16],
                 pfns=self._pfns,
                 stats={"snapshots": float(self._snapshots), "scan_seconds": self._seconds},
+                unobserved=UNOBSERVED,
             )
         )
+        names = {mm: self._names[mm] for mm in made.events["mm"].unique().sort().to_list() if mm in self._names}
+        return replace(made, meta=replace(made.meta, names=names))
 
     def _rmap_id(self, mm: Mm) -> int:
         leader = mm.leader
-        return self._mms.setdefault((leader.pid, leader.start, leader.identity), len(self._mms) + 1)
+        found = self._mms.setdefault((leader.pid, leader.start, leader.identity), len(self._mms) + 1)
+        if leader.name:
+            self._names[found] = for_json(leader.name)
+        return found
 
     def _identify(self, snapshot: Snapshot, rows: Index, found: Runs, rmap_ids: Index) -> Index:
         """The trace's folio ids of the folio-table rows `rows`, new ones opened."""

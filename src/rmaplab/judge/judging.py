@@ -46,6 +46,7 @@ def _judge_one(plan: Plan, known: Sharers, scheme: Scheme) -> SchemeJudgement:
         wrong=_wrong_cases(plan, verdicts, true),
         price=price(plan.trace, scheme),
         saved=_copies(plan.trace, known, verdicts),
+        observed="questions" not in plan.trace.meta.unobserved,
     )
 
 
@@ -111,6 +112,8 @@ def _mappings(plan: Plan, row: int) -> dict[int, int]:
 
 def _copies(trace: Trace, known: Sharers, verdicts: Verdicts | None) -> Copies:
     """Copied pages that hung on a true EXCLUSIVE; with `verdicts`, only where these said so."""
+    if {"questions", "outcomes"} & set(trace.meta.unobserved):
+        return Copies(None, None, None)
     questions = trace.questions
     anonymous = (trace.folios["kind"].gather(questions["folio"]) == "anon").to_numpy()
     copied = (questions["outcome"] == "copied").fill_null(False).to_numpy()

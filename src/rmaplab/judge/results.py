@@ -61,11 +61,11 @@ class WrongCase:
 @dataclass(frozen=True, slots=True)
 class Copies:
     """Pages of anonymous folios the kernel copied although the asking MM alone mapped them, and nothing else
-    referred to the folio."""
+    referred to the folio. All None where the trace's recorder did not see what the kernel did."""
 
-    pages: int
-    bytes: int
-    unknown_pages: int
+    pages: int | None
+    bytes: int | None
+    unknown_pages: int | None
     """Further copied pages of one MM alone, where the trace does not know the other references."""
 
 
@@ -83,6 +83,8 @@ class SchemeJudgement:
     price: Price
     saved: Copies
     """The avoidable copies this scheme's (right) EXCLUSIVE would have saved."""
+    observed: bool = True
+    """False where the trace's recorder did not see the system's questions: those judged are its own."""
 
     @property
     def total(self) -> Tally:
@@ -103,9 +105,13 @@ class SchemeJudgement:
         return result
 
     def to_dict(self) -> dict[str, Any]:
-        """`state_bytes` is the dearest folio's, `state_bytes_mean` over all folios; null where it covers none."""
+        """`state_bytes` is the dearest folio's, `state_bytes_mean` over all folios; null where it covers none.
+
+        Counts are null where nothing was asked because nobody saw the questions.
+        """
+        counts = asdict(self.total)
         return {
-            **asdict(self.total),
+            **(counts if self.observed or self.total.questions else dict.fromkeys(counts)),
             "predicate": str(self.predicate),
             "state_bytes": self.price.max_bytes,
             "state_bytes_mean": self.price.mean_bytes,

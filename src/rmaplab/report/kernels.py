@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from rmaplab.judge import Judgement
 from rmaplab.report.console import table
-from rmaplab.report.run import kernel_answers, size
+from rmaplab.report.run import counted, kernel_answers, size
 from rmaplab.report.sheet import Sheet
 from rmaplab.trace import Trace
 
@@ -25,7 +25,7 @@ def _row(trace: Trace, judgement: Judgement) -> tuple[object, ...]:
         f"{stats['faults']:.0f}",
         answers["reused_pages"],
         answers["copied_pages"],
-        judgement.avoidable_copies.pages,
+        counted(judgement.avoidable_copies.pages),
         f"{stats['splits']:.0f}",
         size(int(stats["peak_pages"]) * trace.meta.page_size),
     )

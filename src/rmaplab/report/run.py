@@ -17,6 +17,13 @@ _WORDS: Final = ("right", "imprecise", "UNSOUND", "not asked")
 """What a run shows of a scheme; one run proves none of them right."""
 
 
+_UNSEEN: Final = {
+    "questions": "the system's own questions (COW faults)",
+    "outcomes": "what the kernel did",
+    "write_seconds": "how long writing took",
+}
+
+
 def run_json(trace: Trace, judgement: Judgement) -> dict[str, Any]:
     """The object `rmaplab run --json` prints: scenario, source, kernel, avoidable_copies, schemes, and what happened."""
     judged = judgement.to_dict()
@@ -24,6 +31,9 @@ def run_json(trace: Trace, judgement: Judgement) -> dict[str, Any]:
         "scenario": trace.meta.scenario,
         "source": trace.meta.source,
         "exactness": trace.meta.exactness,
+        "why": trace.meta.why,
+        "unobserved": list(trace.meta.unobserved),
+        "names": {str(mm): name for mm, name in trace.meta.names.items()},
         "happened": _happened(trace),
         "kernel": kernel_answers(trace),
         "avoidable_copies": judged["avoidable_copies"],
@@ -33,25 +43,28 @@ def run_json(trace: Trace, judgement: Judgement) -> dict[str, Any]:
 
 def kernel_answers(trace: Trace) -> dict[str, Any]:
     """Release, pages its COW faults reused and copied, and seconds the program's writes took (null if unknown)."""
+    seen = _seen(trace, "questions", "outcomes")
     pages = dict(trace.questions.group_by("outcome").agg(pl.col("pages").sum()).iter_rows())
     return {
         "release": trace.meta.kernel,
-        "reused_pages": int(pages.get("reused", 0)),
-        "copied_pages": int(pages.get("copied", 0)),
+        "reused_pages": int(pages.get("reused", 0)) if seen else None,
+        "copied_pages": int(pages.get("copied", 0)) if seen else None,
         "write_seconds": trace.meta.stats.get("write_seconds"),
     }
 
 
 def run_tables(trace: Trace, judgement: Judgement) -> list[Sheet]:
     """What `rmaplab run` shows: what happened, the schemes, and the first wrong cases of each."""
-    return [_summary(trace, judgement), _schemes(judgement), *_by_kind(judgement), *_wrong(judgement)]
+    return [_summary(trace, judgement), _schemes(judgement), *_by_kind(judgement), *_wrong(trace, judgement)]
 
 
 def conclusion(trace: Trace, judgement: Judgement) -> str:
     """The run in a few lines: what the kernel did for nothing, and which schemes would have known."""
     avoidable = judgement.avoidable_copies
     copied = kernel_answers(trace)["copied_pages"]
-    if not copied:
+    if copied is None or avoidable.bytes is None:
+        did = f"What the kernel copied is unknown: {_unseen(trace)}."
+    elif not copied:
         did = "The kernel copied nothing: every write went to the page that was there."
     elif not avoidable.pages:
         did = f"The kernel copied {copied} pages, every one with a reason: somebody else mapped or held it."
@@ -64,23 +77,44 @@ def conclusion(trace: Trace, judgement: Judgement) -> str:
     return "\n".join([did, *(f"  {word} here: {', '.join(found)}" for word, found in names.items() if found)])
 
 
-def size(count: int) -> str:
+def size(count: int | None) -> str:
     """Bytes for people: 8 MiB, 4 KiB, 17 B."""
+    if count is None:
+        return "unknown"
     for unit, bits in (("GiB", 30), ("MiB", 20), ("KiB", 10)):
         if count >= 1 << bits:
             return f"{count / (1 << bits):.4g} {unit}"
     return f"{count} B"
 
 
+def counted(count: int | None) -> str:
+    """A number, or that nobody saw it."""
+    return "unknown" if count is None else str(count)
+
+
+def _seen(trace: Trace, *what: str) -> bool:
+    return not set(what) & set(trace.meta.unobserved)
+
+
+def _unseen(trace: Trace) -> str:
+    return "the recorder did not see " + ", ".join(_UNSEEN[what] for what in trace.meta.unobserved)
+
+
+def _name(trace: Trace, mm: int) -> str:
+    """MM 3, or MM 3 (redis-server)."""
+    return f"MM {mm} ({trace.meta.names[mm]})" if mm in trace.meta.names else f"MM {mm}"
+
+
 def _happened(trace: Trace) -> dict[str, Any]:
+    seen = _seen(trace, "questions")
     orders = trace.folios.group_by("order").len().sort("order").iter_rows()
     return {
         "mms": trace.events["mm"].n_unique(),
         "folios": trace.folios.height,
         "folios_by_order": {str(order): count for order, count in orders},
         "events": trace.events.height,
-        "questions": trace.questions.height,
-        "cow_faults": trace.questions.filter(pl.col("what") == "cow").height,
+        "questions": trace.questions.height or (0 if seen else None),
+        "cow_faults": trace.questions.filter(pl.col("what") == "cow").height if seen else None,
         "forks": trace.meta.stats.get("forks"),
     }
 
@@ -91,23 +125,35 @@ def _summary(trace: Trace, judgement: Judgement) -> Sheet:
     forks = "?" if happened["forks"] is None else f"{happened['forks']:.0f}"
     seconds = kernel["write_seconds"]
     avoidable = judgement.avoidable_copies
-    page = trace.meta.page_size
+    own = "" if happened["cow_faults"] is not None or not happened["questions"] else " of statistics"
+    saved = f"would have saved {counted(avoidable.pages)} copies ({size(avoidable.bytes)})"
+    if avoidable.pages is None:
+        saved = "would have saved: unknown"
     rows = [
         ("what happened", f"{happened['mms']} MMs, {forks} forks, {happened['folios']} folios ({by_order})"),
         (
             "",
-            f"{happened['events']} rmap updates, {happened['questions']} questions, {happened['cow_faults']} COW faults",
+            f"{happened['events']} rmap updates, {counted(happened['questions'])} questions{own}, "
+            f"{counted(happened['cow_faults'])} COW faults",
         ),
         ("the kernel", f"{kernel['release']} ({trace.meta.source}, {trace.meta.exactness})"),
-        ("  reused", f"{kernel['reused_pages']} pages ({size(kernel['reused_pages'] * page)})"),
-        ("  copied", f"{kernel['copied_pages']} pages ({size(kernel['copied_pages'] * page)})"),
+        ("  reused", _pages(kernel["reused_pages"], trace)),
+        ("  copied", _pages(kernel["copied_pages"], trace)),
         ("  writing took", "unknown" if seconds is None else f"{seconds * 1e3:.1f} ms"),
-        ("a precise answer", f"would have saved {avoidable.pages} copies ({size(avoidable.bytes)})"),
+        ("a precise answer", saved),
     ]
+    if trace.meta.unobserved:
+        rows.append(("unknown", _unseen(trace)))
+    if trace.meta.exactness == "unknown":
+        rows.append(("", trace.meta.why))
     if avoidable.unknown_pages:
         rows.append(("", f"and perhaps {avoidable.unknown_pages} more, whose other references are unknown"))
     made = table(f"{trace.meta.scenario or 'trace'}", ("", ""), rows, left=2)
     return replace(made, headings=False)
+
+
+def _pages(count: int | None, trace: Trace) -> str:
+    return "unknown" if count is None else f"{count} pages ({size(count * trace.meta.page_size)})"
 
 
 def _schemes(judgement: Judgement) -> Sheet:
@@ -126,17 +172,21 @@ def _schemes(judgement: Judgement) -> Sheet:
         (
             name,
             _word(one),
-            one.total.questions,
-            one.total.false_exclusive,
-            one.total.false_shared,
-            one.total.unknown,
-            one.saved.pages,
+            *_counts(one),
+            counted(one.saved.pages),
             "-" if one.price.max_bytes is None else one.price.max_bytes,
             "-" if one.price.rmw_per_event is None else f"{one.price.rmw_per_event:.1f}",
         )
         for name, one in judgement.schemes.items()
     ]
     return table("what each scheme would have answered", columns, rows, left=2)
+
+
+def _counts(one: SchemeJudgement) -> tuple[object, ...]:
+    total = one.total
+    if not total.questions and not one.observed:
+        return ("unknown",) * 4
+    return total.questions, total.false_exclusive, total.false_shared, total.unknown
 
 
 def _word(one: SchemeJudgement) -> str:
@@ -163,14 +213,16 @@ def _by_kind(judgement: Judgement) -> list[Sheet]:
     return [table("wrong answers by order and question", columns, rows)]
 
 
-def _wrong(judgement: Judgement) -> list[Sheet]:
+def _wrong(trace: Trace, judgement: Judgement) -> list[Sheet]:
     rows = [
         (
             name,
-            f"MM {case.asker} ({case.what})",
+            f"{_name(trace, case.asker)}: {case.what}"
+            if case.asker in trace.meta.names
+            else f"MM {case.asker} ({case.what})",
             f"{case.folio} (order {case.order})",
             case.step,
-            ", ".join(f"MM {mm}: {count}" for mm, count in case.mappings.items()),
+            ", ".join(f"{_name(trace, mm)}: {count}" for mm, count in case.mappings.items()),
             case.verdict.name,
             case.truth.name,
         )

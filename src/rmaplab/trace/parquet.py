@@ -8,7 +8,8 @@ import errno
 import hashlib
 import json
 import os
-from dataclasses import asdict, fields
+import re
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -20,9 +21,11 @@ from rmaplab.text import for_json
 from rmaplab.trace.errors import TraceError
 from rmaplab.trace.tables import FORMAT_VERSION, Meta, Trace
 from rmaplab.trace.validate import EVENTS_FILE, FOLIOS_FILE, META_FILE, QUESTIONS_FILE, validate
+from rmaplab.trace.vocabulary import UNOBSERVED
 
 FORMAT: Final = "rmaplab trace"
 _TABLES: Final = (FOLIOS_FILE, EVENTS_FILE, QUESTIONS_FILE)
+_RMAP_ID: Final = re.compile(r"[1-9][0-9]{0,9}")
 _META_TYPES: Final[dict[str, type]] = {
     "source": str,
     "kernel": str,
@@ -97,7 +100,9 @@ def _write_files(trace: Trace, directory: Path) -> None:
         with (directory / name).open("wb") as file:  # a path that is no UTF-8 is none to Polars
             table.write_parquet(file)
     sums = {name: _sha256(directory / name) for name in _TABLES}
-    meta = {"format": FORMAT, **asdict(trace.meta), "stats": dict(trace.meta.stats), "sha256": sums}
+    names = {str(mm): name for mm, name in sorted(trace.meta.names.items())}
+    own = {"stats": dict(trace.meta.stats), "names": names, "sha256": sums}
+    meta = {"format": FORMAT, **asdict(trace.meta), **own}
     text = json.dumps(meta, indent=2, ensure_ascii=False, allow_nan=False)
     if not text.isascii() and any("\ud800" <= char <= "\udfff" for char in text):
         text = for_json(text)  # a name that was no UTF-8; valid text stays as it is
@@ -130,15 +135,35 @@ def _read_meta(directory: Path) -> tuple[Meta, dict[str, Any]]:
     if not isinstance(sums, dict):
         raise TraceError(META_FILE, None, "sha256: must give a sum for each table")
     values: dict[str, Any] = {}
-    for field in fields(Meta):
-        value, expected = found.get(field.name), _META_TYPES[field.name]
+    for name, expected in _META_TYPES.items():
+        value = found.get(name)
         if type(value) is not expected:
-            raise TraceError(META_FILE, None, f"{field.name} {value!r}: must be of type {expected.__name__}")
-        values[field.name] = value
+            raise TraceError(META_FILE, None, f"{name} {value!r}: must be of type {expected.__name__}")
+        values[name] = value
     for name, value in values["stats"].items():
         if type(value) not in (int, float):
             raise TraceError(META_FILE, None, f"stats {name} {value!r}: must be a number")
+    values["unobserved"] = _unobserved(found.get("unobserved"), values["source"])
+    values["names"] = _names(found.get("names", {}))
     return Meta(**values), sums
+
+
+def _unobserved(found: object, source: str) -> tuple[str, ...]:
+    """A recording of before the field was saw no more than one of today."""
+    if found is None:
+        return UNOBSERVED if source == "inspect" else ()
+    if not isinstance(found, list) or not all(isinstance(what, str) for what in found):
+        raise TraceError(META_FILE, None, f"unobserved {found!r}: must be a list of names")
+    return tuple(found)
+
+
+def _names(found: object) -> dict[int, str]:
+    if not isinstance(found, dict):
+        raise TraceError(META_FILE, None, f"names {found!r}: must be an object of rmap ID: name")
+    for mm, name in found.items():
+        if not _RMAP_ID.fullmatch(mm) or not isinstance(name, str):
+            raise TraceError(META_FILE, None, f"names, {mm!r}: {name!r}: must be rmap ID: name")
+    return {int(mm): name for mm, name in found.items()}
 
 
 def _read_table(directory: Path, name: str, expected: object) -> pl.DataFrame:

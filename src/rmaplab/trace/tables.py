@@ -60,6 +60,8 @@ class Meta:
 
     `exactness` is "exact", "estimate" or "unknown", `why` says why. `host` is salted away: equal within one
     recording session, meaningless elsewhere. `stats` are the run's own counters (forks, write_seconds, ...).
+    `unobserved` names what the recorder did not see (of `UNOBSERVED`): that is unknown, never 0. `names` says which
+    program an MM was, {rmap ID: name as `rmaplab.text.for_json` writes it}; never a command line.
     """
 
     source: str
@@ -72,6 +74,8 @@ class Meta:
     pfns: bool = False
     stats: Mapping[str, float] = field(default_factory=dict)
     version: int = FORMAT_VERSION
+    unobserved: tuple[str, ...] = ()
+    names: Mapping[int, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from rmaplab.trace.counts import first_negative
 from rmaplab.trace.errors import TraceError
 from rmaplab.trace.tables import EVENTS, FOLIOS, FORMAT_VERSION, QUESTIONS, Trace
-from rmaplab.trace.vocabulary import MAX_ORDER
+from rmaplab.trace.vocabulary import MAX_ORDER, UNOBSERVED
 
 FOLIOS_FILE: Final = "folios.parquet"
 EVENTS_FILE: Final = "events.parquet"
@@ -21,6 +21,8 @@ QUESTIONS_FILE: Final = "questions.parquet"
 META_FILE: Final = "meta.json"
 
 EXACTNESS: Final = ("exact", "estimate", "unknown")
+_NAME: Final = 64
+"""Characters of an MM's name: the kernel's 15 bytes, each written as up to three."""
 _NULLABLE: Final = frozenset({"pfn", "kernel", "truth", "outcome", "extra_refs"})
 
 
@@ -40,6 +42,7 @@ def validate(trace: Trace) -> None:
     _folios(trace.folios)
     _events(trace.events, trace.folios)
     _questions(trace.questions, trace.folios)
+    _observed(trace)
 
 
 def _meta(trace: Trace) -> None:
@@ -50,6 +53,17 @@ def _meta(trace: Trace) -> None:
         raise TraceError(META_FILE, None, f"page_size {meta.page_size}: must be a power of two")
     if meta.exactness not in EXACTNESS:
         raise TraceError(META_FILE, None, f"exactness {meta.exactness!r}: must be one of {', '.join(EXACTNESS)}")
+    for what in meta.unobserved:
+        if what not in UNOBSERVED:
+            raise TraceError(META_FILE, None, f"unobserved {what!r}: must be one of {', '.join(UNOBSERVED)}")
+    if "write_seconds" in meta.unobserved and "write_seconds" in meta.stats:
+        raise TraceError(META_FILE, None, "write_seconds: must not be given, since it is unobserved")
+    for mm, name in meta.names.items():
+        if not 1 <= mm < 1 << 32:
+            raise TraceError(META_FILE, None, f"names, MM {mm}: rmap IDs must be in 1 .. {(1 << 32) - 1}")
+        if not 0 < len(name) <= _NAME or any("\ud800" <= char <= "\udfff" for char in name):
+            rule = f"must be 1 .. {_NAME} characters of valid Unicode"
+            raise TraceError(META_FILE, None, f"names, MM {mm}, {name!r}: {rule}")
 
 
 def _schema(file: str, table: pl.DataFrame, schema: pl.Schema) -> None:
@@ -96,6 +110,17 @@ def _questions(questions: pl.DataFrame, folios: pl.DataFrame) -> None:
     end = questions["page"].to_numpy() + asked.astype(np.int64)
     rule = "page {page}, pages {pages}: pages must lie inside folio {folio}"
     _reject(QUESTIONS_FILE, questions, end > pages, rule)
+
+
+def _observed(trace: Trace) -> None:
+    """The question table holds nothing that the recorder says it did not see."""
+    questions, unobserved = trace.questions, trace.meta.unobserved
+    if "questions" in unobserved:
+        other = (questions["what"] != "stat").to_numpy()
+        _reject(QUESTIONS_FILE, questions, other, "what {what}: must be stat, since questions are unobserved")
+    if "outcomes" in unobserved:
+        known = questions["outcome"].is_not_null().to_numpy()
+        _reject(QUESTIONS_FILE, questions, known, "outcome {outcome}: must be null, since outcomes are unobserved")
 
 
 def _common(file: str, table: pl.DataFrame, folios: pl.DataFrame) -> NDArray[np.int64]:

@@ -34,6 +34,10 @@ OUTCOMES: Final = ("reused", "copied", "split")
 """What the kernel did after a COW question: the page was reused in place, copied, or (asked about a
 PMD-mapped folio) the mapping was split to PTEs so that the question comes again page by page."""
 
+UNOBSERVED: Final = ("questions", "outcomes", "write_seconds")
+"""What a recorder may not have seen: the questions of the system it looks at (those that stand in its trace are its own,
+of statistics), what the kernel did after them, how long the programs' writes took."""
+
 KIND: Final = pl.Enum(KINDS)
 WHAT: Final = pl.Enum(QUESTIONS_ASKED)
 OUTCOME: Final = pl.Enum(OUTCOMES)

@@ -70,7 +70,9 @@ def twin_pages(topology: Literal["star", "chain"], mms: int, order: int, survivo
     parameters = Parameters(size=size, order=order, k=mms - 1, survivor=survivor - 1)
     with open_machine("model", _COPIES) as machine:
         trace = find("prefork" if topology == "star" else "chain").play(machine, parameters)
-    return judge(trace, select([scheme])).schemes[scheme].saved.pages
+    saved = judge(trace, select([scheme])).schemes[scheme].saved.pages
+    assert saved is not None, "the model sees every fault"
+    return saved
 
 
 def policy(wish: Wish) -> str:
