@@ -336,8 +336,23 @@ def test_nothing_sensitive_is_saved_unless_asked(machine: LiveMachine, tmp_path:
     assert '"start"' not in text
     modes = {p.stat().st_mode & 0o777 for p in [tmp_path / "page.html", *(tmp_path / "trace").iterdir()]}
     assert modes == {0o600}
-    asked = rmaplab("inspect", str(one.pid), "--json", "--by", "folio", "--addresses", "--parquet", str(tmp_path / "t2"))
+    folios = ("--json", "--by", "folio", "--top", "1000000")
+    asked = rmaplab("inspect", str(one.pid), *folios, "--addresses", "--parquet", str(tmp_path / "t2"))
     assert pfn in [row["pfn"] for row in json.loads(asked.stdout)["rows"]]
+
+
+@pytest.mark.usefixtures("view")
+def test_folios_as_json_are_some_hundred_unless_more_are_asked_for_and_a_note_says_so(machine: LiveMachine) -> None:
+    one = machine.spawn()
+    at = one.mmap(4 << 20, order=0)
+    one.write(at, 4 << 20)
+    few = rmaplab("inspect", str(one.pid), "--by", "folio", "--json")
+    assert len(json.loads(few.stdout)["rows"]) == 500
+    assert "the first 500 of" in few.stderr
+    assert "--top" in few.stderr
+    many = rmaplab("inspect", str(one.pid), "--by", "folio", "--json", "--top", "1000000")
+    assert len(json.loads(many.stdout)["rows"]) >= 1024
+    assert "--by folio" not in many.stderr
 
 
 def test_second_pass_sees_what_was_unmapped_meanwhile(machine: LiveMachine, view: KernelView) -> None:

@@ -29,6 +29,8 @@ from rmaplab.report.inspect_table import DEFAULT_TOP, page, row_key
 from rmaplab.system.files import check_place, write_file
 from rmaplab.system.pids import checked_pid, find
 
+_FOLIO_ROWS: Final = 500
+"""Rows of `--by folio --json` without `--top`: a machine has a million folios."""
 _SHOW_PROGRESS_AFTER: Final = 1.0
 
 
@@ -57,7 +59,11 @@ def inspect(
     ] = "process",
     sort: Annotated[str | None, typer.Option(help="Sort by this field (as named in the JSON).")] = None,
     top: Annotated[
-        int | None, typer.Option(parser=options.count(1), help=f"Show that many rows (tables: {DEFAULT_TOP}).")
+        int | None,
+        typer.Option(
+            parser=options.count(1),
+            help=f"Show that many rows (tables: {DEFAULT_TOP}; --by folio --json: {_FOLIO_ROWS}).",
+        ),
     ] = None,
     what_if: Annotated[Literal["write"] | None, typer.Option(help="Price: bytes copied if all were written now.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object instead of a table.")] = False,
@@ -148,7 +154,10 @@ def _progress() -> Callable[[int, int], None]:
 
 def _show(answer: Look, found: list[Row], wish: _Wish, as_json: bool) -> None:
     if as_json:
-        emit_json({**answer.head(), "by": wish.by, "rows": found[: wish.top]})
+        most = wish.top or (_FOLIO_ROWS if wish.by == "folio" else None)
+        emit_json({**answer.head(), "by": wish.by, "rows": found[:most]})
+        if wish.top is None and most is not None and len(found) > most:
+            note(f"--by folio: the first {most} of {len(found)} rows; --top N gives more")
         return
     top = wish.top or DEFAULT_TOP
     show(page(answer, found[:top], max(0, len(found) - top), wish.by))
