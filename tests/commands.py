@@ -9,9 +9,17 @@ MAIN: Final = "from rmaplab.cli.app import main; main()"
 RMAPLAB: Final = (sys.executable, "-c", MAIN)
 
 
+def no_traceback(said: str | bytes | None) -> None:
+    """Whatever happens to a command, its user reads a line and no traceback: held for every run of the suite."""
+    text = said.decode(errors="replace") if isinstance(said, bytes) else said or ""
+    assert "Traceback (most recent call last)" not in text, text
+
+
 def rmaplab(*words: str, before: str = "", check: bool = False, **options: Any) -> subprocess.CompletedProcess[str]:
     """Run `rmaplab WORDS` to its end, output captured as text; `before` is Python to run first in its process."""
     program = f"{textwrap.dedent(before)}\n{MAIN}"
     command = [sys.executable, "-c", program, *words]
     streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "timeout": 300}
-    return subprocess.run(command, check=check, **{**streams, **options})
+    done = subprocess.run(command, check=check, **{**streams, **options})
+    no_traceback(done.stderr)
+    return done

@@ -16,6 +16,8 @@ from typing import Any, Final
 
 import pytest
 
+from commands import no_traceback
+
 _ENTER: Final = str(Path(__file__).with_name("enter.py"))
 _SECONDS: Final = 120
 
@@ -63,7 +65,9 @@ class Place:
         self, *words: str | bytes | int, env: dict[str, str] | None = None, **options: Any
     ) -> subprocess.CompletedProcess[bytes]:
         """Run `rmaplab WORDS` there to its end."""
-        return self.run("rmaplab", *words, env=env, **options)
+        done = self.run("rmaplab", *words, env=env, **options)
+        no_traceback(done.stderr)
+        return done
 
     def start(
         self, *words: str | bytes | int, env: dict[str, str] | None = None, **options: Any

@@ -1,15 +1,19 @@
 """An output path may lead anywhere: only a regular file is replaced, and what fails leaves everything as it was."""
 
+import errno
 import os
+import shutil
 import stat
+import sys
 import threading
 from pathlib import Path
 
 import pytest
 from places import Place
 
+from commands import rmaplab
 from rmaplab.errors import NotAvailable, RmaplabError
-from rmaplab.system.files import write_file
+from rmaplab.system.files import failure, told, write_file
 
 
 def left_over(folder: Path) -> list[str]:
@@ -98,3 +102,83 @@ def test_a_full_disk_leaves_no_trace_and_no_rest(workplace: Path) -> None:
     assert done.returncode == 3, done.stderr
     assert done.stderr.decode().strip().split("\n")[-1].endswith("cannot be written: No space left on device")
     assert b"Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO])
+def test_a_quota_is_as_full_as_a_disk(number: int) -> None:
+    with pytest.raises(NotAvailable, match="f: cannot be written: "), told("f"):
+        raise OSError(number, os.strerror(number))
+    assert isinstance(failure("f", number, "full"), NotAvailable)
+    assert not isinstance(failure("f", errno.EACCES, "no"), NotAvailable)
+
+
+def test_a_library_that_meets_a_quota_says_so_in_the_systems_words() -> None:
+    with pytest.raises(NotAvailable, match="f: cannot be written: Disk quota exceeded"), told("f", ValueError):
+        raise ValueError(f"Disk quota exceeded (os error {errno.EDQUOT})")
+
+
+@pytest.fixture
+def full(workplace: Path) -> tuple[Place, Path]:
+    disk = workplace / "disk"
+    disk.mkdir()
+    return Place(small=((str(disk), 4096),)), disk
+
+
+def test_a_plot_on_a_full_disk_takes_no_table_along(full: tuple[Place, Path]) -> None:
+    place, disk = full
+    words = ("bench", "--scheme", "mm-id", "--order", "2", "--rounds", "1", "--json", "--plot", f"{disk}/p.svg")
+    done = place.rmaplab(*words)
+    assert done.returncode == 3, done.stderr
+    assert done.stderr.decode().strip().split("\n")[-1].endswith("p.svg: cannot be written: No space left on device")
+    assert done.stdout.startswith(b"{")
+
+
+@pytest.mark.live
+@pytest.mark.usefixtures("frames")
+@pytest.mark.parametrize("option", ["--parquet", "--html"])
+def test_an_output_of_a_look_on_a_full_disk_takes_no_table_along(full: tuple[Place, Path], option: str) -> None:
+    place, disk = full
+    done = place.rmaplab("inspect", os.getpid(), "--json", option, f"{disk}/out")
+    assert done.returncode == 3, done.stderr
+    assert b"out: cannot be written: No space left on device" in done.stderr
+    assert done.stdout.startswith(b"{")
+
+
+@pytest.mark.live
+@pytest.mark.usefixtures("frames")
+def test_what_was_recorded_survives_a_full_disk(full: tuple[Place, Path]) -> None:
+    place, disk = full
+    done = place.rmaplab("record", f"{disk}/t", "--pid", os.getpid(), "--snapshots", "1")
+    assert done.returncode == 3, done.stderr
+    line = done.stderr.decode().strip().split("\n")[-1]
+    assert "cannot be written: No space left on device; the trace is in " in line
+    kept = Path(line.rpartition(" ")[2])
+    assert (kept / "meta.json").exists()
+    shutil.rmtree(kept.parent)
+
+
+@pytest.mark.live
+@pytest.mark.usefixtures("frames")
+def test_a_full_stdout_takes_no_file_along(workplace: Path) -> None:
+    with open("/dev/full", "w") as full:
+        words = ("inspect", str(os.getpid()), "--html", str(workplace / "h"), "--parquet", str(workplace / "p"))
+        done = rmaplab(*words, stdout=full)
+    assert done.returncode == 3, done.stderr
+    assert (workplace / "h").stat().st_size > 0
+    assert (workplace / "p" / "meta.json").exists()
+
+
+def test_a_mounted_file_is_not_replaced(workplace: Path) -> None:
+    source, target = workplace / "source", workplace / "target"
+    source.write_text("old")
+    target.write_text("under")
+    program = (
+        "import sys; from rmaplab.system.files import write_file\n"
+        "from rmaplab.errors import RmaplabError\n"
+        "try: write_file(sys.argv[1], 'new')\n"
+        "except RmaplabError as error: print(error)"
+    )
+    done = Place(binds=((str(source), str(target)),)).run(sys.executable, "-c", program, target)
+    assert done.stdout.decode().strip() == f"{target}: cannot be written: Device or resource busy", done.stderr
+    assert (source.read_text(), target.read_text()) == ("old", "under")
+    assert not left_over(workplace)

@@ -1,14 +1,17 @@
 """`rmaplab bench`: what the schemes cost on real atomics."""
 
-import os
+import io
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, Final, Literal
 
 import typer
 
 from rmaplab.bench.aims import aims
 from rmaplab.bench.host import host_facts
-from rmaplab.bench.operations import ORDERS, configurations, measure
+from rmaplab.bench.operations import ORDERS, Row, configurations, measure
 from rmaplab.bench.streams import measure_streams
 from rmaplab.cli import options
 from rmaplab.core import variants
@@ -16,8 +19,11 @@ from rmaplab.errors import RmaplabError
 from rmaplab.report.bench import aims_table, plot, price_table, streams_table
 from rmaplab.report.console import emit_json, show
 from rmaplab.report.progress import progress
+from rmaplab.system.files import check_place, write_file
 
-_PLOTS: Final = (".svg", ".png", ".html")
+_PLOTS: Final[Mapping[str, Literal["svg", "png", "html"]]] = MappingProxyType(
+    {".svg": "svg", ".png": "png", ".html": "html"}
+)
 
 
 def bench(
@@ -53,8 +59,7 @@ def bench(
 def _check_plot(path: Path) -> None:
     if path.suffix not in _PLOTS:
         raise RmaplabError(f"--plot: {path}: must end in {', '.join(_PLOTS)}")
-    if not os.access(path.parent, os.W_OK | os.X_OK):
-        raise RmaplabError(f"--plot: {path}: {path.parent} must be a directory that may be written to")
+    check_place(path)
 
 
 def _known_schemes(names: list[str]) -> list[str]:
@@ -69,6 +74,20 @@ def _operations(schemes: list[str], orders: list[int], rounds: int, as_json: boo
     with progress() as bar:
         task = bar.add_task("measuring", total=len(configs) * (rounds + 1))
         rows = measure(configs, rounds, lambda: bar.advance(task))
+    with ExitStack() as outputs:  # the failure of one output takes no other along; the plot is written first
+        outputs.callback(_show_operations, rows, orders, as_json)
+        if plot_to is not None:
+            outputs.callback(_save_plot, rows, plot_to)
+
+
+def _save_plot(rows: Sequence[Row], path: Path) -> None:
+    kind = _PLOTS[path.suffix]
+    made: io.BytesIO | io.StringIO = io.BytesIO() if kind == "png" else io.StringIO()
+    plot(rows).save(made, format=kind)
+    write_file(path, made.getvalue())
+
+
+def _show_operations(rows: Sequence[Row], orders: list[int], as_json: bool) -> None:
     judged = aims(rows)
     if as_json:
         results = [row.as_json() for row in rows]
@@ -77,8 +96,6 @@ def _operations(schemes: list[str], orders: list[int], rounds: int, as_json: boo
         for one in orders:
             show(price_table(rows, one))
         show(aims_table(judged))
-    if plot_to is not None:
-        plot(rows).save(str(plot_to))
 
 
 def _streams(schemes: list[str], rounds: int, as_json: bool) -> None:

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -116,11 +116,12 @@ def inspect(
             return
         with frozen(pids or [], find_cgroup(cgroup) if cgroup else None) if freeze else nullcontext():
             answer, found = _answer(wish, view)
-        if html is not None:
-            _save_html(answer, html)
-        if parquet is not None:
-            _save_parquet(answer, view, parquet)
-        _show(answer, found, wish, as_json)  # last: a stdout that fails takes no file along
+        with ExitStack() as outputs:  # the last is done first; the failure of one takes no other along
+            outputs.callback(_show, answer, found, wish, as_json)
+            if parquet is not None:
+                outputs.callback(_save_parquet, answer, view, parquet)
+            if html is not None:
+                outputs.callback(_save_html, answer, html)
     finally:
         view.close()
     if answer.finding:

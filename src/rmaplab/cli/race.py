@@ -8,6 +8,7 @@ import typer
 from rmaplab.cli import options
 from rmaplab.cli.exits import FINDING
 from rmaplab.report.console import emit_json, note, show, table
+from rmaplab.system.files import told, write_file
 from rmaplab.verify.race.draw import listing, svg
 from rmaplab.verify.race.programs import BOUND, Verdict, load
 from rmaplab.verify.race.result import cells, choose, meaning, models, row, verdicts
@@ -59,10 +60,11 @@ def _show(found: list[Verdict], columns: tuple[str, ...], bits: int) -> None:
 
 
 def _draw(found: list[Verdict], folder: Path) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
+    with told(folder):
+        folder.mkdir(parents=True, exist_ok=True)
     for v in found:
         if v.witness is not None:
             name = f"{v.program}-{v.stage}-{v.model}-{v.promise}.svg"
             title = f"{v.program}/{v.stage} under {v.model}: {meaning(v.promise)}: broken"
-            (folder / name).write_text(svg(v.witness, v.roles, v.words, title))
+            write_file(folder / name, svg(v.witness, v.roles, v.words, title))
             note(f"wrote {folder / name}")

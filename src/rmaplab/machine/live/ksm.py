@@ -9,6 +9,7 @@ import ctypes
 import errno
 import mmap
 import os
+import select
 import signal
 import time
 from pathlib import Path
@@ -86,7 +87,8 @@ class Ksm:
             while seen != (seen := _merged()):
                 self._scan(_full_scans() + _SCANS)
         finally:
-            os.kill(anchor, signal.SIGKILL)
+            signal.pidfd_send_signal(anchor, signal.SIGKILL)
+            os.close(anchor)
         _drain()
         return _full_scans() - start
 
@@ -138,7 +140,8 @@ class Ksm:
 
 def _start_anchor() -> int:
     """A process with a mergeable page it never touches: where no process has mergeable memory, scans are not counted.
-    Not a page of ours: the processes we fork would stand in the scanner's list from their start on."""
+    Not a page of ours: the processes we fork would stand in the scanner's list from their start on.
+    Returns a pidfd: children are not waited for here, so a PID of one that ended may be a stranger's."""
     ready, say_ready = os.pipe()
     pid = os.fork()
     if pid == 0:
@@ -150,21 +153,36 @@ def _start_anchor() -> int:
             signal.pause()
         finally:
             os._exit(1)
+    handle = os.pidfd_open(pid)
     os.close(say_ready)
     os.read(ready, 1)
     os.close(ready)
-    return pid
+    return handle
 
 
 def end_group() -> None:
     """Kill every other process of our group, and wait until its memory is gone."""
     while others := _group():
         for pid in others:
-            try:
-                os.kill(pid, signal.SIGKILL)
-            except ProcessLookupError:
-                continue
+            _end_member(pid)
         time.sleep(0.001)
+
+
+def _end_member(pid: int) -> None:
+    """Kill a process of our group. What getpgid() says is of the process behind the handle if that has not ended since:
+    a reused PID leads to nobody."""
+    try:
+        handle = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return
+    try:
+        ours = os.getpgid(pid) == os.getpgrp()
+        if ours and not select.select([handle], [], [], 0)[0]:
+            signal.pidfd_send_signal(handle, signal.SIGKILL)
+    except ProcessLookupError:
+        pass
+    finally:
+        os.close(handle)
 
 
 def _group() -> list[int]:
