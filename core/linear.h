@@ -5,12 +5,14 @@
  * A mapping by an MM adds one fixed vector to the folio's values, unmapping
  * subtracts it, a batch of n pages is n times the vector in one write section.
  * A scheme gives the vector and the test; DEFINE_RMAP_LINEAR() makes its
- * operations. Theorem `bookkeeping`, proofs/.
+ * operations. Theorem `bookkeeping`, proofs/. A mapcount that has no room saturates, and
+ * nobody is told EXCLUSIVE again (mapcount.h); the values go on.
  */
 #ifndef RMAP_LINEAR_H
 #define RMAP_LINEAR_H
 
 #include "folio.h"
+#include "mapcount.h"
 
 /**
  * struct rmap_linear - a linear scheme (always a compile-time constant)
@@ -40,11 +42,11 @@ static __always_inline void rmap_linear_add(struct rmap_folio *folio, const stru
 
 	/*
 	 * Everything in here may be relaxed: no reader trusts it before
-	 * rmap_write_end(), and shared writers only ever add.
+	 * rmap_write_end(), and shared writers only ever add, or saturate.
 	 */
 	if (exclusive) {
 		rmap_assert_alone(&folio->shadow);
-		rmap_write(&folio->mapcount, rmap_read(&folio->mapcount) + nr);
+		rmap_write(&folio->mapcount, rmap_mapcount_after(rmap_read(&folio->mapcount), nr));
 		for (k = 0; k < values; k++) {
 			const u64 add = scheme->addend(mm, folio->order, k) * (u64)(s64)nr;
 
@@ -53,7 +55,7 @@ static __always_inline void rmap_linear_add(struct rmap_folio *folio, const stru
 		}
 	} else {
 		rmap_assert_not_alone(&folio->shadow);
-		rmap_add(&folio->mapcount, nr);
+		rmap_mapcount_add(&folio->mapcount, nr);
 		for (k = 0; k < values; k++) {
 			const u64 add = scheme->addend(mm, folio->order, k) * (u64)(s64)nr;
 
@@ -119,7 +121,7 @@ static __always_inline int rmap_linear_ask(struct rmap_folio *folio, const struc
 		if (references)
 			*references = (u64)(s64)rmap_read(&folio->refcount) == n;
 	} while (rmap_read_retry(&folio->seq, start));
-	if (!match)
+	if (!match || unlikely(n > RMAP_MAPCOUNT_MAX))
 		return RMAP_IS_SHARED;
 	return n <= trusted ? RMAP_EXCLUSIVE : scheme->beyond;
 }

@@ -18,23 +18,36 @@
 #define RMAP_MAPCOUNT_SATURATED (-0x40000000)
 
 /**
- * rmap_mapcount_update() - update a mapcount, for whoever holds the folio's lock
- * @mapcount: the mapcount
- * @before: what it is
+ * rmap_mapcount_after() - a mapcount after an update
+ * @before: what it was
  * @nr: mappings more, or, negative, less
  *
- * Return: the mapcount after it, RMAP_MAPCOUNT_SATURATED (negative) where it has no room.
+ * Return: the mapcount, RMAP_MAPCOUNT_SATURATED (negative) where it has, or had, no room.
  */
-static __always_inline s32 rmap_mapcount_update(s32 *mapcount, s32 before, s32 nr)
+static __always_inline s32 rmap_mapcount_after(s32 before, s32 nr)
 {
 	const s32 after = (s32)((u32)before + (u32)nr);
 
-	if (unlikely((before | after) < 0)) {
-		rmap_write(mapcount, RMAP_MAPCOUNT_SATURATED);
-		return RMAP_MAPCOUNT_SATURATED;
-	}
-	rmap_write(mapcount, after);
-	return after;
+	return unlikely((before | after) < 0) ? RMAP_MAPCOUNT_SATURATED : after;
 }
+
+/**
+ * rmap_mapcount_add() - update a mapcount to which others may add at the same time
+ * @mapcount: pointer to the mapcount
+ * @nr: mappings more, or, negative, less
+ *
+ * Whoever sees no room before or after its own addition ends it by a store: what others add in
+ * between is overwritten, and who comes later finds it saturated. So readers must not look before
+ * the store, which a write section sees to. Where nothing does, as in total_mapcount.h, a batch
+ * is below 2^30 and what they see in between is negative, too. A macro, since a kernel keeps mapcounts
+ * in a type of its own.
+ */
+#define rmap_mapcount_add(mapcount, nr)                                                        \
+	do {                                                                                   \
+		const s32 __nr = (nr), __after = rmap_add_return(mapcount, __nr);              \
+                                                                                               \
+		if (unlikely((((s32)((u32)__after - (u32)__nr)) | __after) < 0))               \
+			rmap_write(mapcount, RMAP_MAPCOUNT_SATURATED);                         \
+	} while (0)
 
 #endif /* RMAP_MAPCOUNT_H */

@@ -129,11 +129,12 @@ static __always_inline void rmap_moments_flag_map(struct rmap_folio *folio, cons
 	const u64 id = mm->id;
 	const u64 word = rmap_bit_lock(&folio->word);
 	const s32 before = rmap_read(&folio->mapcount);
-	const s32 after = rmap_mapcount_update(&folio->mapcount, before, nr);
+	const s32 after = rmap_mapcount_after(before, nr);
 	u64 new = rmap_moments_flag_add(word, &folio->squares, (u64)(s64)before, id, (u64)(s64)nr);
 
 	(void)page, (void)entire;
 	RMAP_WARN_ON(id >> RMAP_MOMENTS_FLAG_ID_BITS);
+	rmap_write(&folio->mapcount, after);
 	if (rmap_rarely(after < 0))
 		new |= RMAP_MOMENTS_FLAG_SHARED;
 	rmap_bit_unlock(&folio->word, new);
@@ -144,9 +145,10 @@ static __always_inline void rmap_moments_flag_unmap(struct rmap_folio *folio, co
 {
 	const u64 id = mm->id;
 	const u64 word = rmap_bit_lock(&folio->word);
-	const s32 after = rmap_mapcount_update(&folio->mapcount, rmap_read(&folio->mapcount), -nr);
+	const s32 after = rmap_mapcount_after(rmap_read(&folio->mapcount), -nr);
 
 	(void)page, (void)entire;
+	rmap_write(&folio->mapcount, after);
 	rmap_bit_unlock(&folio->word,
 			rmap_moments_flag_subtract(word, &folio->squares, (u64)(s64)after, id, (u64)(s64)nr));
 }

@@ -8,7 +8,12 @@
  * One compare-exchange updates all three, one 16-byte load reads them: there is no
  * sequence count, and readers never wait and never retry. Theorem `packed_sound`,
  * proofs/. A COW decision freezes the word while it reads the refcount: updates wait,
- * verdicts do not look (`packed_frozen`). A mapcount must stay below 2^23.
+ * verdicts do not look (`packed_frozen`).
+ *
+ * A mapcount that leaves 0 .. 2^23 - 2 saturates: lo becomes RMAP_PACKED_MAPCOUNT, that is
+ * 2^23 - 1 mappings with S = 0, and stays so. 2^23 - 1 is odd and IDs are below 2^40, so no ID
+ * times it is 0 modulo 2^40: every verdict is SHARED. The frozen bit is never touched by counts.
+ * Q goes on as it was. docs/schemes.md, "Limits".
  *
  * Where the CPU cannot compare and exchange 16 bytes, rmap_packed_fallback_*() keeps
  * the same two words under a sequence count. One folio is updated in one of
@@ -29,6 +34,14 @@ static __always_inline struct rmap_u128 rmap_packed_addend(const struct rmap_mm 
 
 	/* Borrows and carries stay inside: lo is n + 2^24 * S as one number modulo 2^64. */
 	return (struct rmap_u128){ .lo = n * (1 + (id << RMAP_PACKED_SHIFT)), .hi = n * id * id };
+}
+
+/* Does the mapcount of @lo have room for @nr more, or, negative, less? It stays as it is once it had none. */
+static __always_inline int rmap_packed_room(u64 lo, s32 nr)
+{
+	const u64 n = lo & (RMAP_PACKED_FROZEN | RMAP_PACKED_MAPCOUNT);
+
+	return likely(n < RMAP_PACKED_MAPCOUNT && n + (u64)(s64)nr < RMAP_PACKED_MAPCOUNT);
 }
 
 static __always_inline u64 rmap_packed_trusted(u32 order)
@@ -71,7 +84,7 @@ static __always_inline void rmap_packed_add(struct rmap_folio *folio, const stru
 			old.lo = rmap_read(&folio->packed.lo);
 			old.hi = rmap_read(&folio->packed.hi);
 		}
-		new.lo = old.lo + add.lo;
+		new.lo = rmap_packed_room(old.lo, nr) ? old.lo + add.lo : RMAP_PACKED_MAPCOUNT;
 		new.hi = old.hi + add.hi;
 		RMAP_WARN_ON(new.lo & RMAP_PACKED_FROZEN);
 	} while (unlikely(!rmap_try_cmpxchg128(&folio->packed, &old, new)));
@@ -151,7 +164,7 @@ static __always_inline void rmap_packed_set_first(struct rmap_folio *folio, cons
 	const struct rmap_u128 add = rmap_packed_addend(mm, nr);
 
 	(void)page, (void)entire;
-	rmap_write(&folio->packed.lo, add.lo);
+	rmap_write(&folio->packed.lo, rmap_packed_room(0, nr) ? add.lo : RMAP_PACKED_MAPCOUNT);
 	rmap_write(&folio->packed.hi, add.hi);
 }
 
@@ -175,9 +188,17 @@ static __always_inline void rmap_packed_fallback_add(struct rmap_folio *folio, c
 {
 	const struct rmap_u128 add = rmap_packed_addend(mm, nr);
 	struct rmap_packed_fallback *two = rmap_packed_two(folio);
+	u64 lo;
 
 	rmap_write_begin(&two->seq, RMAP_SHARED);
-	rmap_add(&two->lo, add.lo);
+	/*
+	 * Other writers add at the same time, so lo may be anything for a while. Whoever found no room
+	 * ends it, after its own addition: what others add in between is overwritten, and who comes
+	 * later finds it saturated. Readers do not look before all have left.
+	 */
+	lo = rmap_add_return(&two->lo, add.lo) - add.lo;
+	if (unlikely(!rmap_packed_room(lo, nr)))
+		rmap_write(&two->lo, RMAP_PACKED_MAPCOUNT);
 	rmap_add(&two->hi, add.hi);
 	rmap_write_end(&two->seq, 0, RMAP_SHARED);
 }

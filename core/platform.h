@@ -47,6 +47,7 @@ typedef __INT64_TYPE__ s64;
 
 #define rmap_add(p, v) ((void)__atomic_fetch_add(p, v, __ATOMIC_RELAXED))
 #define rmap_add_release(p, v) ((void)__atomic_fetch_add(p, v, __ATOMIC_RELEASE))
+#define rmap_add_return(p, v) __atomic_add_fetch(p, v, __ATOMIC_RELAXED)
 #define rmap_add_return_acquire(p, v) __atomic_add_fetch(p, v, __ATOMIC_ACQUIRE)
 #define rmap_add_negative(p, v) (__atomic_add_fetch(p, v, __ATOMIC_ACQ_REL) < 0)
 #define rmap_fetch_or_acquire(p, v) __atomic_fetch_or(p, v, __ATOMIC_ACQUIRE)

@@ -41,11 +41,13 @@ static inline void jitter_relax(void)
 #undef rmap_read
 #undef rmap_write
 #undef rmap_add
+#undef rmap_add_return
 #undef rmap_add_release
 #define rmap_cpu_relax() jitter_relax()
 #define rmap_read(p) (jitter(), __atomic_load_n(p, __ATOMIC_RELAXED))
 #define rmap_write(p, v) (jitter(), __atomic_store_n(p, v, __ATOMIC_RELAXED))
 #define rmap_add(p, v) (jitter(), (void)__atomic_fetch_add(p, v, __ATOMIC_RELAXED))
+#define rmap_add_return(p, v) (jitter(), __atomic_add_fetch(p, v, __ATOMIC_RELAXED))
 #define rmap_add_release(p, v) (jitter(), (void)__atomic_fetch_add(p, v, __ATOMIC_RELEASE))
 
 #endif /* RMAP_LIB_JITTER_H */

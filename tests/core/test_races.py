@@ -53,9 +53,9 @@ FAULTS = (
         "torn update",
         FALLBACK,
         "packed.h",
-        "	rmap_write_begin(&two->seq, RMAP_SHARED);\n	rmap_add(&two->lo, add.lo);\n"
-        "	rmap_add(&two->hi, add.hi);\n	rmap_write_end(&two->seq, 0, RMAP_SHARED);\n",
-        "	rmap_add(&two->lo, add.lo);\n	rmap_add(&two->hi, add.hi);\n",
+        "#define RMAP_PACKED_SHIFT 24\n",
+        "#define RMAP_PACKED_SHIFT 24\n#define rmap_write_begin(seq, how) ((void)(seq))\n"
+        "#define rmap_write_end(seq, exclusive, how) ((void)(seq))\n",
     ),
     Fault(
         "remap decrements before it increments",

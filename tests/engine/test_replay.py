@@ -168,7 +168,7 @@ def test_packed_refuses_a_mapcount_its_23_bits_cannot_hold() -> None:
     folio = builder.folios([21, 21], "file")
     builder.events(folio[0], range(1, 5), 0, 1 << 21)
     builder.questions(folio, 1, step=1)
-    with pytest.raises(IdRangeError, match="events row 3: packed: mapcount 8388608: must be below 8388608"):
+    with pytest.raises(IdRangeError, match="events row 3: packed: mapcount 8388608: must be below 8388607"):
         replay(builder.build(Meta("test")), SCHEMES["packed"])
 
 

@@ -278,12 +278,15 @@ def test_bits_needs_one_word_per_id_bit() -> None:
     assert Bits(id_bits=32).words(9) == 33
 
 
-def test_packed_refuses_the_mapcount_its_field_cannot_hold() -> None:
-    scheme = Packed()
-    state = scheme.update(scheme.start(21, 1), 5, 0, (1 << 23) - 1, False)
-    assert scheme.mapcount(state).tolist() == [(1 << 23) - 1]
-    with pytest.raises(IdRangeError, match=r"packed: mapcount 8388608: must be below 2\^23"):
-        scheme.update(state, 5, 0, 1, False)
+@pytest.mark.parametrize("scheme", [s for s in SCHEMES.values() if isinstance(s, LinearScheme)], ids=lambda s: s.name)
+def test_a_mapcount_without_room_saturates_and_is_shared_for_ever(scheme: LinearScheme) -> None:
+    order = scheme.orders[-1]
+    state = scheme.update(scheme.start(order, 1), 1, 0, scheme.mapcount_limit - 1, False)
+    assert scheme.mapcount(state).tolist() == [scheme.mapcount_limit - 1]
+    for nr in (1, 1, -(scheme.mapcount_limit - 1), -2, 1):
+        state = scheme.update(state, 1, 0, nr, False)
+        assert int(state.data[0, 0]) == scheme.saturated
+        assert scheme.verdict(state, 1).tolist() == [Verdict.SHARED]
 
 
 @given(st.lists(rmap_ids(24), min_size=1, max_size=8))

@@ -6,7 +6,6 @@ are replayed in rounds, the k-th event of every folio at once; a folio with very
 
 from dataclasses import dataclass
 from functools import partial
-from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,8 +15,6 @@ from rmaplab.engine.sharers import truth
 from rmaplab.schemes import IdRangeError, LinearScheme, Scheme, State, Verdicts, responsible
 from rmaplab.schemes.truth import Truth
 from rmaplab.trace import Trace, Verdict
-
-_NO_LIMIT: Final = 1 << 64
 
 
 def replay(source: Trace | Plan, scheme: Scheme) -> Verdicts:
@@ -125,11 +122,11 @@ def _check_ids(plan: Plan, scheme: Scheme, order: int, ranks: slice) -> None:
 
 
 def _check_mapcount(plan: Plan, scheme: LinearScheme, ranks: slice) -> None:
-    """The same for the mapcount, where a scheme has room for so much only."""
+    """The same for the mapcount: sums do not saturate."""
     limit = scheme.mapcount_limit
     events = plan.positions(ranks)
     nr = plan.nr[events]
-    if limit == _NO_LIMIT or int(np.maximum(nr, 0).sum(dtype=np.int64)) < limit:
+    if int(np.maximum(nr, 0).sum(dtype=np.int64)) < limit:
         return
     running = np.concatenate([[0], np.cumsum(nr, dtype=np.int64)])
     starts = plan.starts[ranks] - events.start

@@ -192,8 +192,11 @@ class LinearScheme(Scheme):
     beyond: ClassVar[Verdict] = Verdict.UNKNOWN
     """Answer where the words agree with the caller but the mapcount is too large to trust that."""
 
-    mapcount_limit: ClassVar[int] = 1 << WORD_BITS
-    """First mapcount the words cannot hold: an IdRangeError at the door."""
+    mapcount_limit: ClassVar[int] = 1 << 31
+    """First mapcount the words cannot hold. `update` saturates there; a replay, which sums, refuses it at the door."""
+
+    saturated: ClassVar[int] = (1 << WORD_BITS) - (1 << 30)
+    """Word 0 of a folio whose mapcount left 0 .. mapcount_limit - 1, for ever: every verdict on it is SHARED."""
 
     id_bits: int = field(default=24)
 
@@ -220,12 +223,15 @@ class LinearScheme(Scheme):
         ids = np.asarray(mm, np.uint64)
         times = np.asarray(nr, np.int64).astype(np.uint64)
         columns = [self.addend(state.order, w, ids) * times for w in range(self.words(state.order))]
-        return State(state.order, state.data + np.stack(np.broadcast_arrays(*columns), axis=-1))
+        data = state.data + np.stack(np.broadcast_arrays(*columns), axis=-1)
+        before, limit = self.mapcount(state), np.uint64(self.mapcount_limit)
+        data[(before >= limit) | (before + times >= limit), 0] = np.uint64(self.saturated)
+        return State(state.order, data)
 
     def verdict(self, state: State, mm: ArrayLike) -> Verdicts:
         ids = np.broadcast_to(np.asarray(mm, np.uint64), len(state))
         mapcount = self.mapcount(state)
-        equal = self.matches(state, ids)
+        equal = self.matches(state, ids) & (mapcount < np.uint64(self.mapcount_limit))
         trusted = mapcount <= np.uint64(self.trusted_mapcount(state.order))
         answer = np.where(trusted, Verdict.EXCLUSIVE, self.beyond)
         return np.where(equal, answer, Verdict.SHARED).astype(np.uint8)

@@ -4,7 +4,7 @@
 
 No seqcount, wait-free readers. A COW decision sets the frozen bit while it reads the refcount; updates wait for it,
 verdicts do not look at it, and between updates, all that is seen here, it is clear. S sits at the top of `lo`, so what
-overflows it is lost and disturbs nobody; the mapcount never reaches 2^23 (an error at the door). EXCLUSIVE iff S and Q
+overflows it is lost and disturbs nobody; a mapcount that leaves 0 .. 2^23 - 2 saturates. EXCLUSIVE iff S and Q
 agree with n times the caller's: with n*D < 2^40 the first equality holds over the integers, then the second says that
 the sum of (id - x)^2 is 0 modulo 2^64, as in `moments`. Theorems `packed_sound`, `packed_frozen` (proofs/).
 """
@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from typing import ClassVar, Final
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
-from rmaplab.schemes.base import Cost, Exactness, Field, IdRangeError, Layout, LinearScheme, Op, Predicate, State
+from rmaplab.schemes.base import Cost, Exactness, Field, Layout, LinearScheme, Op, Predicate, State
 from rmaplab.schemes.moments import largest_difference
 
 MAPCOUNT_BITS: Final = 23
@@ -41,25 +41,15 @@ class Packed(LinearScheme):
     source: ClassVar[str] = "this project"
     predicate: ClassVar[Predicate] = Predicate.BY_CALLER
     exact: ClassVar[Exactness] = Exactness.NEVER_WRONG
-    mapcount_limit: ClassVar[int] = 1 << MAPCOUNT_BITS
+    mapcount_limit: ClassVar[int] = (1 << MAPCOUNT_BITS) - 1
+    saturated: ClassVar[int] = (1 << MAPCOUNT_BITS) - 1
+    """2^23 - 1 mappings with S = 0: an odd number times an ID below 2^40 is not 0 modulo 2^40, so nobody's."""
 
     def words(self, order: int) -> int:
         return 2
 
     def addend(self, order: int, word: int, mm: NDArray[np.uint64]) -> NDArray[np.uint64]:
         return np.uint64(1) + (mm << _SHIFT) if word == 0 else mm * mm
-
-    def update(self, state: State, mm: ArrayLike, page: ArrayLike, nr: ArrayLike, entire: ArrayLike) -> State:
-        """As `LinearScheme.update`; raises IdRangeError where the mapcount would reach 2^23."""
-        after = self.mapcount(state).astype(np.int64) + np.asarray(nr, np.int64)
-        self.check_mapcount(after)
-        return super().update(state, mm, page, nr, entire)
-
-    def check_mapcount(self, mapcount: ArrayLike) -> None:
-        """Raises IdRangeError for a mapcount that its 23 bits cannot hold."""
-        largest = int(np.max(mapcount, initial=0))
-        if largest >> MAPCOUNT_BITS:
-            raise IdRangeError(f"{self.name}: mapcount {largest}: must be below 2^{MAPCOUNT_BITS}")
 
     def mapcount(self, state: State) -> NDArray[np.uint64]:
         return np.asarray(state.data[:, 0] & _MAPCOUNT)

@@ -67,6 +67,12 @@ static __always_inline void __rmap_add(void *p, u64 v, bool small)
 		atomic64_add((s64)v, (atomic64_t *)p);
 }
 
+static __always_inline u64 __rmap_add_return(void *p, u64 v, bool small, int bias)
+{
+	return small ? (u64)(s64)(atomic_add_return_relaxed((int)v, (atomic_t *)p) + bias) :
+		       (u64)atomic64_add_return_relaxed((s64)v, (atomic64_t *)p);
+}
+
 /* Single-copy atomic, no order: READ_ONCE(), WRITE_ONCE(), of which atomic_read() and atomic_set() are made. */
 #define rmap_read(p) __rmap_typed(p, __rmap_load(p, __rmap_small(p), __rmap_bias(p)))
 #define rmap_write(p, v) __rmap_store(p, (u64)(v), __rmap_small(p), __rmap_bias(p))
@@ -77,6 +83,7 @@ static __always_inline void __rmap_add(void *p, u64 v, bool small)
 
 /* No order: atomic_add() and atomic64_add() give none. */
 #define rmap_add(p, v) __rmap_add(p, (u64)(v), __rmap_small(p))
+#define rmap_add_return(p, v) __rmap_typed(p, __rmap_add_return(p, (u64)(v), __rmap_small(p), __rmap_bias(p)))
 
 /*
  * RELEASE. Where every atomic operation is a full barrier, the one without a result is the cheaper one (LOCK ADD, not
