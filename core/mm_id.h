@@ -7,6 +7,9 @@
  *
  * The slots' counts are plain: nobody reads them without the lock.
  *
+ * A mapcount that has no room saturates (mapcount.h); slots and their counts stay as they are
+ * then, and the flag stays set.
+ *
  *	word = ID of slot 0 (bits 0-30) | lock (31) | ID of slot 1 (32-62) | maybe shared (63), as in Linux
  */
 #ifndef RMAP_MM_ID_H
@@ -14,6 +17,7 @@
 
 #include "bit_lock.h"
 #include "folio.h"
+#include "mapcount.h"
 
 #define RMAP_MM_ID_MASK 0x7fffffffull
 #define RMAP_MM_ID_SHARED (1ull << 63)
@@ -39,10 +43,12 @@ static __always_inline int rmap_mm_id_slot(u64 word, u32 id)
 /* @nr more mappings of @id; the lock is held. Return: the new word. */
 static __always_inline u64 rmap_mm_id_locked_map(struct rmap_folio *folio, u64 word, u32 id, s32 nr)
 {
-	const s32 total = rmap_read(&folio->mapcount) + nr;
+	const s32 total = rmap_mapcount_after(rmap_read(&folio->mapcount), nr);
 	int slot = rmap_mm_id_slot(word, id);
 
 	rmap_write(&folio->mapcount, total);
+	if (unlikely(total < 0))
+		return word | RMAP_MM_ID_SHARED;
 	if (likely(slot >= 0)) {
 		folio->count[slot] += nr;
 		return word;
@@ -58,11 +64,13 @@ static __always_inline u64 rmap_mm_id_locked_map(struct rmap_folio *folio, u64 w
 /* @nr mappings of @id less; the lock is held. Return: the new word. */
 static __always_inline u64 rmap_mm_id_locked_unmap(struct rmap_folio *folio, u64 word, u32 id, s32 nr)
 {
-	const s32 total = rmap_read(&folio->mapcount) - nr;
+	const s32 total = rmap_mapcount_after(rmap_read(&folio->mapcount), -nr);
 	const int slot = rmap_mm_id_slot(word, id);
 	int i;
 
 	rmap_write(&folio->mapcount, total);
+	if (unlikely(total < 0))
+		return word | RMAP_MM_ID_SHARED;
 	if (likely(slot >= 0)) {
 		s32 left = folio->count[slot] - nr;
 

@@ -7,27 +7,39 @@
  * share a word, so that one load answers. Theorem `owner_counter_never_false_exclusive`.
  *
  *	word = others' mappings (bits 0-30) | lock (31) | owner (32-63)
+ *
+ * A mapcount that has no room saturates (mapcount.h); the word becomes RMAP_OWNER_SATURATED
+ * then, which is nobody's, and stays so.
  */
 #ifndef RMAP_OWNER_COUNTER_H
 #define RMAP_OWNER_COUNTER_H
 
 #include "bit_lock.h"
 #include "folio.h"
+#include "mapcount.h"
+
+/* One mapping by others than nobody. */
+#define RMAP_OWNER_SATURATED 1ull
 
 static __always_inline void rmap_owner_add(struct rmap_folio *folio, const struct rmap_mm *mm, s32 nr)
 {
 	const u64 word = rmap_bit_lock(&folio->word);
 	const s32 before = rmap_read(&folio->mapcount);
+	const s32 after = rmap_mapcount_after(before, nr);
 	u64 others = (u32)word;
 	u32 owner = (u32)(word >> 32);
 
+	rmap_write(&folio->mapcount, after);
+	if (unlikely(after < 0)) {
+		rmap_bit_unlock(&folio->word, RMAP_OWNER_SATURATED);
+		return;
+	}
 	if (!before)
 		owner = mm->id;
 	if (owner != mm->id)
 		others += (u64)(s64)nr;
-	if (!(before + nr))
+	if (!after)
 		owner = 0;
-	rmap_write(&folio->mapcount, before + nr);
 	rmap_bit_unlock(&folio->word, (u64)owner << 32 | others);
 }
 

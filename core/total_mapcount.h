@@ -8,19 +8,20 @@
 #define RMAP_TOTAL_MAPCOUNT_H
 
 #include "folio.h"
+#include "mapcount.h"
 
 static __always_inline void rmap_total_map(struct rmap_folio *folio, const struct rmap_mm *mm, u32 page, s32 nr,
 					   int entire)
 {
 	(void)mm, (void)page, (void)entire;
-	rmap_add(&folio->mapcount, nr);
+	rmap_mapcount_add(&folio->mapcount, nr);
 }
 
 static __always_inline void rmap_total_unmap(struct rmap_folio *folio, const struct rmap_mm *mm, u32 page, s32 nr,
 					     int entire)
 {
 	(void)mm, (void)page, (void)entire;
-	rmap_add(&folio->mapcount, -nr);
+	rmap_mapcount_add(&folio->mapcount, -nr);
 }
 
 static __always_inline void rmap_total_set_first(struct rmap_folio *folio, const struct rmap_mm *mm, u32 page,
@@ -33,13 +34,14 @@ static __always_inline void rmap_total_set_first(struct rmap_folio *folio, const
 static __always_inline void rmap_total_remap(struct rmap_folio *folio, const struct rmap_mm *mm)
 {
 	(void)mm;
-	rmap_add(&folio->mapcount, (1 << folio->order) - 1);
+	rmap_mapcount_add(&folio->mapcount, (1 << folio->order) - 1);
 }
 
 static __always_inline int rmap_total_verdict(struct rmap_folio *folio, const struct rmap_mm *mm)
 {
 	(void)mm;
-	return rmap_read(&folio->mapcount) <= 1 ? RMAP_EXCLUSIVE : RMAP_UNKNOWN;
+	/* Saturated, it is negative. */
+	return (u32)rmap_read(&folio->mapcount) <= 1 ? RMAP_EXCLUSIVE : RMAP_UNKNOWN;
 }
 
 /* One mapping, one reference, and the caller holds both: nothing can change under its page-table lock. */
