@@ -44,11 +44,14 @@ static __always_inline int rmap_total_verdict(struct rmap_folio *folio, const st
 	return (u32)rmap_read(&folio->mapcount) <= 1 ? RMAP_EXCLUSIVE : RMAP_UNKNOWN;
 }
 
-/* One mapping, one reference, and the caller holds both: nothing can change under its page-table lock. */
+/*
+ * One mapping, one reference, and the caller holds both: nothing can change under its page-table lock.
+ * A saturated mapcount is no mapping that anybody counted.
+ */
 static __always_inline int rmap_total_cow_reuse(struct rmap_folio *folio, const struct rmap_mm *mm)
 {
 	(void)mm;
-	return rmap_read(&folio->refcount) == 1;
+	return rmap_read(&folio->refcount) == 1 && rmap_read(&folio->mapcount) == 1;
 }
 
 #endif /* RMAP_TOTAL_MAPCOUNT_H */
