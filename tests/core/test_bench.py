@@ -45,8 +45,8 @@ def test_single_step_counts_what_a_function_executes() -> None:
     counts = {name: instructions(Config(name, 9, "map/unmap")) for name in ("total-mapcount", "generations", "bits")}
     if None in counts.values():
         pytest.skip("instructions cannot be single-stepped on this machine")
-    assert counts["total-mapcount"] == instructions(Config(BASELINE, 9, "add")) == 1
-    assert counts["total-mapcount"] < counts["generations"] < counts["bits"]
+    assert instructions(Config(BASELINE, 9, "add")) == 1
+    assert 1 < counts["total-mapcount"] < counts["generations"] < counts["bits"], "a mapcount that saturates looks"
 
 
 @pytest.mark.parametrize("name", [n for n in NAMES if n not in ("estimated-sharers", "likely-shared")])
@@ -98,7 +98,7 @@ def test_measuring_covers_every_configuration_and_keeps_the_warm_up() -> None:
     assert all(len(r.runs_ns) == 2 and r.warm_up_ns > 0 and set(r.as_json()) >= KEYS for r in rows)
     posted = [r for r in rows if r.scheme == "generations"]
     assert all(r.ratio_generations == 1.0 for r in posted)
-    assert price_table(rows, 4).row_count == 2
+    assert len(price_table(rows, 4).rows) == 2
     assert "packed" in plot(rows).to_json()
 
 

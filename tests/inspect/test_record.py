@@ -96,7 +96,7 @@ def test_recording_around_a_command_can_be_judged(tmp_path: Path) -> None:
     said = json.loads(judged.stdout)
     assert said["kernel"]["copied_pages"] is said["happened"]["cow_faults"] is said["avoidable_copies"]["pages"] is None
     assert set(trace.meta.names) == set(trace.events["mm"].unique().to_list())
-    assert Path(sys.executable).resolve().name[:15] in trace.meta.names.values()
+    assert Path(sys.executable).name[:15] in trace.meta.names.values()
     assert "bytearray" not in (path / "meta.json").read_text()
 
 

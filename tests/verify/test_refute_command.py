@@ -39,7 +39,7 @@ def test_a_sound_configuration_exits_0():
         (("generations", "--order", "1"), "order: 1"),
         (("generations", "--order", "9", "--id-bits", "25"), "ID bits: 25"),
         (("moments", "--values", "3"), "values: 3"),
-        (("bits", "--word-bits", "0"), "word bits: 0"),
+        (("bits", "--word-bits", "0"), "'--word-bits': 0"),
         (("--subids", "nothing"), "'nothing'"),
         (("--subids", "no_such_module:f"), "no_such_module"),
         ((), "linear scheme"),

@@ -171,7 +171,9 @@ def bench(
         typer.Option("--scheme", help="Schemes to boot with, separated by commas; without, the kernel as it is."),
     ] = None,
     orders: Annotated[str, typer.Option(help="Orders of the folios, separated by commas: 0, 2 to 9.")] = "0,4,9",
-    repeats: Annotated[int, typer.Option(min=1, max=100, help="How often; the least counts.")] = pricing.REPEATS,
+    repeats: Annotated[
+        int, typer.Option(parser=options.count(1, 100), help="How often; the least counts.")
+    ] = pricing.REPEATS,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON list.")] = False,
 ) -> None:
     """Count what the series' operations cost a kernel: instructions, and how many of them lock, beside its own rule.
