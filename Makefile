@@ -58,7 +58,7 @@ bench: venv
 	$(BIN)/rmaplab bench
 
 fuzz: venv
-	RUST_BACKTRACE=0 $(BIN)/python tests/hostile/fuzz.py --seconds $(FUZZ)
+	RUST_BACKTRACE=0 $(BIN)/python tests/hostile/fuzz.py --seconds $(FUZZ) $(if $(FUZZ_SEED),--seed $(FUZZ_SEED))
 
 differential: venv
 ifeq ($(KERNEL),)

@@ -43,7 +43,8 @@ def for_terminal(text: str) -> str:
 def _visible(char: str) -> str:
     if char == "\n":
         return "\\n"
-    if unicodedata.category(char) not in _REFUSED and char not in _INVISIBLE:
+    # Spaces that are not the space hide too: isprintable() refuses them.
+    if char.isprintable() and unicodedata.category(char) not in _REFUSED and char not in _INVISIBLE:
         return char
     code = ord(char)
     if 0xDC80 <= code <= 0xDCFF:

@@ -178,7 +178,7 @@ def bench(
 ) -> None:
     """Count what the series' operations cost a kernel: instructions, and how many of them lock, beside its own rule.
 
-    Deterministic: the guest's clock is the number of its instructions. Each scheme is one boot of about a minute.
+    The guest's clock is the number of its instructions. Each scheme is one boot of about a minute.
     """
     sizes = [int(word) for word in _words("--orders", orders, ("0", *(str(order) for order in cow.ORDERS)))]
     wishes = [_wish(name, word) for word in (scheme.split(",") if scheme else [None])]

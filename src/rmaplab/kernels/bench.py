@@ -1,8 +1,8 @@
 """What operations cost a kernel, in instructions: the series' eight, fork-exit-write, and a third process' write.
 
 For `rmaplab kernel bench`. A static C program does them in a guest whose clock is the number of its instructions; a QEMU
-plugin counts what is executed between two marks, and how much of it locks. The same boot gives the same counts, so a
-difference between two kernels is theirs; the least of some repeats leaves out ticks that fell into one.
+plugin counts what is executed between two marks, and how much of it locks. The same boot gives nearly the same
+counts (a few instructions in 100,000); the least of some repeats leaves out ticks that fell into one.
 """
 
 import os

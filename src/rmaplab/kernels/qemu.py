@@ -41,7 +41,7 @@ class Hardware:
 @dataclass(frozen=True, slots=True)
 class Counting:
     """Count what the guest executes: `plugin` is count.c, compiled; its lines go to `out`. Emulation only. The guest's
-    clock is the number of its instructions then, and nothing about it is random: the same boot gives the same counts."""
+    clock is the number of its instructions then, and nothing about it is random."""
 
     plugin: Path
     out: Path
