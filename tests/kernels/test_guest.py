@@ -89,6 +89,14 @@ def test_a_kernel_without_9p_is_not_available(stock: Image) -> None:
 
 
 @pytest.mark.usefixtures("stock")
+def test_a_kernel_that_does_not_have_the_scheme_asked_for_answers_nothing_in_its_name(stock: Image) -> None:
+    hardware = Hardware(memory=512, root=False, disk=False)
+    with Guest(stock, "true", hardware, "rmap_scheme=packed") as guest, pytest.raises(NotAvailable, match="packed"):
+        guest.wait(120)
+    with Guest(stock, "true", hardware, "rmap_scheme=off") as guest:
+        assert guest.wait(120).status == 0
+
+
 def test_qemu_dies_with_a_command_that_is_killed() -> None:
     command = subprocess.Popen([*RMAPLAB, "kernel", "boot", "--kernel", LAB, "--", "sleep", "1000"])
     machines: list[psutil.Process] = []
@@ -172,6 +180,11 @@ def test_a_directory_without_a_kernel_is_refused(tmp_path: Path) -> None:
 def test_a_kernel_nobody_knows_is_refused_by_name(text: str) -> None:
     with pytest.raises(RmaplabError, match=text.partition(",")[0]):
         parse(text)
+
+
+def test_a_scheme_no_kernel_has_is_refused_by_name() -> None:
+    with pytest.raises(RmaplabError, match="scheme: nope: must be one of off, "):
+        parse("7.3,scheme=nope")
 
 
 def test_a_scheme_without_a_kernel_built_with_it_says_how_to_get_one() -> None:

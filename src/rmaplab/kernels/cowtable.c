@@ -21,59 +21,19 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define PAGE 4096UL
-#define BLOCK (512 * PAGE)
+#include "folios.h"
+
 #define MOST 8
-#define THP "/sys/kernel/mm/transparent_hugepage/"
-
-static int fail(const char *what)
-{
-	perror(what);
-	exit(3);
-}
-
-/* Returns whether the knob is there. */
-static int set(const char *path, const char *word)
-{
-	const int file = open(path, O_WRONLY);
-
-	if (file < 0)
-		return 0;
-	if (write(file, word, strlen(word)) < 0)
-		fail(path);
-	close(file);
-	return 1;
-}
-
-/* Faults get folios of @order and no other. */
-static int choose(int order)
-{
-	char path[96];
-	int other;
-
-	set(THP "enabled", "never");
-	for (other = 2; other <= 9; other++) {
-		snprintf(path, sizeof(path), THP "hugepages-%lukB/enabled", (PAGE << other) / 1024);
-		set(path, "never");
-	}
-	snprintf(path, sizeof(path), THP "hugepages-%lukB/enabled", (PAGE << order) / 1024);
-	if (set(path, "always"))
-		return 1;
-	return order == 9 && set(THP "enabled", "always");
-}
 
 static void frames(const char *at, int pages, uint64_t *out)
 {
-	static int file = -1;
+	const int file = open("/proc/self/pagemap", O_RDONLY);
 	const size_t size = pages * sizeof(*out);
 	int page;
 
-	if (file < 0)
-		file = open("/proc/self/pagemap", O_RDONLY);
 	if (file < 0 || pread(file, out, size, (uintptr_t)at / PAGE * 8) != (ssize_t)size)
 		fail("/proc/self/pagemap");
 	close(file);
-	file = -1;
 	for (page = 0; page < pages; page++)
 		out[page] &= (1ULL << 55) - 1;
 }

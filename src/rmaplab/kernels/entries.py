@@ -54,6 +54,13 @@ KERNELS: Final[Mapping[str, Kernel]] = _known()
 """Kernels by name."""
 
 
+SCHEMES: Final = (
+    *("off", "mm-id", "generations", "generations-safe", "moments", "moments+exclusive", "moments+exclusive-add"),
+    *("packed", "moments-flag"),
+)
+"""What `rmap_scheme=` of a patched kernel takes (kernel/mm/rmaplab/)."""
+
+
 @dataclass(frozen=True, slots=True)
 class Wish:
     """What to boot: a kernel of `KERNELS` or a directory with a built one, and a scheme if it shall be patched.
@@ -64,6 +71,10 @@ class Wish:
     kernel: str | Path
     scheme: str | None = None
     debug: bool = False
+
+    def __post_init__(self) -> None:
+        if self.scheme not in (None, *SCHEMES):
+            raise RmaplabError(f"scheme: {self.scheme}: must be one of {', '.join(SCHEMES)}")
 
     def __str__(self) -> str:
         scheme = "" if self.scheme is None else f",scheme={self.scheme}"

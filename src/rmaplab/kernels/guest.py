@@ -163,7 +163,8 @@ class Guest:
         return f": its console says {' | '.join(said)}" if said else " without a word"
 
     def _settings(self) -> bytes:
-        return f"ROOT={'host' if self.hardware.root else 'none'}\n".encode()
+        scheme = next((word.partition("=")[2] for word in self.append.split() if word.startswith("rmap_scheme=")), "")
+        return f"ROOT={'host' if self.hardware.root else 'none'}\nSCHEME={scheme}\n".encode()
 
     def _script(self) -> bytes:
         if not self.hardware.root:

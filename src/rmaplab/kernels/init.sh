@@ -55,11 +55,15 @@ if [ "$ROOT" = host ]; then
 	cp -r /lab/. /root/lab
 	set -- chroot /root
 else
-	for one in debugfs:debug; do
-		mount -t "${one%%:*}" none "/sys/kernel/${one#*:}" 2>/dev/null
-	done
+	mount -t debugfs none /sys/kernel/debug 2>/dev/null
 	set --
 fi
+# A kernel ignores a parameter that it does not know: what answers there must be what was asked for.
+has=$("$@" cat /sys/kernel/debug/rmaplab/scheme 2>/dev/null)
+case "$SCHEME=$has" in
+"=$has" | "$has=$has" | off= | mm-id=off) ;;
+*) lacks "rmap_scheme=$SCHEME (rmaplab kernel patch and build make one that has it)" ;;
+esac
 [ -e /proc/sys/kernel/printk ] && echo "${LOGLEVEL:-4}" >/proc/sys/kernel/printk
 "$@" /lab/run </dev/null >"$(port out)" 2>"$(port err)"
 finish "exit $?"

@@ -20,50 +20,12 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define PAGE 4096UL
-#define BLOCK (512 * PAGE)
+#include "folios.h"
+
 #define SIZE (8 * BLOCK)
-#define THP "/sys/kernel/mm/transparent_hugepage/"
 
 #define BEGIN() asm volatile("xchg %%rbx,%%rbx" ::: "memory")
 #define END() asm volatile("xchg %%rcx,%%rcx" ::: "memory")
-
-static int fail(const char *what)
-{
-	perror(what);
-	exit(3);
-}
-
-static int set(const char *path, const char *word)
-{
-	const int file = open(path, O_WRONLY);
-
-	if (file < 0)
-		return 0;
-	if (write(file, word, strlen(word)) < 0)
-		fail(path);
-	close(file);
-	return 1;
-}
-
-/* Faults get folios of @order and no other. */
-static int choose(int order)
-{
-	char path[96];
-	int other;
-
-	set(THP "enabled", "never");
-	for (other = 2; other <= 9; other++) {
-		snprintf(path, sizeof(path), THP "hugepages-%lukB/enabled", (PAGE << other) / 1024);
-		set(path, "never");
-	}
-	if (!order)
-		return 1;
-	snprintf(path, sizeof(path), THP "hugepages-%lukB/enabled", (PAGE << order) / 1024);
-	if (set(path, "always"))
-		return 1;
-	return order == 9 && set(THP "enabled", "always");
-}
 
 static void fill(volatile char *at)
 {

@@ -183,11 +183,10 @@ def apply_into(patch: Patch, into: Path) -> None:
             raise NotAvailable(f"--into: {into}: cannot copy the tree: {reason}")
         apply_in_place(Patch(draft, patch.kind, patch.matches, patch.files, patch.already))
         draft.rename(into)
-    except BaseException as error:
-        shutil.rmtree(draft, ignore_errors=True)
-        if isinstance(error, OSError):
-            raise NotAvailable(f"--into: {into}: cannot write: {error.strerror}") from error
-        raise
+    except OSError as error:
+        raise NotAvailable(f"--into: {into}: cannot write: {error.strerror}") from error
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)  # renamed away if all went well
 
 
 def _kind(tree: Path) -> str:

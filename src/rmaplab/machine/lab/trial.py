@@ -57,8 +57,13 @@ class Judged:
 
 def judged(rows: Sequence[cow.Row], scheme: str | None) -> list[Judged]:
     """Each row beside the twin of `scheme`; without one (a kernel with its own rule) beside the truth."""
-    twin = "truth" if scheme in (None, "off") else str(scheme)
+    twin = "truth" if scheme in (None, "off") else _twin(str(scheme))
     return [Judged(row, twin_pages(row.topology, row.mms, row.order, row.survivor, twin)) for row in rows]
+
+
+def _twin(scheme: str) -> str:
+    """The scheme that answers: how its writers lock (`moments+exclusive`) changes no answer."""
+    return scheme.partition("+")[0]
 
 
 @cache
@@ -78,7 +83,7 @@ def twin_pages(topology: Literal["star", "chain"], mms: int, order: int, survivo
 def policy(wish: Wish) -> str:
     """The model's policy that a kernel should behave like. Raises NotAvailable for a directory without a scheme."""
     if wish.scheme is not None and wish.scheme != "off":
-        return _POLICY.get(wish.scheme, f"precise:{wish.scheme}")
+        return _POLICY.get(wish.scheme, f"precise:{_twin(wish.scheme)}")
     if wish.kernel not in KERNELS:
         raise NotAvailable(
             f"{wish}: the differential test needs a known kernel or a scheme: which rules it has is unknown"
