@@ -6,9 +6,10 @@ write, read, remap, and end. What a program may do comes from what it did; most 
 
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Final, Literal
 
+from rmaplab.machine.differential.cast import Area, Process
 from rmaplab.machine.differential.motifs import MOTIFS, Move
 from rmaplab.machine.differential.program import Program, Step
 from rmaplab.machine.protocol import PMD_ORDER
@@ -54,25 +55,6 @@ _SWAPPING_WEIGHTS: Final = {"cold": 25, "read": 15}
 """What is likelier in a program with a swap device: things go there and come back."""
 
 
-@dataclass(slots=True)
-class _Area:
-    number: int
-    pages: int
-    shared: bool = False
-    file: bool = False
-    disk: bool = False
-
-
-@dataclass(slots=True)
-class _Process:
-    number: int
-    areas: list[_Area] = field(default_factory=list)
-    pins: list[int] = field(default_factory=list)
-    vforked: "_Process | None" = None
-    """The parent that waits for this one."""
-    waits: bool = False
-
-
 class Generator:
     """Makes one program. `orders`: large folio orders the kernel offers. `disk`: there may be files of a disk file
     system; `ksm`: it may merge memory; `swap`: it may have a swap device; `sharing`: processes may share memory.
@@ -111,7 +93,7 @@ class Generator:
         if self._about_files:
             self._shares = 0.9
             self._weights |= {"cold": 5 * _WEIGHTS["cold"], "advice": 3 * _WEIGHTS["advice"]}
-        self._alive: list[_Process] = []
+        self._alive: list[Process] = []
         self._steps: list[Step] = []
 
     def program(self) -> Program:
@@ -143,15 +125,15 @@ class Generator:
         self._made += 1
         return self._made
 
-    def _process(self) -> _Process | None:
+    def _process(self) -> Process | None:
         able = self._running()
         return self._random.choice(able) if able else None
 
-    def _running(self) -> list[_Process]:
+    def _running(self) -> list[Process]:
         """Those no vfork child keeps waiting."""
         return [p for p in self._alive if not p.waits]
 
-    def _some(self) -> tuple[_Process, _Area] | None:
+    def _some(self) -> tuple[Process, Area] | None:
         """A process and one of its areas."""
         able = [p for p in self._running() if p.areas]
         if not able:
@@ -159,24 +141,9 @@ class Generator:
         process = self._random.choice(able)
         return process, self._random.choice(process.areas)
 
-    def _range(self, area: _Area) -> tuple[int, int]:
-        """First page and pages of some part of `area`: all, one page, a block, or anything."""
-        roll = self._random.random()
-        if roll < 0.3:
-            return 0, area.pages
-        if roll < 0.5:
-            return self._random.randrange(area.pages), 1
-        if roll < 0.6 and area.pages >= _BLOCK:
-            return self._random.randrange(area.pages // _BLOCK) * _BLOCK, _BLOCK
-        if roll < 0.8:
-            size = 1 << self._random.randrange(area.pages.bit_length())
-            return self._random.randrange(max(area.pages // size, 1)) * size, min(size, area.pages)
-        first = self._random.randrange(area.pages)
-        return first, self._random.randint(1, area.pages - first)
-
     def _spawn(self) -> None:
         if len(self._alive) < MAX_PROCESSES:
-            process = _Process(self._number())
+            process = Process(self._number())
             self._alive.append(process)
             self._add(Step("spawn", makes=process.number))
 
@@ -190,7 +157,7 @@ class Generator:
             self._mmap_file(process, order)
             return
         pages = self._size(order)
-        area = _Area(self._number(), pages)
+        area = Area(self._number(), pages)
         process.areas.append(area)
         self._add(Step("mmap", process.number, pages=pages, makes=area.number, order=order))
         if self._random.random() < 0.7:
@@ -203,9 +170,9 @@ class Generator:
         pages = self._random.choice((1 << order, 2 << order, 3 << order, self._random.randint(1, 40)))
         return min(max(pages, 1), 3 * _BLOCK) + self._random.choice((0, 0, 0, 1, 7))
 
-    def _mmap_file(self, process: _Process, order: int) -> None:
+    def _mmap_file(self, process: Process, order: int) -> None:
         """Shared anonymous memory, or a part of a file, shared or private."""
-        area = _Area(self._number(), self._size(order), shared=self._random.random() < 0.6, file=True)
+        area = Area(self._number(), self._size(order), shared=self._random.random() < 0.6, file=True)
         process.areas.append(area)
         step = Step("mmap", process.number, pages=area.pages, makes=area.number, order=order, shared=area.shared)
         if not area.shared or self._random.random() < 0.6:
@@ -235,7 +202,7 @@ class Generator:
         found = self._some()
         if found:
             process, area = found
-            page, pages = self._range(area)
+            page, pages = area.part(self._random)
             self._add(replace(step, process=process.number, area=area.number, page=page, pages=pages))
 
     def _write(self) -> None:
@@ -277,7 +244,7 @@ class Generator:
             advice = self._random.choice(self._cold_advice)
             # Whoever collapses wants whole blocks.
             whole = advice == "collapse" and self._random.random() < 0.7
-            page, pages = (0, area.pages) if whole else self._range(area)
+            page, pages = (0, area.pages) if whole else area.part(self._random)
             self._add(Step("madvise", process.number, area.number, page, pages, advice=advice))
 
     def _advice(self) -> None:
@@ -303,7 +270,7 @@ class Generator:
         found = self._some()
         if found:
             process, area = found
-            page, pages = self._range(area)
+            page, pages = area.part(self._random)
             self._add(Step("munmap", process.number, area.number, page, pages))
             if pages == area.pages:
                 process.areas.remove(area)
@@ -313,11 +280,11 @@ class Generator:
         if not found:
             return
         process, area = found
-        page, pages = self._range(area)
+        page, pages = area.part(self._random)
         how = self._random.choice(("move", "move", "dontunmap", "shrink", "grow"))
         step = Step("mremap", process.number, area.number, page, pages, new_pages=pages)
         if how in ("move", "dontunmap"):
-            new = _Area(self._number(), pages, area.shared, area.file, area.disk)
+            new = Area(self._number(), pages, area.shared, area.file, area.disk)
             if how == "move" and self._random.random() < 0.3:
                 new.pages = self._resized(area, pages)
             process.areas.append(new)
@@ -337,7 +304,7 @@ class Generator:
             self._add(replace(step, page=0, pages=area.pages, new_pages=area.pages + more))
             area.pages += more
 
-    def _resized(self, area: _Area, pages: int) -> int:
+    def _resized(self, area: Area, pages: int) -> int:
         """How long `pages` pages of `area` shall be elsewhere: of a file no longer, for what lies beyond its end."""
         if area.file or self._random.random() < 0.5:
             return self._random.randint(1, pages)
@@ -348,10 +315,10 @@ class Generator:
         if parent:
             self._fork_of(parent)
 
-    def _fork_of(self, parent: _Process) -> _Process | None:
+    def _fork_of(self, parent: Process) -> Process | None:
         if len(self._alive) >= MAX_PROCESSES:
             return None
-        child = _Process(self._number(), [replace(a) for a in parent.areas])
+        child = Process(self._number(), [replace(a) for a in parent.areas])
         self._alive.append(child)
         self._add(Step("fork", parent.number, makes=child.number))
         return child
@@ -369,13 +336,13 @@ class Generator:
         if parent and len(self._alive) < MAX_PROCESSES:
             self._share(parent, "clone_vm")
 
-    def _share(self, parent: _Process, do: Literal["vfork", "clone_vm"]) -> _Process:
-        child = _Process(self._number(), parent.areas)
+    def _share(self, parent: Process, do: Literal["vfork", "clone_vm"]) -> Process:
+        child = Process(self._number(), parent.areas)
         self._alive.append(child)
         self._add(Step(do, parent.number, makes=child.number))
         return child
 
-    def _leave(self, process: _Process) -> None:
+    def _leave(self, process: Process) -> None:
         """Out of the address space: a parent that waits for that goes on."""
         if process.vforked:
             process.vforked.waits, process.vforked = False, None
@@ -392,7 +359,7 @@ class Generator:
         if len(self._alive) > 1:
             self._end(self._random.choice(self._running()))
 
-    def _end(self, process: _Process) -> None:
+    def _end(self, process: Process) -> None:
         self._alive.remove(process)
         self._leave(process)
         self._add(Step("exit", process.number))
@@ -401,7 +368,7 @@ class Generator:
         found = self._some()
         if found:
             process, area = found
-            page, pages = self._range(area)
+            page, pages = area.part(self._random)
             number = self._number()
             process.pins.append(number)
             longterm = self._random.random() < 0.5
@@ -414,7 +381,7 @@ class Generator:
         if not found:
             return
         owner, area = found
-        part, child, pins = self._range(area), None, list(owner.pins)
+        part, child, pins = area.part(self._random), None, list(owner.pins)
         for move in self._random.choice(list(MOTIFS.values())):
             if self._random.random() >= move.chance:
                 continue
@@ -432,7 +399,7 @@ class Generator:
             else:
                 self._do(move, process, area, part)
 
-    def _do(self, move: Move, process: _Process, area: _Area, part: tuple[int, int]) -> None:
+    def _do(self, move: Move, process: Process, area: Area, part: tuple[int, int]) -> None:
         rest = (1, area.pages - 1) if area.pages > 1 else (0, 1)
         page, pages = {"all": (0, area.pages), "part": part, "first": (0, 1), "rest": rest}[move.where]
         step = Step(move.do, process.number, area.number, page, pages, advice=move.advice, writable=move.writable)
