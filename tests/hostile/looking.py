@@ -1,6 +1,7 @@
 """Looks at tenants, in this process or in a place of its own, and what they say of one mapping."""
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 from places import HERE, Place
@@ -38,3 +39,19 @@ def inspect(pid: int, *words: str, place: Place = HERE) -> dict[str, Any]:
 def areas(said: dict[str, Any], at: int) -> Row:
     """The row of the VMA at `at` in the JSON of --by vma --addresses."""
     return next(r for r in said["rows"] if r["start"] == f"{at:x}")
+
+
+def shows_every_time(check: Callable[[], None], times: int = 3) -> None:
+    """`check` in fresh processes; its failure counts only if it comes every time.
+
+    Between a look and a write the kernel may move a page (compaction) or hold it for a moment (LRU batches, DAMON): such
+    a page gets another frame although the rule keeps it. A wrong rule is wrong every time.
+    """
+    for left in reversed(range(times)):
+        try:
+            check()
+        except AssertionError:
+            if not left:
+                raise
+        else:
+            return

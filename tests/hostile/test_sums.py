@@ -13,7 +13,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from looking import apart, area, look_at
+from looking import apart, area, look_at, shows_every_time
 from places import HERE
 from tenants import (
     ANONYMOUS,
@@ -264,22 +264,25 @@ def paged_out(view: KernelView, tenant: Tenant) -> int:
 def test_swap_cache_keeps_its_reference_while_a_page_table_has_the_slot(
     view: KernelView, tenants: Household, ending: str
 ) -> None:
-    parent = tenants.start()
-    at = paged_out(view, parent)
-    child = parent.fork()
-    parent.do("read", at, SIZE)
-    if ending == "child wrote half":
-        child.write(at, SIZE // 2, 5)
-    elif ending == "child is gone":
-        child.end()
-    found = look_at(view, parent, write=True)
-    before = found.prices[parent.pid]
-    assert before.exactness.label == found.exactness.label
-    copied = copied_by(parent, at, SIZE)
-    after = look_at(view, parent, write=True).prices[parent.pid]
-    assert 0 <= before.kernel - after.kernel - copied <= OWN
-    assert 0 <= before.precise - after.precise - copied <= OWN
-    assert copied == {"child keeps the slots": SIZE, "child wrote half": SIZE // 2, "child is gone": 0}[ending]
+    def check() -> None:
+        parent = tenants.start()
+        at = paged_out(view, parent)
+        child = parent.fork()
+        parent.do("read", at, SIZE)
+        if ending == "child wrote half":
+            child.write(at, SIZE // 2, 5)
+        elif ending == "child is gone":
+            child.end()
+        found = look_at(view, parent, write=True)
+        before = found.prices[parent.pid]
+        assert before.exactness.label == found.exactness.label
+        copied = copied_by(parent, at, SIZE)
+        after = look_at(view, parent, write=True).prices[parent.pid]
+        assert 0 <= before.kernel - after.kernel - copied <= OWN
+        assert 0 <= before.precise - after.precise - copied <= OWN
+        assert copied == {"child keeps the slots": SIZE, "child wrote half": SIZE // 2, "child is gone": 0}[ending]
+
+    shows_every_time(check)
 
 
 @pytest.mark.usefixtures("swap")
@@ -339,19 +342,22 @@ def test_shared_page_cache_taken_for_shared_is_not_said_to_be_copied(view: Kerne
 def test_what_is_said_to_be_copied_needlessly_is_what_the_price_says(
     view: KernelView, tenants: Household, mapped: str
 ) -> None:
-    first = tenants.start()
-    at = first.thp(HUGE)
-    if mapped == "by PTEs":
-        for block in range(at, at + HUGE, PMD):
-            first.do("protect", block, PAGE, READ)
-            first.do("protect", block, PAGE, READ | WRITE)
-    second, third = first.fork(), first.fork()
-    first.end()
-    second.end()
-    found = look_at(view, third, write=True)
-    said = {d.what: d.bytes for d in found.disagreements}
-    price = found.prices[third.pid]
-    assert said.get("folios one MM maps, taken for shared", 0) >= HUGE
-    needless = said.get("of these folios a write copies, needlessly", 0)
-    assert needless == price.kernel - price.precise == (HUGE if mapped == "by PTEs" else 0)
-    assert copied_by(third, at, HUGE) == needless
+    def check() -> None:
+        first = tenants.start()
+        at = first.thp(HUGE)
+        if mapped == "by PTEs":
+            for block in range(at, at + HUGE, PMD):
+                first.do("protect", block, PAGE, READ)
+                first.do("protect", block, PAGE, READ | WRITE)
+        second, third = first.fork(), first.fork()
+        first.end()
+        second.end()
+        found = look_at(view, third, write=True)
+        said = {d.what: d.bytes for d in found.disagreements}
+        price = found.prices[third.pid]
+        assert said.get("folios one MM maps, taken for shared", 0) >= HUGE
+        needless = said.get("of these folios a write copies, needlessly", 0)
+        assert needless == price.kernel - price.precise == (HUGE if mapped == "by PTEs" else 0)
+        assert copied_by(third, at, HUGE) == needless
+
+    shows_every_time(check)
