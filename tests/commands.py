@@ -1,12 +1,34 @@
 """`rmaplab` as a program of its own, for every test that looks at it from outside."""
 
+import os
 import subprocess
 import sys
+import tempfile
 import textwrap
+from pathlib import Path
 from typing import Any, Final
 
 MAIN: Final = "from rmaplab.cli.app import main; main()"
 RMAPLAB: Final = (sys.executable, "-c", MAIN)
+
+_TOLD: Final = tempfile.TemporaryDirectory(prefix="rmaplab-tracebacks-")
+
+
+def see_tracebacks() -> None:
+    """From now on every Python that is started tells us if a command prints a traceback (`hook/sitecustomize.py`)."""
+    Path(_TOLD.name).chmod(0o777)
+    os.environ["RMAPLAB_TRACEBACKS"] = _TOLD.name
+    hook = str(Path(__file__).parent / "hook")
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [hook, os.environ.get("PYTHONPATH")]))
+
+
+def tracebacks() -> list[str]:
+    """The commands that printed one since this was asked, with the error."""
+    found = []
+    for file in Path(_TOLD.name).iterdir():
+        found.append(file.read_text())
+        file.unlink()
+    return found
 
 
 def no_traceback(said: str | bytes | None) -> None:

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from commands import RMAPLAB
+from commands import RMAPLAB, rmaplab, tracebacks
 
 
 @pytest.mark.parametrize("command", [["inspect"], ["schemes"], ["refute", "moments"], ["--help"]])
@@ -35,3 +35,56 @@ def test_a_command_that_is_asked_to_end_says_so(number: signal.Signals) -> None:
         running.send_signal(number)
         assert running.stderr.read() == f"rmaplab: ended by {number.name}\n"
     assert running.returncode == 128 + number
+
+
+def test_the_suite_notices_a_command_that_prints_a_traceback() -> None:
+    broken = "import sys, rmaplab.cli.app as app\napp.COMMANDS = None\nsys.argv = ['rmaplab', 'schemes']\napp.main()"
+    done = subprocess.run([sys.executable, "-c", broken], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    (told,) = tracebacks()
+    assert "TypeError" in told
+
+
+def test_an_interrupt_before_any_import_of_ours_is_one_line() -> None:
+    program = (
+        "import os, sys\n"
+        "class Finder:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name == 'rmaplab.cli.app': os.kill(os.getpid(), 2)\n"
+        "sys.meta_path.insert(0, Finder())\n"
+        "from rmaplab.cli.start import main; main()"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr, done.stdout) == (130, "rmaplab: interrupted\n", "")
+
+
+def test_an_interrupt_ends_a_library_that_goes_on_computing() -> None:
+    program = (
+        "import os, sys, threading, time, z3\n"
+        "from rmaplab.cli import exits\n"
+        "from rmaplab.system.signals import catching, stubborn_work_ends\n"
+        "x = z3.Ints('a b c'); s = z3.Solver(); s.set('ctrl_c', False)\n"
+        "s.add(x[0] > 0, x[1] > 0, x[2] > 0, x[0] ** 3 + x[1] ** 3 == x[2] ** 3)\n"
+        "threading.Timer(0.5, os.kill, (os.getpid(), 2)).start()\n"
+        "with exits.reporting(), catching(), stubborn_work_ends(0.5): s.check(); time.sleep(60)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=40)
+    assert (done.returncode, done.stderr, done.stdout) == (130, "rmaplab: interrupted\n", "")
+
+
+@pytest.mark.parametrize("command", [["stress"], ["bench"], ["race"]])
+def test_an_interrupt_ends_what_computes_within_seconds(command: list[str]) -> None:
+    with subprocess.Popen([*RMAPLAB, *command], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as running:
+        time.sleep(2)
+        running.send_signal(signal.SIGINT)
+        _, said = running.communicate(timeout=60)
+    assert running.returncode == 130
+    assert said.splitlines()[-1] == "rmaplab: interrupted"
+
+
+@pytest.mark.parametrize("words", [("run", "prefork", "--size", "2M", "--on", "model"), ("schemes",)])
+def test_notes_that_cannot_be_written_fail_nothing(words: tuple[str, ...]) -> None:
+    with open("/dev/full", "w") as full:
+        done = rmaplab(*words, stderr=full)
+    assert done.returncode == 0
+    assert done.stdout

@@ -6,11 +6,13 @@ and the rest costs more than users' patience with `--help`, so the other command
 This module loads next to nothing: an interrupt during the other imports finds its handler in place.
 """
 
-import os
 import signal
 import sys
-from types import FrameType, MappingProxyType
+from contextlib import nullcontext
+from types import MappingProxyType
 from typing import Final
+
+from rmaplab.cli import start
 
 COMMANDS: Final = MappingProxyType(
     {
@@ -30,17 +32,20 @@ COMMANDS: Final = MappingProxyType(
     }
 )
 
+COMPUTING: Final = frozenset({"schemes", "capacity", "refute", "race", "stress", "bench"})
+"""Commands that have nothing to put back: they end soon after an interrupt even while a library computes."""
+
 
 def main() -> None:
     """Entry point. Exit codes: 0 fine, 1 a finding, 2 usage, 3 not permitted or not available, 128 + N by signal N."""
     with _Starting():
         from rmaplab.cli import build, exits  # noqa: PLC0415  (after the handler that stands for their import)
-        from rmaplab.system.signals import catching  # noqa: PLC0415
+        from rmaplab.system.signals import catching, stubborn_work_ends  # noqa: PLC0415
 
         wanted = next((word for word in sys.argv[1:] if word in COMMANDS), None)
         with exits.reporting():
             app = build.build(wanted)
-    with exits.reporting(), catching():
+    with exits.reporting(), catching(), stubborn_work_ends() if wanted in COMPUTING else nullcontext():
         code = app(standalone_mode=False)
         if code == exits.INTERRUPTED:
             raise KeyboardInterrupt
@@ -51,15 +56,10 @@ class _Starting:
     """While the rest is imported there is nothing to clean up: an interrupt says so and ends the process."""
 
     def __enter__(self) -> None:
-        self._before = signal.getsignal(signal.SIGINT)
-        if self._before == signal.default_int_handler:
-            signal.signal(signal.SIGINT, _end)
+        self._ours = signal.getsignal(signal.SIGINT) in (signal.default_int_handler, start.end)
+        if self._ours:
+            signal.signal(signal.SIGINT, start.end)
 
     def __exit__(self, *_: object) -> None:
-        if self._before == signal.default_int_handler:
-            signal.signal(signal.SIGINT, self._before)
-
-
-def _end(number: int, _frame: FrameType | None) -> None:
-    os.write(2, b"rmaplab: interrupted\n")
-    os._exit(128 + number)
+        if self._ours:
+            signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -10,8 +10,8 @@ import os
 import select
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Final
+from contextlib import contextmanager, suppress
+from typing import Any, Final
 
 import typer
 
@@ -66,6 +66,8 @@ def reporting() -> Iterator[None]:
 def _check_streams() -> None:
     if sys.stderr is None:
         sys.stderr = open(os.devnull, "w")  # noqa: SIM115
+    elif isinstance(sys.stderr, io.TextIOWrapper) and sys.stderr is sys.__stderr__:
+        sys.stderr = io.TextIOWrapper(_Notes(2, "w", closefd=False), sys.stderr.encoding, write_through=True)
     if sys.stdout is None:
         _end("stdout: is closed: must be open, data goes there", USAGE)
     for stream in (sys.stdout, sys.stderr):
@@ -73,6 +75,15 @@ def _check_streams() -> None:
             stream.reconfigure(errors="backslashreplace")  # what the locale's encoding lacks
     if os.environ.get("COLUMNS") == "0":
         del os.environ["COLUMNS"]  # rich, which prints the help, takes it for a width
+
+
+class _Notes(io.FileIO):
+    """stderr: a note that cannot be written (full disk, no reader) fails nothing, the data are elsewhere."""
+
+    def write(self, data: Any) -> int:
+        with suppress(OSError):
+            return super().write(data) or 0
+        return memoryview(data).nbytes
 
 
 def _reader_has_left(*outputs: int) -> bool:

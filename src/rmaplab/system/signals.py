@@ -19,6 +19,8 @@ from rmaplab.system.pids import Seen, checked_pid, find, start_time, stat_fields
 
 ENDING: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 """Signals that ask a program to end."""
+PATIENCE: Final = 5.0
+"""Seconds that a library may go on computing after such a signal."""
 _STOPPING: Final = (signal.SIGSTOP, signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU)
 _STOPPED: Final = frozenset(b"Tt")
 _DEAD: Final = frozenset(b"ZXx")
@@ -166,6 +168,45 @@ def catching() -> Iterator[None]:
                     undo.callback(signal.signal, number, before)
                     signal.signal(number, _leave)
         yield
+
+
+@contextmanager
+def stubborn_work_ends(seconds: float = PATIENCE) -> Iterator[None]:
+    """Within the block a signal of `ENDING` ends the program at the latest `seconds` after it came.
+
+    For work that has nothing to put back: Python runs no handler while a library computes, and z3 takes a second for an
+    answer. A thread hears of the signal at once, and waits for the block to end. Off the main thread this does nothing.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    heard, said = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+    ended = threading.Event()
+    before = signal.set_wakeup_fd(said, warn_on_full_buffer=False)
+    threading.Thread(target=_end_late, args=(heard, ended, seconds), daemon=True).start()
+    try:
+        yield
+    finally:
+        ended.set()
+        signal.set_wakeup_fd(before)
+        os.close(said)
+
+
+def _end_late(heard: int, ended: threading.Event, seconds: float) -> None:
+    poll = select.poll()
+    poll.register(heard, select.POLLIN)
+    while True:
+        poll.poll()
+        numbers = os.read(heard, 64)
+        asked = [n for n in numbers if n in ENDING and signal.getsignal(n) is _leave]
+        if not numbers or (asked and not ended.wait(seconds)):
+            break
+        if asked:
+            return
+    os.close(heard)
+    if numbers:
+        os.write(2, f"rmaplab: {Interrupted(asked[0])}\n".encode())
+        os._exit(128 + asked[0])
 
 
 @contextmanager

@@ -42,6 +42,7 @@ def _split(counts: Sequence[int], n: int, mms: int, zero_allowed: bool) -> dict[
     own = z3.Context()
     solver = z3.Solver(ctx=own)
     solver.set("timeout", _MILLISECONDS)
+    solver.set("ctrl_c", False)  # else z3 takes an interrupt for itself, and answers "unknown"
     pages = [z3.Int(f"r{j}", own) for j in range(mms)]
     digit = [[z3.Bool(f"s{i}_{j}", own) for j in range(mms)] for i in range(len(counts))]
     solver.add(pages[-1] >= 1, z3.Sum(pages) == n)

@@ -1,0 +1,23 @@
+"""Where the shell's `rmaplab` begins: an interrupt finds its handler before anything else is imported.
+
+Only modules that are part of the interpreter are loaded here: `signal` and `os` take longer to import than all of this.
+What comes before, the interpreter and its `site`, answers an interrupt as every Python program does.
+"""
+
+import _signal  # type: ignore[import-not-found]  # part of the interpreter; typeshed has only signal
+import posix
+
+
+def main() -> None:
+    """Entry point of the console script; `rmaplab.cli.app.main` with its imports covered."""
+    if _signal.getsignal(_signal.SIGINT) is _signal.default_int_handler:
+        _signal.signal(_signal.SIGINT, end)
+    from rmaplab.cli import app  # noqa: PLC0415  (after the handler that stands for its import)
+
+    app.main()
+
+
+def end(number: int, _frame: object) -> None:
+    """Signal handler: say so and end. There is nothing to clean up yet."""
+    posix.write(2, b"rmaplab: interrupted\n")
+    posix._exit(128 + number)
