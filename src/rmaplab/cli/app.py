@@ -23,6 +23,7 @@ COMMANDS: Final = MappingProxyType(
         "capacity": "Values, ID bits, bytes and atomic operations per scheme and order.",
         "refute": "Decide whether a configuration of a linear scheme can be wrong.",
         "inspect": "Who maps this machine's memory, exclusively or shared, exactly.",
+        "trace": "Traces larger than memory, cut into parts.",
         "record": "Record a running system's mappings into a trace.",
         "race": "Every execution of the C core's locking under seven memory models, and the smallest bad one.",
         "stress": "Race the C core's schemes, and judge every answer afterwards.",

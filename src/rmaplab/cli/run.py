@@ -1,5 +1,6 @@
 """`rmaplab run`: a scenario on a machine, or a recorded trace; then every scheme's verdicts, judged."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -8,14 +9,14 @@ import typer
 from rmaplab.cli import options
 from rmaplab.cli.sizes import parse_size
 from rmaplab.errors import RmaplabError
-from rmaplab.judge import judge
+from rmaplab.judge import Happened, Judgement, judge, judge_parts
 from rmaplab.machine.choose import On, open_machine
 from rmaplab.report.console import emit_json, note, show
 from rmaplab.report.kernels import kernels_table
 from rmaplab.report.run import run_json, run_tables
 from rmaplab.scenarios import CHOICES, MAX_PROCESSES, Parameters, Scenario, find
-from rmaplab.schemes import select
-from rmaplab.trace import Trace, check_place, read, write
+from rmaplab.schemes import Scheme, select
+from rmaplab.trace import Meta, Trace, check_place, is_parted, open_parts, read, write
 
 
 def run(
@@ -68,6 +69,10 @@ def run(
         _check_save(save_trace, kernels)
     if on == "trace":
         options.refuse(context, "--on trace", "size", "order", *CHOICES)
+        if is_parted(what[-1]):
+            options.refuse(context, "a trace in parts", "save_trace")
+            _show([_by_parts(what, schemes)], as_json)
+            return
         traces = [_recorded(what)]
     else:
         parameters = Parameters(parse_size(size), order, k, survivor, seed, mapping)
@@ -78,7 +83,10 @@ def run(
     if save_trace is not None:
         write(traces[0], save_trace)
         note(f"trace written to {save_trace}")
-    judged = [(trace, judge(trace, schemes)) for trace in traces]
+    _show([(trace, judge(trace, schemes)) for trace in traces], as_json)
+
+
+def _show(judged: Sequence[tuple[Trace | Happened, Judgement]], as_json: bool) -> None:
     if as_json:
         documents = [run_json(trace, judgement) for trace, judgement in judged]
         emit_json(documents[0] if len(documents) == 1 else {"kernels": documents})
@@ -108,9 +116,26 @@ def _only(what: list[str]) -> str:
 
 def _recorded(what: list[str]) -> Trace:
     """`PATH`, or `SCENARIO PATH`: then the trace must be of that scenario."""
+    _check_words(what)
+    trace = read(Path(what[-1]))
+    _check_scenario(what, trace.meta)
+    return trace
+
+
+def _by_parts(what: list[str], schemes: Sequence[Scheme]) -> tuple[Happened, Judgement]:
+    """The same of a trace in parts, which are read and judged one after the other."""
+    _check_words(what)
+    parts = open_parts(Path(what[-1]))
+    _check_scenario(what, parts.meta)
+    judged = judge_parts(parts, schemes)
+    return judged.happened, judged.judgement
+
+
+def _check_words(what: list[str]) -> None:
     if len(what) > 2:
         raise RmaplabError(f"run --on trace: {' '.join(what)!r}: must be [SCENARIO] PATH")
-    trace = read(Path(what[-1]))
-    if len(what) == 2 and trace.meta.scenario != find(what[0]).name:
-        raise RmaplabError(f"run --on trace: {what[-1]} is a trace of {trace.meta.scenario!r}, not of {what[0]!r}")
-    return trace
+
+
+def _check_scenario(what: list[str], meta: Meta) -> None:
+    if len(what) == 2 and meta.scenario != find(what[0]).name:
+        raise RmaplabError(f"run --on trace: {what[-1]} is a trace of {meta.scenario!r}, not of {what[0]!r}")

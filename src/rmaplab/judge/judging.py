@@ -5,19 +5,15 @@ For `rmaplab run` and for studies. Each scheme is judged by the question it answ
 
 from collections import Counter
 from collections.abc import Iterable
-from typing import Final
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
 from rmaplab.engine import Plan, Sharers, price, replay, sharers
-from rmaplab.judge.results import Copies, Judgement, SchemeJudgement, Tally, WrongCase
+from rmaplab.judge.results import SHOWN, Copies, Judgement, SchemeJudgement, Tally, WrongCase
 from rmaplab.schemes import Predicate, Scheme, Verdicts, responsible
 from rmaplab.trace import Trace, Verdict
-
-SHOWN: Final = 5
-"""How many wrong cases are shown in full."""
 
 
 def judge(source: Trace | Plan, schemes: Iterable[Scheme]) -> Judgement:

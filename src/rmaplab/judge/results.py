@@ -1,15 +1,19 @@
 """What the judge says, as plain immutable values; `to_dict` gives what `json.dumps` takes.
 
-For reports and commands. Nothing here computes from a trace.
+For reports and commands. Nothing here computes from a trace. The judgements of a trace's parts add up to the trace's
+(`merge`), in any order; `Judgement.nothing()` is that of no part.
 """
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Final, Self
 
 from rmaplab.engine import Price
 from rmaplab.schemes import Predicate
-from rmaplab.trace import Verdict
+from rmaplab.trace import QUESTIONS_ASKED, Verdict
+
+SHOWN: Final = 5
+"""How many wrong cases are shown in full."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +72,10 @@ class Copies:
     unknown_pages: int | None
     """Further copied pages of one MM alone, where the trace does not know the other references."""
 
+    def merge(self, other: Self) -> "Copies":
+        """Both together; what one part does not know, the whole does not."""
+        return Copies(*(_sum(getattr(self, name), getattr(other, name)) for name in self.__slots__))
+
 
 @dataclass(frozen=True, slots=True)
 class SchemeJudgement:
@@ -85,6 +93,22 @@ class SchemeJudgement:
     """The avoidable copies this scheme's (right) EXCLUSIVE would have saved."""
     observed: bool = True
     """False where the trace's recorder did not see the system's questions: those judged are its own."""
+
+    def merge(self, other: Self) -> "SchemeJudgement":
+        """One scheme on two parts of a trace. The first few wrong answers of both are among the first few of each."""
+        if (self.name, self.predicate) != (other.name, other.predicate):
+            raise ValueError(f"{self.name} and {other.name}: judgements of different schemes do not add up")
+        by = {key: self.by.get(key, Tally()) + other.by.get(key, Tally()) for key in {*self.by, *other.by}}
+        wrong = sorted((*self.wrong, *other.wrong), key=lambda case: (case.truth is Verdict.EXCLUSIVE, case.row))
+        return SchemeJudgement(
+            self.name,
+            self.predicate,
+            {key: by[key] for key in sorted(by, key=_place)},
+            tuple(wrong[:SHOWN]),
+            self.price.merge(other.price),
+            self.saved.merge(other.saved),
+            self.observed and other.observed,
+        )
 
     @property
     def total(self) -> Tally:
@@ -129,11 +153,35 @@ class Judgement:
     schemes: Mapping[str, SchemeJudgement]
     avoidable_copies: Copies
 
+    @classmethod
+    def nothing(cls) -> "Judgement":
+        """The judgement of no part of a trace."""
+        return cls({}, Copies(0, 0, 0))
+
+    def merge(self, other: Self) -> "Judgement":
+        """The judgement of two parts of a trace. Schemes keep their order; raises ValueError if they are not the same."""
+        if self.schemes and other.schemes and set(self.schemes) != set(other.schemes):
+            raise ValueError("judgements of different schemes do not add up")
+        both = {
+            name: one.merge(other.schemes[name]) if name in other.schemes else one for name, one in self.schemes.items()
+        }
+        return Judgement(both or dict(other.schemes), self.avoidable_copies.merge(other.avoidable_copies))
+
     def to_dict(self) -> dict[str, Any]:
         return {
             "schemes": {name: one.to_dict() for name, one in self.schemes.items()},
             "avoidable_copies": asdict(self.avoidable_copies),
         }
+
+
+def _sum(one: int | None, other: int | None) -> int | None:
+    return None if one is None or other is None else one + other
+
+
+def _place(key: tuple[int, str]) -> tuple[int, int]:
+    """By order, then as the vocabulary lists the questions."""
+    order, what = key
+    return order, QUESTIONS_ASKED.index(what)
 
 
 def _case(case: WrongCase) -> dict[str, Any]:

@@ -5,20 +5,20 @@ For `rmaplab run --on model --kernel A,B,...`.
 
 from collections.abc import Sequence
 
-from rmaplab.judge import Judgement
+from rmaplab.judge import Happened, Judgement
 from rmaplab.report.console import table
 from rmaplab.report.run import counted, kernel_answers, size
 from rmaplab.report.sheet import Sheet
 from rmaplab.trace import Trace
 
 
-def kernels_table(judged: Sequence[tuple[Trace, Judgement]]) -> Sheet:
+def kernels_table(judged: Sequence[tuple[Trace | Happened, Judgement]]) -> Sheet:
     """One row per kernel: what its faults did, what they did for nothing, and the most memory it needed."""
     columns = ("kernel", "faults", "reused", "copied", "for nothing", "splits", "peak memory")
     return table(f"{judged[0][0].meta.scenario}: what each kernel does", columns, [_row(*one) for one in judged])
 
 
-def _row(trace: Trace, judgement: Judgement) -> tuple[object, ...]:
+def _row(trace: Trace | Happened, judgement: Judgement) -> tuple[object, ...]:
     answers, stats = kernel_answers(trace), trace.meta.stats
     return (
         answers["release"],

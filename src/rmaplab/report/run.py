@@ -1,14 +1,13 @@
 """What happened in a run, what the kernel did, and how every scheme would have answered.
 
-For `rmaplab run` and `rmaplab demo`. From a trace and its judgement; computes nothing a judge should.
+For `rmaplab run` and `rmaplab demo`. From a trace, or what happened in one, and its judgement; computes nothing a judge
+should.
 """
 
 from dataclasses import replace
 from typing import Any, Final
 
-import polars as pl
-
-from rmaplab.judge import Judgement, SchemeJudgement
+from rmaplab.judge import Happened, Judgement, SchemeJudgement
 from rmaplab.report.console import table
 from rmaplab.report.sheet import Sheet
 from rmaplab.trace import Trace
@@ -24,9 +23,9 @@ _UNSEEN: Final = {
 }
 
 
-def run_json(trace: Trace, judgement: Judgement) -> dict[str, Any]:
+def run_json(source: Trace | Happened, judgement: Judgement) -> dict[str, Any]:
     """The object `rmaplab run --json` prints: scenario, source, kernel, avoidable_copies, schemes, and what happened."""
-    judged = judgement.to_dict()
+    judged, trace = judgement.to_dict(), Happened.of(source)
     return {
         "scenario": trace.meta.scenario,
         "source": trace.meta.source,
@@ -41,25 +40,27 @@ def run_json(trace: Trace, judgement: Judgement) -> dict[str, Any]:
     }
 
 
-def kernel_answers(trace: Trace) -> dict[str, Any]:
+def kernel_answers(source: Trace | Happened) -> dict[str, Any]:
     """Release, pages its COW faults reused and copied, and seconds the program's writes took (null if unknown)."""
-    seen = _seen(trace, "questions", "outcomes")
-    pages = dict(trace.questions.group_by("outcome").agg(pl.col("pages").sum()).iter_rows())
+    happened = Happened.of(source)
+    seen = happened.sees("questions", "outcomes")
     return {
-        "release": trace.meta.kernel,
-        "reused_pages": int(pages.get("reused", 0)) if seen else None,
-        "copied_pages": int(pages.get("copied", 0)) if seen else None,
-        "write_seconds": trace.meta.stats.get("write_seconds"),
+        "release": happened.meta.kernel,
+        "reused_pages": happened.pages.get("reused", 0) if seen else None,
+        "copied_pages": happened.pages.get("copied", 0) if seen else None,
+        "write_seconds": happened.meta.stats.get("write_seconds"),
     }
 
 
-def run_tables(trace: Trace, judgement: Judgement) -> list[Sheet]:
+def run_tables(source: Trace | Happened, judgement: Judgement) -> list[Sheet]:
     """What `rmaplab run` shows: what happened, the schemes, and the first wrong cases of each."""
+    trace = Happened.of(source)
     return [_summary(trace, judgement), _schemes(judgement), *_by_kind(judgement), *_wrong(trace, judgement)]
 
 
-def conclusion(trace: Trace, judgement: Judgement) -> str:
+def conclusion(source: Trace | Happened, judgement: Judgement) -> str:
     """The run in a few lines: what the kernel did for nothing, and which schemes would have known."""
+    trace = Happened.of(source)
     avoidable = judgement.avoidable_copies
     copied = kernel_answers(trace)["copied_pages"]
     if copied is None or avoidable.bytes is None:
@@ -92,34 +93,29 @@ def counted(count: int | None) -> str:
     return "unknown" if count is None else str(count)
 
 
-def _seen(trace: Trace, *what: str) -> bool:
-    return not set(what) & set(trace.meta.unobserved)
-
-
-def _unseen(trace: Trace) -> str:
+def _unseen(trace: Happened) -> str:
     return "the recorder did not see " + ", ".join(_UNSEEN[what] for what in trace.meta.unobserved)
 
 
-def _name(trace: Trace, mm: int) -> str:
+def _name(trace: Happened, mm: int) -> str:
     """MM 3, or MM 3 (redis-server)."""
     return f"MM {mm} ({trace.meta.names[mm]})" if mm in trace.meta.names else f"MM {mm}"
 
 
-def _happened(trace: Trace) -> dict[str, Any]:
-    seen = _seen(trace, "questions")
-    orders = trace.folios.group_by("order").len().sort("order").iter_rows()
+def _happened(trace: Happened) -> dict[str, Any]:
+    seen = trace.sees("questions")
     return {
-        "mms": trace.events["mm"].n_unique(),
-        "folios": trace.folios.height,
-        "folios_by_order": {str(order): count for order, count in orders},
-        "events": trace.events.height,
-        "questions": trace.questions.height or (0 if seen else None),
-        "cow_faults": trace.questions.filter(pl.col("what") == "cow").height if seen else None,
+        "mms": len(trace.mms),
+        "folios": sum(trace.folios.values()),
+        "folios_by_order": {str(order): count for order, count in trace.folios.items()},
+        "events": trace.events,
+        "questions": trace.questions or (0 if seen else None),
+        "cow_faults": trace.cow_faults if seen else None,
         "forks": trace.meta.stats.get("forks"),
     }
 
 
-def _summary(trace: Trace, judgement: Judgement) -> Sheet:
+def _summary(trace: Happened, judgement: Judgement) -> Sheet:
     happened, kernel = _happened(trace), kernel_answers(trace)
     by_order = ", ".join(f"{count} of order {order}" for order, count in happened["folios_by_order"].items())
     forks = "?" if happened["forks"] is None else f"{happened['forks']:.0f}"
@@ -152,7 +148,7 @@ def _summary(trace: Trace, judgement: Judgement) -> Sheet:
     return replace(made, headings=False)
 
 
-def _pages(count: int | None, trace: Trace) -> str:
+def _pages(count: int | None, trace: Happened) -> str:
     return "unknown" if count is None else f"{count} pages ({size(count * trace.meta.page_size)})"
 
 
@@ -213,7 +209,7 @@ def _by_kind(judgement: Judgement) -> list[Sheet]:
     return [table("wrong answers by order and question", columns, rows)]
 
 
-def _wrong(trace: Trace, judgement: Judgement) -> list[Sheet]:
+def _wrong(trace: Happened, judgement: Judgement) -> list[Sheet]:
     rows = [
         (
             name,

@@ -2,6 +2,8 @@
 
 from rmaplab.trace.errors import TraceError
 from rmaplab.trace.parquet import check_place, read, write
+from rmaplab.trace.parts import MOST_PARTS, Part, PartedTrace, is_parted, open_parts, write_parts
+from rmaplab.trace.split import parts_of, split
 from rmaplab.trace.tables import EVENTS, FOLIOS, FORMAT_VERSION, QUESTIONS, Meta, Trace, TraceBuilder
 from rmaplab.trace.validate import validate
 from rmaplab.trace.vocabulary import (
@@ -24,6 +26,7 @@ __all__ = [
     "KIND",
     "KINDS",
     "MAX_ORDER",
+    "MOST_PARTS",
     "OUTCOME",
     "OUTCOMES",
     "QUESTIONS",
@@ -32,12 +35,19 @@ __all__ = [
     "VERDICT",
     "WHAT",
     "Meta",
+    "Part",
+    "PartedTrace",
     "Trace",
     "TraceBuilder",
     "TraceError",
     "Verdict",
     "check_place",
+    "is_parted",
+    "open_parts",
+    "parts_of",
     "read",
+    "split",
     "validate",
     "write",
+    "write_parts",
 ]

@@ -24,7 +24,10 @@ from rmaplab.trace.validate import EVENTS_FILE, FOLIOS_FILE, META_FILE, QUESTION
 from rmaplab.trace.vocabulary import UNOBSERVED
 
 FORMAT: Final = "rmaplab trace"
-_TABLES: Final = (FOLIOS_FILE, EVENTS_FILE, QUESTIONS_FILE)
+PARTED: Final = "rmaplab trace in parts"
+PART: Final = re.compile(r"part-[0-9]{5}")
+"""Directories of a trace in parts (`rmaplab.trace.parts`)."""
+TABLES: Final = (FOLIOS_FILE, EVENTS_FILE, QUESTIONS_FILE)
 _RMAP_ID: Final = re.compile(r"[1-9][0-9]{0,9}")
 _META_TYPES: Final[dict[str, type]] = {
     "source": str,
@@ -49,7 +52,7 @@ def write(trace: Trace, directory: str | os.PathLike[str]) -> None:
     target = Path(directory)
     validate(trace)
     with told(target, pl.exceptions.PolarsError):
-        _check_replaceable(target)
+        check_replaceable(target)
         write_folder(target, partial(_write_files, trace))
 
 
@@ -57,7 +60,7 @@ def check_place(directory: str | os.PathLike[str]) -> None:
     """Raise RmaplabError where `write` to `directory` is bound to fail: for recorders, before they begin."""
     target = Path(directory)
     with told(target):
-        _check_replaceable(target)
+        check_replaceable(target)
         above = next(parent for parent in Path(os.path.realpath(target)).parents if os.path.lexists(parent))
     if not above.is_dir():
         raise failure(target, None, f"{above} is not a directory")
@@ -69,8 +72,8 @@ def read(directory: str | os.PathLike[str]) -> Trace:
     """Load and validate a trace. Raises TraceError naming file, row and rule for whatever is wrong with it."""
     source = Path(directory)
     try:
-        meta, sums = _read_meta(source)
-        folios, events, questions = (_read_table(source, name, sums.get(name)) for name in _TABLES)
+        meta, sums = read_meta(source)
+        folios, events, questions = (read_table(source, name, sums.get(name)) for name in TABLES)
         trace = Trace(folios, events, questions, meta)
         validate(trace)
     except TraceError as error:
@@ -78,7 +81,8 @@ def read(directory: str | os.PathLike[str]) -> Trace:
     return trace
 
 
-def _check_replaceable(target: Path) -> None:
+def check_replaceable(target: Path) -> None:
+    """Raise TraceError unless `target` is nothing yet, an empty directory or a trace, whole or in parts."""
     try:
         os.stat(target)
     except FileNotFoundError:
@@ -86,54 +90,81 @@ def _check_replaceable(target: Path) -> None:
     except ValueError as error:
         raise OSError(errno.EINVAL, str(error)) from error
     names = {entry.name for entry in target.iterdir()} if target.is_dir() else {target.name}
-    if names and (META_FILE not in names or not names <= {*_TABLES, META_FILE}):
+    known = all(name in (*TABLES, META_FILE) or PART.fullmatch(name) for name in names)
+    if names and (META_FILE not in names or not known):
         raise TraceError(str(target), None, "exists and is not a trace: will not be replaced")
     if names:
-        _meta_object(target, str(target / META_FILE))
+        read_object(target / META_FILE, str(target / META_FILE), FORMAT, PARTED)
 
 
 def _write_files(trace: Trace, directory: Path) -> None:
-    folios = trace.folios
-    if not trace.meta.pfns:
+    sums = write_tables(directory, trace.folios, trace.events, trace.questions, pfns=trace.meta.pfns)
+    write_object(directory / META_FILE, {"format": FORMAT, **meta_object(trace.meta), "sha256": sums})
+
+
+def write_tables(
+    directory: Path, folios: pl.DataFrame, events: pl.DataFrame, questions: pl.DataFrame, *, pfns: bool
+) -> dict[str, str]:
+    """Write the three files of a trace, or of a part of one; the SHA-256 of each."""
+    if not pfns:
         folios = folios.with_columns(pfn=pl.lit(None, pl.UInt64))
-    for name, table in zip(_TABLES, (folios, trace.events, trace.questions), strict=True):
+    for name, table in zip(TABLES, (folios, events, questions), strict=True):
         with (directory / name).open("wb") as file:  # a path that is no UTF-8 is none to Polars
             table.write_parquet(file)
-    sums = {name: _sha256(directory / name) for name in _TABLES}
-    names = {str(mm): name for mm, name in sorted(trace.meta.names.items())}
-    own = {"stats": dict(trace.meta.stats), "names": names, "sha256": sums}
-    meta = {"format": FORMAT, **asdict(trace.meta), **own}
-    text = json.dumps(meta, indent=2, ensure_ascii=False, allow_nan=False)
+    return {name: sha256_of(directory / name) for name in TABLES}
+
+
+def meta_object(meta: Meta) -> dict[str, Any]:
+    """A Meta as it stands in JSON."""
+    names = {str(mm): name for mm, name in sorted(meta.names.items())}
+    return {**asdict(meta), "stats": dict(meta.stats), "names": names}
+
+
+def write_object(path: Path, value: dict[str, Any]) -> None:
+    """Write a JSON object as text that every reader takes."""
+    text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
     if not text.isascii() and any("\ud800" <= char <= "\udfff" for char in text):
         text = for_json(text)  # a name that was no UTF-8; valid text stays as it is
-    (directory / META_FILE).write_text(text + "\n", encoding="utf-8")
+    path.write_text(text + "\n", encoding="utf-8")
 
 
-def _sha256(path: Path) -> str:
+def sha256_of(path: Path) -> str:
+    """The SHA-256 of a file, in hex."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _meta_object(directory: Path, shown: str) -> dict[str, Any]:
-    """The JSON object in meta.json, if it says that it belongs to a trace."""
+def read_object(path: Path, shown: str, *formats: str) -> dict[str, Any]:
+    """The JSON object in a file, if its "format" is one of `formats`. Raises TraceError, calling the file `shown`."""
     try:
-        found = json.loads((directory / META_FILE).read_text(encoding="utf-8"))
+        found = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise TraceError(shown, None, f"cannot be read: {error.strerror}") from error
     except (ValueError, RecursionError) as error:
         raise TraceError(shown, None, f"is not JSON: {error}") from error
-    if not isinstance(found, dict) or found.get("format") != FORMAT:
-        raise TraceError(shown, None, f'must be an object with "format": "{FORMAT}"')
+    if not isinstance(found, dict) or found.get("format") not in formats:
+        raise TraceError(shown, None, f'must be an object with "format": "{formats[0]}"')
     return found
 
 
-def _read_meta(directory: Path) -> tuple[Meta, dict[str, Any]]:
-    found = _meta_object(directory, META_FILE)
-    if found.get("version") != FORMAT_VERSION:
-        raise TraceError(META_FILE, None, f"version {found.get('version')!r}: must be {FORMAT_VERSION}")
+def read_meta(directory: Path) -> tuple[Meta, dict[str, Any]]:
+    """The Meta of a trace, and the SHA-256 of its tables. Raises TraceError."""
+    found = read_object(directory / META_FILE, META_FILE, FORMAT)
+    return meta_of(found), sums_of(found, META_FILE)
+
+
+def sums_of(found: dict[str, Any], file: str) -> dict[str, Any]:
+    """The SHA-256 of each table, as `file` says."""
     sums = found.get("sha256")
     if not isinstance(sums, dict):
-        raise TraceError(META_FILE, None, "sha256: must give a sum for each table")
+        raise TraceError(file, None, "sha256: must give a sum for each table")
+    return sums
+
+
+def meta_of(found: dict[str, Any]) -> Meta:
+    """The Meta in the object of meta.json. Raises TraceError."""
+    if found.get("version") != FORMAT_VERSION:
+        raise TraceError(META_FILE, None, f"version {found.get('version')!r}: must be {FORMAT_VERSION}")
     values: dict[str, Any] = {}
     for name, expected in _META_TYPES.items():
         value = found.get(name)
@@ -145,7 +176,7 @@ def _read_meta(directory: Path) -> tuple[Meta, dict[str, Any]]:
             raise TraceError(META_FILE, None, f"stats {name} {value!r}: must be a number")
     values["unobserved"] = _unobserved(found.get("unobserved"), values["source"])
     values["names"] = _names(found.get("names", {}))
-    return Meta(**values), sums
+    return Meta(**values)
 
 
 def _unobserved(found: object, source: str) -> tuple[str, ...]:
@@ -166,10 +197,11 @@ def _names(found: object) -> dict[int, str]:
     return {int(mm): name for mm, name in found.items()}
 
 
-def _read_table(directory: Path, name: str, expected: object) -> pl.DataFrame:
+def read_table(directory: Path, name: str, expected: object) -> pl.DataFrame:
+    """One table of a trace or a part, if its SHA-256 is `expected`. Raises TraceError."""
     path = directory / name
     try:
-        found = _sha256(path)
+        found = sha256_of(path)
         if found != expected:
             raise TraceError(name, None, f"SHA-256 {found}: must be {expected} as in {META_FILE}; cut off or changed")
         with path.open("rb") as file:

@@ -1,0 +1,38 @@
+"""`rmaplab trace`: traces larger than memory, cut into parts."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from rmaplab.cli import options
+from rmaplab.report.console import emit_json, note
+from rmaplab.trace import MOST_PARTS, open_parts
+from rmaplab.trace import split as split_trace
+
+trace = typer.Typer(no_args_is_help=True, help="Traces larger than memory, cut into parts.")
+
+
+@trace.callback()
+def _group() -> None:
+    """Traces larger than memory, cut into parts."""
+
+
+@trace.command()
+def split(
+    source: Annotated[Path, typer.Argument(help="A trace's directory.")],
+    target: Annotated[Path, typer.Argument(help="Directory to write the parts to.")],
+    parts: Annotated[
+        int | None,
+        typer.Option(parser=options.count(1, MOST_PARTS), help="At most so many; by default of 4,000,000 events each."),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object about the parts.")] = False,
+) -> None:
+    """Cut a trace by folio into parts that `rmaplab run --on trace` reads one after the other."""
+    split_trace(source, target, parts)
+    made = open_parts(target)
+    sums = {name: sum(one[name] for one in made.parts) for name in ("folios", "events", "questions")}
+    if as_json:
+        emit_json({"path": str(target), "parts": len(made), **sums})
+        return
+    note(f"{', '.join(f'{count} {name}' for name, count in sums.items())} in {len(made)} parts: written to {target}")
