@@ -50,13 +50,13 @@ static __always_inline u64 rmap_mm_id_locked_map(struct rmap_folio *folio, u64 w
 	if (unlikely(total < 0))
 		return word | RMAP_MM_ID_SHARED;
 	if (likely(slot >= 0)) {
-		folio->count[slot] += nr;
+		rmap_plain_write(&folio->count[slot], rmap_plain_read(&folio->count[slot]) + nr);
 		return word;
 	}
 	slot = rmap_mm_id_slot(word, 0);
 	if (slot < 0)
 		return word | RMAP_MM_ID_SHARED;
-	folio->count[slot] = nr;
+	rmap_plain_write(&folio->count[slot], nr);
 	word = rmap_mm_id_set(word, slot, id);
 	return total == nr ? word : word | RMAP_MM_ID_SHARED;
 }
@@ -72,19 +72,19 @@ static __always_inline u64 rmap_mm_id_locked_unmap(struct rmap_folio *folio, u64
 	if (unlikely(total < 0))
 		return word | RMAP_MM_ID_SHARED;
 	if (likely(slot >= 0)) {
-		s32 left = folio->count[slot] - nr;
+		s32 left = rmap_plain_read(&folio->count[slot]) - nr;
 
 		if (left <= 0) {
 			/* Below zero: some mappings came while no slot was free. */
 			left = 0;
 			word = rmap_mm_id_set(word, slot, 0);
 		}
-		folio->count[slot] = left;
+		rmap_plain_write(&folio->count[slot], left);
 	}
 	if (!total)
 		return word & ~RMAP_MM_ID_SHARED;
 	for (i = 0; i < 2; i++)
-		if (rmap_mm_id_get(word, i) && folio->count[i] == total)
+		if (rmap_mm_id_get(word, i) && rmap_plain_read(&folio->count[i]) == total)
 			return word & ~RMAP_MM_ID_SHARED;
 	return word;
 }

@@ -94,7 +94,7 @@ static __always_inline u64 rmap_moments_flag_add(u64 word, u64 *squares, u64 n, 
 	/* A one in the gap hands the carry on. */
 	u64 new = ((word | RMAP_LOCK_BIT) + rmap_moments_flag_spread(add)) & ~RMAP_LOCK_BIT;
 
-	*squares += add * id;
+	rmap_plain_write(squares, rmap_plain_read(squares) + add * id);
 	if (rmap_rarely(n * id != rmap_moments_flag_sum(word)))
 		new |= RMAP_MOMENTS_FLAG_SHARED;
 	return new;
@@ -112,11 +112,11 @@ static __always_inline u64 rmap_moments_flag_add(u64 word, u64 *squares, u64 n, 
  */
 static __always_inline u64 rmap_moments_flag_subtract(u64 word, u64 *squares, u64 n, u64 id, u64 nr)
 {
-	const u64 less = nr * id, q = *squares - less * id;
+	const u64 less = nr * id, q = rmap_plain_read(squares) - less * id;
 	/* A zero in the gap hands the borrow on. */
 	u64 new = (word - rmap_moments_flag_spread(less)) & ~RMAP_LOCK_BIT;
 
-	*squares = q;
+	rmap_plain_write(squares, q);
 	if (unlikely(word & RMAP_MOMENTS_FLAG_SHARED) && n <= RMAP_MAPCOUNT_MAX &&
 	    rmap_moments_flag_alone(n, rmap_moments_flag_sum(new), q))
 		new &= ~RMAP_MOMENTS_FLAG_SHARED;

@@ -45,6 +45,10 @@ typedef __INT64_TYPE__ s64;
 #define rmap_read_acquire(p) __atomic_load_n(p, __ATOMIC_ACQUIRE)
 #define rmap_write_release(p, v) __atomic_store_n(p, v, __ATOMIC_RELEASE)
 
+/* Accesses of who holds the lock to what nobody looks at without it. A checker replaces them to see them too. */
+#define rmap_plain_read(p) (*(p))
+#define rmap_plain_write(p, v) ((void)(*(p) = (v)))
+
 #define rmap_add(p, v) ((void)__atomic_fetch_add(p, v, __ATOMIC_RELAXED))
 #define rmap_add_release(p, v) ((void)__atomic_fetch_add(p, v, __ATOMIC_RELEASE))
 #define rmap_add_return(p, v) __atomic_add_fetch(p, v, __ATOMIC_RELAXED)

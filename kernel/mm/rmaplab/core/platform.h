@@ -77,9 +77,14 @@ static __always_inline u64 __rmap_add_return(void *p, u64 v, bool small, int bia
 #define rmap_read(p) __rmap_typed(p, __rmap_load(p, __rmap_small(p), __rmap_bias(p)))
 #define rmap_write(p, v) __rmap_store(p, (u64)(v), __rmap_small(p), __rmap_bias(p))
 
-/* smp_load_acquire(), smp_store_release(). */
+/* smp_load_acquire(), atomic64_set_release(). */
 #define rmap_read_acquire(p) __rmap_typed(p, __rmap_load_acquire(p, __rmap_small(p), __rmap_bias(p)))
-#define rmap_write_release(p, v) smp_store_release(p, v)
+/* Released words are words of 8 bytes that others change by read-modify-writes: where those take a lock, a plain store is none. */
+#define rmap_write_release(p, v) atomic64_set_release((atomic64_t *)(p), (s64)(v))
+
+/* What the holder of the lock alone looks at. */
+#define rmap_plain_read(p) (*(p))
+#define rmap_plain_write(p, v) ((void)(*(p) = (v)))
 
 /* No order: atomic_add() and atomic64_add() give none. */
 #define rmap_add(p, v) __rmap_add(p, (u64)(v), __rmap_small(p))

@@ -23,6 +23,7 @@ PROMISES: Final = {
     "waits": "nobody waits for ever",
     "fooled": "a stranger's reference never passes for a mapping's",
     "false-exclusive": "no reader calls a folio exclusive that was shared throughout",
+    "warned": "no sanity check fires without cause",
 }
 _ROWS: Final = (
     *("read", "read_acquire", "write", "write_release", "add", "add_release", "add_return", "add_return_acquire"),

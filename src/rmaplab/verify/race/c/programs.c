@@ -6,10 +6,15 @@
 #include "seqcount_programs.h"
 
 static struct program programs[] = {
-	SEQCOUNT_PROGRAMS("shared", shared, RMAP_SHARED),
-	SEQCOUNT_PROGRAMS("cmpxchg", cmpxchg, RMAP_CMPXCHG),
+	SEQCOUNT_PROGRAMS(1, "shared", shared, RMAP_SHARED),
+	SEQCOUNT_PROGRAMS(1, "cmpxchg", cmpxchg, RMAP_CMPXCHG),
 #if RMAP_SEQ_HAS_ADD_RETURN
-	SEQCOUNT_PROGRAMS("add-return", add_return, RMAP_ADD_RETURN),
+	SEQCOUNT_PROGRAMS(1, "add-return", add_return, RMAP_ADD_RETURN),
+#endif
+	SEQCOUNT_PROGRAMS(0, "posted shared", posted_shared, RMAP_SHARED),
+	SEQCOUNT_PROGRAMS(0, "posted cmpxchg", posted_cmpxchg, RMAP_CMPXCHG),
+#if RMAP_SEQ_HAS_ADD_RETURN
+	SEQCOUNT_PROGRAMS(0, "posted add-return", posted_add_return, RMAP_ADD_RETURN),
 #endif
 	SCHEME_PROGRAMS,
 };

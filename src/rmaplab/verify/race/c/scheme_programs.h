@@ -1,14 +1,20 @@
 /* SPDX-License-Identifier: GPL-2.0 OR MIT */
 /*
- * scheme_programs.h - schemes over one folio: `moments` under each stage, `packed`, `owner-counter`, and the small folio's table.
+ * scheme_programs.h - schemes over one folio: `moments` under each stage, `packed`, those under the bit lock, and the small
+ * folio's table.
  *
  * Two questions each. MM 1 asks about a folio that MM 2 and MM 3 take turns to map: it was shared throughout, so no answer may be
  * "exclusive". And the COW decision about a folio with one reference more than mappings, throughout: it may never be "reuse".
+ *
+ * And a sanity check of the COW decision, "not more mappings than references", which may not fire without cause. Linux 6.15 had it wrong
+ * twice: where mapcount and refcount were not yet stabilised, and the other way round. Both stand here beside the mended one.
  */
 #ifndef RACE_SCHEME_PROGRAMS_H
 #define RACE_SCHEME_PROGRAMS_H
 
+#include "mm_id.h"
 #include "moments.h"
+#include "moments_flag.h"
 #include "owner_counter.h"
 #include "packed.h"
 #include "small.h"
@@ -55,6 +61,8 @@ SCHEME(linear_cmpxchg)
 SCHEME(linear_add_return)
 SCHEME(rmap_packed)
 SCHEME(rmap_owner)
+SCHEME(rmap_mm_id)
+SCHEME(rmap_moments_flag)
 
 /* The smallest false exclusive where nothing protects the reader: a fact about such a reader, no promise of ours. */
 static void unprotected_ask(void)
@@ -93,6 +101,40 @@ static unsigned owner_exact(const uint64_t *f)
 	return f[0] != 2 || (f[1] != (1ull << 32 | 1) && f[1] != (2ull << 32 | 1)) ? 1u << LOST : 0;
 }
 
+/* Both MMs have a slot, in whatever order they came, and the flag is set. */
+static unsigned mm_id_exact(const uint64_t *f)
+{
+	const u64 one = RMAP_MM_ID_SHARED | 1 | 2ull << 32, two = RMAP_MM_ID_SHARED | 2 | 1ull << 32;
+
+	return f[0] != 2 || (f[1] != one && f[1] != two) || f[2] != 1 || f[3] != 1 ? 1u << LOST : 0;
+}
+
+static unsigned flag_exact(const uint64_t *f)
+{
+	return f[0] != 2 || f[1] != (RMAP_MOMENTS_FLAG_SHARED | 3) || f[2] != 5 ? 1u << LOST : 0;
+}
+
+/* Where the sanity check stands, and which way round. */
+static __always_inline void sanity(int locked, int reversed)
+{
+	const u64 word = locked ? rmap_bit_lock(&folio.word) : 0;
+	const s32 mapcount = rmap_read(&folio.mapcount), refcount = rmap_read(&folio.refcount);
+
+	race_seen[4] = reversed ? mapcount < refcount : mapcount > refcount;
+	if (locked)
+		rmap_bit_unlock(&folio.word, word);
+}
+
+static void sane(void) { sanity(1, 0); }
+static void sane_unlocked(void) { sanity(0, 0); }
+static void sane_reversed(void) { sanity(1, 1); }
+
+static unsigned no_warning(const uint64_t *final)
+{
+	(void)final;
+	return race_seen[4] ? 1u << WARNED : 0;
+}
+
 #define LINEAR_WORDS(n, s, q, r)                                                                         \
 	{ { &folio.seq, sizeof(folio.seq), "seq", 0 }, { &folio.mapcount, 4, "mapcount", n },            \
 	  { &folio.value[0], 8, "S", s }, { &folio.value[1], 8, "Q", q }, { &folio.refcount, 4, "refcount", r } }
@@ -101,6 +143,12 @@ static unsigned owner_exact(const uint64_t *f)
 	  { &folio.packed.hi, 8, "hi", q }, { &folio.refcount, 4, "refcount", r } }
 #define OWNER_WORDS(n, word_, r)                                                                         \
 	{ { &folio.mapcount, 4, "mapcount", n }, { &folio.word, 8, "word", word_ }, { &folio.refcount, 4, "refcount", r } }
+#define MM_ID_WORDS(n, word_, first, second, r)                                                          \
+	{ { &folio.mapcount, 4, "mapcount", n }, { &folio.word, 8, "word", word_ }, { &folio.count[0], 4, "count[0]", first }, \
+	  { &folio.count[1], 4, "count[1]", second }, { &folio.refcount, 4, "refcount", r } }
+#define FLAG_WORDS(n, word_, q, r)                                                                       \
+	{ { &folio.mapcount, 4, "mapcount", n }, { &folio.word, 8, "word", word_ }, { &folio.squares, 8, "Q", q }, \
+	  { &folio.refcount, 4, "refcount", r } }
 /* Which bucket it is depends on the folio's address: race_select() puts it in. */
 #define RACE_TABLE (&table)
 #define SMALL_WORDS(n, r) \
@@ -114,6 +162,12 @@ static unsigned owner_exact(const uint64_t *f)
 	{ "drop-cow", stage, "an unmapper of a pinned folio, a COW decision", 1, 2, { drop, cow }, { "unmapper", "decider" }, words, DECIDED, never }
 #define TAKE(stage, take, cow, words) \
 	{ "take-cow", stage, "a mapper of a pinned folio, a COW decision", 1, 2, { take, cow }, { "mapper", "decider" }, words, DECIDED, never }
+#define SANITY(stage, ours, cow)                                                                          \
+	{ "drop-sanity", stage, "an unmapper, and a check that mappings are not more than references", ours, 2, \
+	  { rmap_mm_id_drop, cow }, { "unmapper", "decider" }, MM_ID_WORDS(2, 1, 2, 0, 2), 1u << WARNED | 1u << WAITS, no_warning }
+#define BOTH_MAP(stage, name, words, exact)                                                               \
+	{ "map-map", stage, "two mappers of an unmapped folio", 1, 2, { name##_one, name##_second },       \
+	  { "MM 1", "MM 2" }, words, 1u << LOST | 1u << WAITS, exact }
 #define LINEAR(stage, name)                                                  \
 	TURN(stage, name, LINEAR_WORDS(2, 3, 5, 2)),                         \
 	DROP(stage, name##_drop, name##_cow, LINEAR_WORDS(2, 2, 2, 3)),      \
@@ -131,8 +185,18 @@ static unsigned owner_exact(const uint64_t *f)
 	TURN("owner-counter", rmap_owner, OWNER_WORDS(2, 1ull << 32 | 1, 2)),                                        \
 	DROP("owner-counter", rmap_owner_drop, rmap_owner_cow, OWNER_WORDS(2, 1ull << 32, 3)),                                \
 	TAKE("owner-counter", rmap_owner_take, rmap_owner_cow, OWNER_WORDS(1, 1ull << 32, 2)),                                \
-	{ "map-map", "owner-counter", "two mappers of an unmapped folio", 1, 2, { rmap_owner_one, rmap_owner_second },  \
-	  { "MM 1", "MM 2" }, OWNER_WORDS(0, 0, 0), 1u << LOST | 1u << WAITS, owner_exact },                         \
+	BOTH_MAP("owner-counter", rmap_owner, OWNER_WORDS(0, 0, 0), owner_exact),                                    \
+	TURN("mm-id", rmap_mm_id, MM_ID_WORDS(2, RMAP_MM_ID_SHARED | 1 | 2ull << 32, 1, 1, 2)),                      \
+	DROP("mm-id", rmap_mm_id_drop, rmap_mm_id_cow, MM_ID_WORDS(2, 1, 2, 0, 3)),                                  \
+	TAKE("mm-id", rmap_mm_id_take, rmap_mm_id_cow, MM_ID_WORDS(1, 1, 1, 0, 2)),                                  \
+	BOTH_MAP("mm-id", rmap_mm_id, MM_ID_WORDS(0, 0, 0, 0, 0), mm_id_exact),                                      \
+	SANITY("mm-id", 1, sane),                                                                                    \
+	SANITY("mm-id, before the lock", 0, sane_unlocked),                                                          \
+	SANITY("mm-id, reversed", 0, sane_reversed),                                                                 \
+	TURN("moments-flag", rmap_moments_flag, FLAG_WORDS(2, RMAP_MOMENTS_FLAG_SHARED | 3, 5, 2)),                  \
+	DROP("moments-flag", rmap_moments_flag_drop, rmap_moments_flag_cow, FLAG_WORDS(2, 2, 2, 3)),                 \
+	TAKE("moments-flag", rmap_moments_flag_take, rmap_moments_flag_cow, FLAG_WORDS(1, 1, 1, 2)),                 \
+	BOTH_MAP("moments-flag", rmap_moments_flag, FLAG_WORDS(0, 0, 0, 0), flag_exact),                             \
 	DROP("small, hashed", hashed_drop, hashed_cow, SMALL_WORDS(0, 2)),                                           \
 	TAKE("small, hashed", hashed_take, hashed_cow, SMALL_WORDS(-1, 1)),                                          \
 	{ "turn-unprotected", "moments shared", "as turn-ask, without the sequence count", 0, 2,                     \

@@ -10,16 +10,30 @@
 #define RACE_SEQCOUNT_PROGRAMS_H
 
 #include "atomic_seqcount.h"
+#include "posted.h"
 #include "program.h"
 
 #define PIN 256
 
+/* Whose operations: core/'s, or those of the mails. */
+enum whose { OURS, POSTED };
+
 static rmap_seq seq;
 static u64 a, b, refcount;
 
-static __always_inline void add_both(u64 nr, const enum rmap_writer how)
+static __always_inline rmap_seq open(const enum whose whose, const enum rmap_writer how)
 {
-	const int exclusive = rmap_write_begin(&seq, how);
+	return whose == OURS ? rmap_read_begin(&seq, how) : posted_read_begin(&seq, how);
+}
+
+static __always_inline int again(const enum whose whose, rmap_seq start)
+{
+	return whose == OURS ? rmap_read_retry(&seq, start) : posted_read_retry(&seq, start);
+}
+
+static __always_inline void add_both(u64 nr, const enum whose whose, const enum rmap_writer how)
+{
+	const int exclusive = whose == OURS ? rmap_write_begin(&seq, how) : posted_write_begin(&seq, how);
 
 	if (exclusive) {
 		rmap_write(&a, rmap_read(&a) + nr);
@@ -28,33 +42,36 @@ static __always_inline void add_both(u64 nr, const enum rmap_writer how)
 		rmap_add(&a, nr);
 		rmap_add(&b, nr);
 	}
-	rmap_write_end(&seq, exclusive, how);
+	if (whose == OURS)
+		rmap_write_end(&seq, exclusive, how);
+	else
+		posted_write_end(&seq, exclusive, how);
 }
 
-static __always_inline void read_both(const enum rmap_writer how)
+static __always_inline void read_both(const enum whose whose, const enum rmap_writer how)
 {
 	rmap_seq start;
 	u64 x, y;
 
 	do {
-		start = rmap_read_begin(&seq, how);
+		start = open(whose, how);
 		x = rmap_read(&a);
 		y = rmap_read(&b);
-	} while (rmap_read_retry(&seq, start));
+	} while (again(whose, start));
 	race_seen[0] = x != y;
 }
 
 /* The COW decision: as many references as mappings. */
-static __always_inline void ask_references(const enum rmap_writer how)
+static __always_inline void ask_references(const enum whose whose, const enum rmap_writer how)
 {
 	rmap_seq start;
 	u64 mapcount, references;
 
 	do {
-		start = rmap_read_begin(&seq, how);
+		start = open(whose, how);
 		mapcount = rmap_read(&a);
 		references = rmap_read(&refcount);
-	} while (rmap_read_retry(&seq, start));
+	} while (again(whose, start));
 	race_seen[1] = references > PIN && references % PIN == mapcount;
 }
 
@@ -74,18 +91,18 @@ static unsigned sums_are_off(const uint64_t *final, u64 expected)
 	return final[1] != expected || final[2] != expected ? 1u << LOST : 0;
 }
 
-#define STAGE(suffix, how)                                                                                    \
-	static void write_##suffix(void) { add_both(1, how); }                                                \
-	static void read_##suffix(void) { read_both(how); }                                                   \
-	static void ask_##suffix(void) { ask_references(how); }                                               \
+#define STAGE(suffix, whose, how)                                                                                    \
+	static void write_##suffix(void) { add_both(1, whose, how); }                                                \
+	static void read_##suffix(void) { read_both(whose, how); }                                                   \
+	static void ask_##suffix(void) { ask_references(whose, how); }                                               \
 	static void map_##suffix(void)                                                                        \
 	{                                                                                                     \
 		rmap_add(&refcount, 1);                                                                       \
-		add_both(1, how);                                                                             \
+		add_both(1, whose, how);                                                                             \
 	}                                                                                                     \
 	static void unmap_##suffix(void)                                                                      \
 	{                                                                                                     \
-		add_both((u64)-1, how);                                                                       \
+		add_both((u64)-1, whose, how);                                                                       \
 		rmap_add_release(&refcount, -1);                                                              \
 	}                                                                                                     \
 	static unsigned check_##suffix(const uint64_t *f, int writers, u64 initial)                           \
@@ -101,9 +118,12 @@ static unsigned sums_are_off(const uint64_t *final, u64 expected)
 		return check_##suffix(f, 1, (rmap_seq)0 - rmap_seq_step(how));                                \
 	}
 
-STAGE(shared, RMAP_SHARED)
-STAGE(cmpxchg, RMAP_CMPXCHG)
-STAGE(add_return, RMAP_ADD_RETURN)
+STAGE(shared, OURS, RMAP_SHARED)
+STAGE(cmpxchg, OURS, RMAP_CMPXCHG)
+STAGE(add_return, OURS, RMAP_ADD_RETURN)
+STAGE(posted_shared, POSTED, RMAP_SHARED)
+STAGE(posted_cmpxchg, POSTED, RMAP_CMPXCHG)
+STAGE(posted_add_return, POSTED, RMAP_ADD_RETURN)
 
 static unsigned not_fooled(const uint64_t *final)
 {
@@ -117,23 +137,23 @@ static unsigned not_fooled(const uint64_t *final)
 #define WRITERS (1u << LOST | 1u << INEXACT | 1u << WAITS)
 #define WITH_READER (WRITERS | 1u << TORN)
 
-#define SEQCOUNT_PROGRAMS(stage_name, suffix, how)                                                            \
-	{ "writer-reader", stage_name, "a writer, a reader", 1, 2, { write_##suffix, read_##suffix },         \
+#define SEQCOUNT_PROGRAMS(ours, stage_name, suffix, how)                                                      \
+	{ "writer-reader", stage_name, "a writer, a reader", ours, 2, { write_##suffix, read_##suffix },         \
 	  { "writer", "reader" }, SEQ_AB(0), WITH_READER, one_##suffix },                                     \
-	{ "wrap-reader", stage_name, "a writer that wraps the sequence, a reader", 1, 2,                      \
+	{ "wrap-reader", stage_name, "a writer that wraps the sequence, a reader", ours, 2,                      \
 	  { write_##suffix, read_##suffix }, { "writer", "reader" }, SEQ_AB((rmap_seq)0 - ((rmap_seq)1 << (RMAP_SEQ_SHARED_BITS + (how == RMAP_SHARED ? 0 : how == RMAP_ADD_RETURN && RMAP_SEQ_HAS_ADD_RETURN ? RMAP_SEQ_SHARED_BITS : 1)))), WITH_READER, wrap_##suffix },    \
-	{ "two-writers", stage_name, "two writers", 1, 2, { write_##suffix, write_##suffix },                 \
+	{ "two-writers", stage_name, "two writers", ours, 2, { write_##suffix, write_##suffix },                 \
 	  { "writer 1", "writer 2" }, SEQ_AB(0), WRITERS, two_##suffix },                                     \
-	{ "two-writers-reader", stage_name, "two writers, a reader", 1, 3,                                    \
+	{ "two-writers-reader", stage_name, "two writers, a reader", ours, 3,                                    \
 	  { write_##suffix, write_##suffix, read_##suffix }, { "writer 1", "writer 2", "reader" }, SEQ_AB(0), \
 	  WITH_READER, two_##suffix },                                                                        \
-	{ "three-writers", stage_name, "three writers", 1, 3,                                                 \
+	{ "three-writers", stage_name, "three writers", ours, 3,                                                 \
 	  { write_##suffix, write_##suffix, write_##suffix }, { "writer 1", "writer 2", "writer 3" },         \
 	  SEQ_AB(0), WRITERS, three_##suffix },                                                               \
-	{ "unmap-pin-ask", stage_name, "an unmapper, a pinner, a COW decision", 1, 3,                         \
+	{ "unmap-pin-ask", stage_name, "an unmapper, a pinner, a COW decision", ours, 3,                         \
 	  { unmap_##suffix, pin, ask_##suffix }, { "unmapper", "pinner", "asker" }, REFERENCES(1, 1),         \
 	  1u << FOOLED | 1u << WAITS, not_fooled },                                                           \
-	{ "map-pinned-ask", stage_name, "a mapper of a pinned folio, a COW decision", 1, 2,                   \
+	{ "map-pinned-ask", stage_name, "a mapper of a pinned folio, a COW decision", ours, 2,                   \
 	  { map_##suffix, ask_##suffix }, { "mapper", "asker" }, REFERENCES(1, PIN + 2),                      \
 	  1u << FOOLED | 1u << WAITS, not_fooled }
 
