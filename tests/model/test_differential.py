@@ -17,6 +17,7 @@ from rmaplab.machine.differential.compare import compare
 from rmaplab.machine.differential.counts import Counts
 from rmaplab.machine.differential.generate import Generator
 from rmaplab.machine.differential.jobs import run_campaign
+from rmaplab.machine.differential.plan import Plan
 from rmaplab.machine.differential.program import Program, Run, Step, Unnamed
 from rmaplab.machine.differential.script import script
 from rmaplab.machine.differential.shrink import shrink
@@ -48,9 +49,9 @@ SHARED_THP: Program = (
 @pytest.mark.xdist_group("differential")
 def test_two_hundred_random_programs_show_the_same_world_on_kernel_and_model() -> None:
     out = io.StringIO()
-    counts = run_campaign("linux-6.18", 30, range(200), out=out)
+    counts = run_campaign(Plan("linux-6.18"), range(200), out=out)
     assert counts.mismatches == 0, out.getvalue()
-    assert counts.exit_code == 0, counts.report()
+    assert counts.exit_code == 0, counts.report("linux-6.18")
 
 
 @live
@@ -187,7 +188,8 @@ def test_too_much_set_aside_is_a_failure() -> None:
     assert counts.exit_code == 0
     counts.aside["background"] = 6
     assert counts.exit_code == 1
-    assert counts.report().splitlines()[-1] == "programs 0, steps 100, compared 94, set aside 6, mismatches 0"
+    last = counts.report("linux-6.18").splitlines()[-1]
+    assert last == "linux-6.18: programs 0, steps 100, compared 94, set aside 6, mismatches 0"
 
 
 def test_a_step_is_not_run_when_what_it_names_was_never_made() -> None:
@@ -203,10 +205,9 @@ def test_a_machine_that_fails_is_set_aside_by_name_and_ends_no_campaign(monkeypa
         pytest.skip(lacking())
     monkeypatch.setattr(campaign_module, "settle", fail)
     out = io.StringIO()
-    campaign = Campaign("linux-6.18", 30, out)
-    campaign.add(0)
-    assert campaign.counts.aside["machine error"] == campaign.counts.done > 0
-    assert campaign.counts.exit_code == 1
+    counts = Campaign(Plan("linux-6.18"), out).one(0)
+    assert counts.aside["machine error"] == counts.done > 0
+    assert counts.exit_code == 1
     assert "seed 0: other live machines kept the system" in out.getvalue()
 
 
@@ -227,17 +228,18 @@ def test_somebody_else_who_begins_to_use_ksm_midway_sets_programs_aside_by_name_
     if not probe().has("ksm"):
         pytest.skip(f"ksm: {probe()['ksm'].why_not}")
     out = io.StringIO()
-    campaign = Campaign("linux-6.18", 30, out)
+    campaign, total = Campaign(Plan("linux-6.18"), out), Counts()
     pipe = subprocess.PIPE
     with subprocess.Popen([sys.executable, "-c", _MERGEABLE], stdin=pipe, stdout=pipe, text=True) as other:
         assert other.stdout is not None
         assert other.stdout.readline() == "there\n"
-        for counts in campaign.run(range(40)):
+        for _, counts in campaign.run(range(40)):
+            total += counts
             if counts.aside["surroundings: KSM"]:
                 break
         assert other.stdin is not None
         other.stdin.close()
-    assert campaign.counts.aside["surroundings: KSM"] > 0, out.getvalue()
-    assert campaign.counts.mismatches == 0
-    assert campaign.counts.exit_code == 0, "others' doing fails no campaign"
+    assert total.aside["surroundings: KSM"] > 0, out.getvalue()
+    assert total.mismatches == 0
+    assert total.exit_code == 0, "others' doing fails no campaign"
     assert "mergeable memory of their own" in out.getvalue()

@@ -13,6 +13,7 @@ import pytest
 
 from kernel import lacking
 from rmaplab.machine.differential.jobs import run_campaign
+from rmaplab.machine.differential.plan import Plan
 from rmaplab.machine.protocol import BadOperation
 
 pytestmark = [
@@ -38,7 +39,7 @@ def of_session(session: int) -> list[int]:
 
 @two_cpus
 def test_two_jobs_add_up_to_what_one_says() -> None:
-    one, two = (run_campaign("linux-6.18", 10, range(40, 46), jobs, io.StringIO()) for jobs in (1, 2))
+    one, two = (run_campaign(Plan("linux-6.18", 10), range(40, 46), jobs, io.StringIO()) for jobs in (1, 2))
     assert one.programs == 6
     assert two == one
 
@@ -46,7 +47,7 @@ def test_two_jobs_add_up_to_what_one_says() -> None:
 def test_more_jobs_than_cpus_are_refused() -> None:
     cpus = len(os.sched_getaffinity(0))
     with pytest.raises(BadOperation, match=rf"jobs: {cpus + 1}: .* there are {cpus}"):
-        run_campaign("linux-6.18", 10, range(40, 46), cpus + 1, io.StringIO())
+        run_campaign(Plan("linux-6.18", 10), range(40, 46), cpus + 1, io.StringIO())
 
 
 @two_cpus
@@ -62,7 +63,8 @@ def test_an_interrupt_ends_every_process_and_says_what_was_done(whom: str) -> No
         out, err = campaign.communicate()
     assert "interrupted after" in err
     assert "Traceback" not in err
-    assert re.fullmatch(r"programs \d+, steps \d+, compared \d+, set aside \d+, mismatches \d+", out.splitlines()[-1])
+    last = out.splitlines()[-1]
+    assert re.fullmatch(r"linux-6.18: programs \d+, steps \d+, compared \d+, set aside \d+, mismatches \d+", last)
     assert campaign.returncode in (0, 1), "as the counts say"
     end = time.monotonic() + 60
     while left := of_session(campaign.pid):

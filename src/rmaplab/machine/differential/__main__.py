@@ -8,6 +8,7 @@ import argparse
 import sys
 
 from rmaplab.machine.differential.jobs import run_campaign
+from rmaplab.machine.differential.plan import Plan, without
 from rmaplab.machine.protocol import BadOperation, NotAvailable
 
 
@@ -19,17 +20,19 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--steps", type=int, default=30, help="operations a program (default 30)")
     parser.add_argument("--kernel", default="linux-6.18", help="the model's kernel (default linux-6.18)")
     parser.add_argument("--jobs", type=int, default=1, help="processes, each on a CPU of its own (default 1)")
+    parser.add_argument("--without", default="", help="what programs do without, by commas: ksm, swap, disk, sharing")
     options = parser.parse_args(arguments)
     if min(options.n, options.steps, options.jobs) < 1:
         parser.error(f"-n {options.n} --steps {options.steps} --jobs {options.jobs}: all must be positive")
     try:
-        counts = run_campaign(options.kernel, options.steps, range(options.seed, options.seed + options.n), options.jobs)
+        plan = Plan(options.kernel, options.steps, without(options.without))
+        counts = run_campaign(plan, range(options.seed, options.seed + options.n), options.jobs)
     except BadOperation as bad:
         parser.error(str(bad))
     except NotAvailable as missing:
         print(missing, file=sys.stderr)
         return 3
-    print(counts.report())
+    print(counts.report(options.kernel))
     return counts.exit_code
 
 

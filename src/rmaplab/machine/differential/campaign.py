@@ -1,100 +1,106 @@
-"""Many programs: counts, and every mismatch shrunk to a script.
+"""Programs by seed: the counts of each, and every mismatch shrunk to a script.
 
 For `jobs`, which spreads a campaign over processes, and the tests.
 """
 
 import os
 import sys
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import TextIO
 
-from rmaplab.machine.differential.counts import SURROUNDINGS, Counts
+from rmaplab.machine.differential.counts import Counts
 from rmaplab.machine.differential.generate import Generator
+from rmaplab.machine.differential.plan import OPTIONAL, Plan
 from rmaplab.machine.differential.program import Program
 from rmaplab.machine.differential.runner import Mismatch, Outcome, run, settle
 from rmaplab.machine.differential.script import script
 from rmaplab.machine.differential.shrink import shrink
+from rmaplab.machine.differential.surroundings import SURROUNDINGS
 from rmaplab.machine.live import LiveMachine, probe, sharing
 from rmaplab.machine.live.diskfile import make
-from rmaplab.machine.model import ContentLeak, policy_of
+from rmaplab.machine.model import ContentLeak
 from rmaplab.machine.model.invariants import Broken
 from rmaplab.machine.protocol import PMD_ORDER, PMD_SIZE, MachineError, NotAvailable
 
 
 @dataclass(slots=True)
 class Campaign:
-    """Runs programs by seed and adds up; mismatches go to `out`. Raises NotAvailable where there is no live machine."""
+    """Runs programs by seed, each a sum of its own; mismatches go to `out`. Raises NotAvailable where there is no live
+    machine."""
 
-    kernel: str
-    steps: int
+    plan: Plan
     out: TextIO = field(default_factory=lambda: sys.stderr)
-    counts: Counts = field(default_factory=Counts)
     _orders: tuple[int, ...] = ()
-    _disk: bool = False
-    _ksm: bool = False
-    _swap: bool = False
+    _able: dict[str, bool] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        policy_of(self.kernel)
         with LiveMachine():  # nobody is alone now: swap that is on is the system's own
             capabilities = probe()
         self._orders = capabilities.anon_orders
-        self._ksm, self._swap = capabilities.has("ksm"), capabilities.has("swap")
-        for lacking in (name for name in ("ksm", "swap") if not capabilities.has(name)):
-            print(f"without {lacking}: {capabilities[lacking].why_not}", file=self.out)
-        try:
-            os.close(make(PMD_SIZE, PMD_ORDER))
-            self._disk = True
-        except NotAvailable as missing:
-            print(f"without disk files: {missing}", file=self.out)
+        here = {name: "" if capabilities.has(name) else capabilities[name].why_not for name in ("ksm", "swap")}
+        here["sharing"] = "" if sharing.available() else "the routine for it was not built"
+        here["disk"] = _why_no_disk()
+        for name in OPTIONAL:
+            why_not = "as was asked for" if name in self.plan.without else here[name]
+            self._able[name] = not why_not
+            if why_not:
+                print(f"without {name}: {why_not}", file=self.out)
 
-    def run(self, seeds: Iterable[int]) -> Iterator[Counts]:
-        """Run the programs of `seeds`, yielding the counts after each."""
+    def run(self, seeds: Iterable[int]) -> Iterator[tuple[int, Counts]]:
+        """Run the programs of `seeds`; each with its counts."""
         for seed in seeds:
-            self.add(seed)
-            yield self.counts
+            yield seed, self.one(seed)
 
-    def add(self, seed: int) -> None:
+    def one(self, seed: int) -> Counts:
         """Run the program of `seed`."""
-        able = {"disk": self._disk, "ksm": self._ksm, "swap": self._swap, "sharing": sharing.available()}
-        program = Generator(seed, self._orders, self.steps, **able).program()
-        counts = self.counts
-        counts.programs += 1
-        counts.operations.update(step.advice or step.do for step in program)
+        program = Generator(seed, self._orders, self.plan.steps, **self._able).program()
+        counts = Counts(1, operations=Counter(step.advice or step.do for step in program))
         try:
-            outcome = settle(program, self.kernel)
+            outcome = settle(program, self.plan.kernel)
         except (Broken, ContentLeak) as broken:
             counts.mismatches += 1
             print(f"seed {seed}: the model contradicts itself: {broken}\n{script(program, str(broken))}", file=self.out)
-            return
+            return counts
         except NotAvailable as missing:
             # Somebody else began to use KSM or swap, or took the room: their right, and nothing the model could do about.
-            counts.done += len(program)
-            counts.aside[f"{SURROUNDINGS}: {str(missing).partition(':')[0]}"] += len(program)
+            outcome = _none_of(program, f"{SURROUNDINGS}: {str(missing).partition(':')[0]}")
             print(f"seed {seed}: set aside: {missing}", file=self.out)
-            return
         except MachineError as error:
-            counts.done += len(program)
-            counts.aside["machine error"] += len(program)
+            outcome = _none_of(program, "machine error")
             print(f"seed {seed}: {error}", file=self.out)
-            return
-        counts.done += outcome.steps
-        counts.compared += outcome.compared
+        counts.done, counts.compared = outcome.steps, outcome.compared
+        counts.reached = outcome.reached
         if outcome.why:
             counts.aside[outcome.why] += outcome.set_aside
         if outcome.mismatch:
-            self._mismatch(seed, program, outcome, outcome.mismatch)
+            counts.mismatches = 1
+            counts.aside["after a mismatch"] += outcome.steps - outcome.compared
+            self._mismatch(seed, program, outcome.mismatch)
+        return counts
 
-    def _mismatch(self, seed: int, program: Program, outcome: Outcome, mismatch: Mismatch) -> None:
-        self.counts.mismatches += 1
-        self.counts.aside["after a mismatch"] += outcome.steps - outcome.compared
+    def _mismatch(self, seed: int, program: Program, mismatch: Mismatch) -> None:
         what = mismatch.difference.what
 
         def still(candidate: Program) -> bool:
-            found = run(candidate, self.kernel).mismatch
+            found = run(candidate, self.plan.kernel).mismatch
             return found is not None and found.difference.what == what
 
         small = shrink(program[: mismatch.step + 1], still)
-        found = run(small, self.kernel).mismatch or mismatch
+        found = run(small, self.plan.kernel).mismatch or mismatch
         print(f"seed {seed}: {found.difference}\n{script(small, str(found.difference))}", file=self.out, flush=True)
+
+
+def _none_of(program: Program, why: str) -> Outcome:
+    """Nothing of `program` could be compared."""
+    return Outcome(len(program), set_aside=len(program), why=why)
+
+
+def _why_no_disk() -> str:
+    """The reason why this system has no place for files of a disk file system, "" if it has."""
+    try:
+        os.close(make(PMD_SIZE, PMD_ORDER))
+    except NotAvailable as missing:
+        return str(missing)
+    return ""

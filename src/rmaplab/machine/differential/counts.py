@@ -6,21 +6,23 @@ For the campaign, its jobs and the commands.
 import sys
 import time
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final, Self, TextIO
+from typing import Any, Final, Self, TextIO
+
+from rmaplab.machine.differential.reached import coverage
+from rmaplab.machine.differential.surroundings import SURROUNDINGS
 
 ALLOWED_ASIDE: Final = 0.05
 """Share of the steps that may be set aside before the whole run counts as failed."""
-SURROUNDINGS: Final = "surroundings"
-"""What begins the reason where others on the system are it: these steps count as set aside, but fail nothing."""
-
 _EVERY: Final = 10.0
 """Seconds between two lines of progress."""
 
 
 @dataclass(slots=True)
 class Counts:
-    """Programs begun, their steps, steps compared, mismatches; steps set aside by reason; operations by name."""
+    """Programs begun, their steps, steps compared, mismatches; steps set aside by reason; operations by name; and what
+    the programs reached (`Reached`). Adds up in any order; `Counts()` changes nothing."""
 
     programs: int = 0
     done: int = 0
@@ -28,9 +30,21 @@ class Counts:
     mismatches: int = 0
     aside: Counter[str] = field(default_factory=Counter)
     operations: Counter[str] = field(default_factory=Counter)
+    reached: Counter[str] = field(default_factory=Counter)
 
     def __add__(self, other: Self) -> "Counts":
         return Counts(*(getattr(self, name) + getattr(other, name) for name in self.__slots__))
+
+    def to_dict(self) -> dict[str, int | dict[str, int]]:
+        """All of it, for a journal; `of` reads it."""
+        given = ((name, getattr(self, name)) for name in self.__slots__)
+        return {name: dict(value) if isinstance(value, Counter) else value for name, value in given if value}
+
+    @classmethod
+    def of(cls, told: Mapping[str, Any]) -> Self:
+        """What `to_dict` told."""
+        given: dict[str, Any] = {name: Counter(v) if isinstance(v, dict) else v for name, v in told.items()}
+        return cls(**given)
 
     @property
     def set_aside(self) -> int:
@@ -43,7 +57,7 @@ class Counts:
         return int(self.mismatches > 0 or self.set_aside - others > ALLOWED_ASIDE * self.done)
 
     def numbers(self, kernel: str) -> dict[str, object]:
-        """Everything `report` says, for machines."""
+        """Everything `report` says, for machines. `mutants` is unknown here: `make mutants` plants them."""
         return {
             "kernel": kernel,
             "programs": self.programs,
@@ -52,14 +66,21 @@ class Counts:
             "set_aside": dict(self.aside),
             "mismatches": self.mismatches,
             "operations": dict(self.operations),
+            "coverage": coverage(self.reached),
+            "mutants": {"alive": None, "dead": None},
         }
 
-    def report(self) -> str:
-        """What was done, how often; set aside, why; and the sum as the last line."""
+    def report(self, kernel: str) -> str:
+        """What was done, how often; what was reached; set aside, why; and the sum as the last line."""
         lines = [f"{name}: {count}" for name, count in sorted(self.operations.items())]
+        lines += [f"{what}: {len(found)} kinds" for what, found in coverage(self.reached).items()]
         lines += [f"set aside, {why}: {count} steps" for why, count in sorted(self.aside.items())]
+        return "\n".join([*lines, f"{kernel}: {self.total()}"])
+
+    def total(self) -> str:
+        """The sum in one line."""
         total = f"programs {self.programs}, steps {self.done}, compared {self.compared}"
-        return "\n".join([*lines, f"{total}, set aside {self.set_aside}, mismatches {self.mismatches}"])
+        return f"{total}, set aside {self.set_aside}, mismatches {self.mismatches}"
 
 
 @dataclass(slots=True)

@@ -8,20 +8,23 @@ differently. What the kernel leaves to chance is recognised and *set aside* by n
 - `allocation`: a fault or a new file got small folios where a large one was asked for: no contiguous memory was free;
 - `not reproducible`: the program agrees when it is run again (`settle`);
 - `machine error`: the live machine failed (`Campaign`);
-- `surroundings: KSM` (`swap`, ...): somebody else on the system uses what the program needs for itself (`Campaign`).
+- `surroundings: KSM` (`swap`, ...): somebody else on the system uses what the program needs for itself.
 """
 
-from dataclasses import dataclass, replace
+from collections import Counter
+from dataclasses import dataclass, field, replace
 from typing import Final, Self
 
 from rmaplab.machine.differential.compare import Difference, compare
 from rmaplab.machine.differential.program import Program, Result, Run, Step, Unnamed
+from rmaplab.machine.differential.reached import Reached
+from rmaplab.machine.differential.surroundings import others
 from rmaplab.machine.differential.traces import Marks, compare_traces
 from rmaplab.machine.live import LiveMachine
 from rmaplab.machine.model import KernelPolicy, ModelMachine
 from rmaplab.machine.model.invariants import check
 from rmaplab.machine.observation import Observation
-from rmaplab.machine.protocol import NotAvailable
+from rmaplab.machine.protocol import MachineError, NotAvailable
 
 _AGAIN: Final = 2
 """How often a mismatch is run again before it counts."""
@@ -38,13 +41,14 @@ class Mismatch:
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """Steps of the program, those compared, those set aside and why; a mismatch ends the program. A step that names
-    what a refused one would have made is no step."""
+    what a refused one would have made is no step. `reached`: see `Reached`."""
 
     steps: int
     compared: int = 0
     set_aside: int = 0
     why: str = ""
     mismatch: Mismatch | None = None
+    reached: Counter[str] = field(default_factory=Counter)
 
 
 class SetAside(Exception):
@@ -58,24 +62,32 @@ class Pair:
         self._live, self._model = LiveMachine(), ModelMachine(kernel)
         self._ours, self._theirs = Run(self._live), Run(self._model)
         self._marks = Marks(), Marks()
+        self._reached = Reached()
+        self._merges = False
 
     def do(self, step: Step) -> Difference | None:
         """Do `step` on both; what they then disagree about. Raises Unnamed, SetAside, and `Broken` or `ContentLeak` if
         the model contradicts itself."""
+        ours, theirs = self._marks
+        self._merges |= step.do == "merge" or step.advice == "mergeable"
         try:
             answers = self._ours.do(step), self._theirs.do(step)
+            world = self._live.observation(), self._model.observation()
         except NotAvailable as missing:
             if step.do != "file":
                 raise
             raise SetAside("allocation") from missing
+        except MachineError as failed:
+            if why := self._others():
+                raise SetAside(why) from failed
+            raise
+        ours.swaps |= step.do == "swap"
         check(self._model)
-        world = self._live.observation(), self._model.observation()
         difference = _answers(*answers) or compare(*world)
-        chance = _chance(self._live, *world) if difference else ""
+        chance = difference and (self._others() or _chance(self._live, *world))
         if chance:
             raise SetAside(chance)
-        ours, theirs = self._marks
-        ours.swaps |= step.do == "swap"
+        self._reached.step(step, answers[0], world[0])
         ours.note(*self._live.recorder.rows)
         theirs.note(*self._model.recorder.rows)
         return difference
@@ -84,6 +96,14 @@ class Pair:
         """The first of the steps done so far, counted from 0, that the two traces tell differently, and how."""
         ours, theirs = self._marks
         return compare_traces(self._live.trace(), ours, self._model.trace(), theirs)
+
+    def reached(self) -> Counter[str]:
+        """What the program reached, at its end."""
+        return self._reached.end(self._live.trace())
+
+    def _others(self) -> str:
+        pids = [process.pid for process in self._live.processes()]
+        return others(pids, merges=self._merges, swaps=self._marks[0].swaps)
 
     def close(self) -> None:
         """End both worlds."""
@@ -115,6 +135,7 @@ def run(program: Program, kernel: str | KernelPolicy) -> Outcome:
             outcome = replace(outcome, compared=outcome.compared + 1)
             done.append(number)
         told = pair.recorded()
+        outcome = replace(outcome, reached=pair.reached())
     if told is not None:
         at, difference = told
         return replace(outcome, compared=at, mismatch=Mismatch(done[at], difference))

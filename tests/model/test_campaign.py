@@ -1,0 +1,247 @@
+"""A campaign survives what is around it, goes on where it ended, and its parts add up."""
+
+import io
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from commands import rmaplab
+from kernel import lacking
+from rmaplab.errors import RmaplabError
+from rmaplab.machine.differential import jobs as jobs_module
+from rmaplab.machine.differential import runner
+from rmaplab.machine.differential.campaign import Campaign
+from rmaplab.machine.differential.counts import Counts
+from rmaplab.machine.differential.generate import Generator
+from rmaplab.machine.differential.jobs import run_campaign
+from rmaplab.machine.differential.journal import Journal
+from rmaplab.machine.differential.plan import OPTIONAL, Plan, Seeds, without
+from rmaplab.machine.differential.program import Program, Step
+from rmaplab.machine.live import probe
+from rmaplab.machine.live.swap import Swap
+from rmaplab.machine.protocol import BadOperation
+
+live = pytest.mark.live
+alone = pytest.mark.xdist_group("differential")
+can_look = pytest.mark.skipif(bool(lacking()), reason=lacking())
+SIX: Plan = Plan("linux-6.18", 10)
+
+names = st.text("abc: ", min_size=1, max_size=6)
+counters = st.dictionaries(names, st.integers(1, 9), max_size=3).map(Counter)
+sums = st.builds(
+    Counts,
+    *[st.integers(0, 99)] * 4,
+    aside=counters,
+    operations=counters,
+    reached=counters,
+)
+
+
+@given(sums, sums, sums)
+def test_counts_add_up_in_any_order_and_nothing_changes_nothing(one: Counts, two: Counts, three: Counts) -> None:
+    assert (one + two) + three == one + (three + two)
+    assert one + Counts() == one
+
+
+@given(sums)
+def test_what_a_journal_keeps_of_counts_is_all_of_them(counts: Counts) -> None:
+    assert Counts.of(json.loads(json.dumps(counts.to_dict()))) == counts
+
+
+def test_a_journal_knows_what_is_done_after_its_last_line_was_cut_off(tmp_path: Path) -> None:
+    path, one, two = tmp_path / "journal", Counts(1, done=30, compared=30), Counts(1, done=31, mismatches=1)
+    with Journal(path, SIX) as journal:
+        journal.add(7, one)
+        journal.add(9, two)
+    path.write_bytes(path.read_bytes()[:-5])
+    with Journal(path, SIX) as journal:
+        assert journal.left(range(7, 10)) == [8, 9]
+        assert journal.done(range(7, 10)) == one
+        journal.add(9, two)
+    with Journal(path, SIX) as journal:
+        assert journal.done(range(7, 10)) == one + two
+
+
+@pytest.mark.parametrize("plan", [Plan("linux-6.12", 10), Plan("linux-6.18", 11), Plan("linux-6.18", 10, without("ksm"))])
+def test_a_journal_of_other_programs_is_refused_and_stays_as_it_is(tmp_path: Path, plan: Plan) -> None:
+    path = tmp_path / "journal"
+    with Journal(path, SIX) as journal:
+        journal.add(7, Counts(1))
+    before = path.read_bytes()
+    with pytest.raises(RmaplabError, match="of other programs"):
+        Journal(path, plan)
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("text", ["hello\n", "hello", '{"plan": 3', '{"seed": 1}\n', '{"plan": {}}\nx\n'])
+def test_what_is_no_journal_is_refused_and_stays_as_it_is(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "journal"
+    path.write_text(text)
+    with pytest.raises(RmaplabError, match=r"--resume: .*journal: (must be|is)"):
+        Journal(path, SIX)
+    assert path.read_text() == text
+
+
+@pytest.mark.parametrize("text", ["1", "1:", ":2", "2:1", "-1:2", "1:2:3", "1:99999999999", "a:b", "١:٢", ""])
+def test_seeds_that_are_none_are_refused(text: str) -> None:
+    with pytest.raises(BadOperation, match=f"seeds: {re.escape(text)}"):
+        Seeds.parse(text)
+
+
+def test_seeds_are_both_ends_and_all_between() -> None:
+    assert list(Seeds.parse("3:5").range()) == [3, 4, 5]
+    assert list(Seeds.parse("0:0").range()) == [0]
+
+
+def test_an_unknown_thing_to_go_without_is_refused() -> None:
+    with pytest.raises(BadOperation, match="without: zram: must be of ksm, swap, disk, sharing"):
+        Plan("linux-6.18", 30, without("ksm,zram"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("--seeds", "5"), "must be A:B"),
+        (("--seeds", "1:2", "-n", "3"), "must come without --seeds"),
+        (("--without", "thp"), "must be of ksm"),
+        (("-n", "1", "--resume", "/"), "--resume: /"),
+    ],
+)
+def test_the_command_refuses_in_one_line(arguments: tuple[str, ...], says: str) -> None:
+    ended = rmaplab("differential", *arguments)
+    assert ended.returncode == 2
+    assert says in ended.stderr
+    assert not ended.stdout
+
+
+@live
+@can_look
+@alone
+def test_programs_do_without_what_they_shall() -> None:
+    out = io.StringIO()
+    campaign = Campaign(Plan("linux-6.18", 30, frozenset(OPTIONAL)), out)
+    total = sum((counts for _, counts in campaign.run(range(3))), Counts())
+    assert total.mismatches == 0, out.getvalue()
+    for name in OPTIONAL:
+        assert f"without {name}: as was asked for" in out.getvalue()
+    for seed in range(200):
+        steps = Generator(seed, (9,), 30, **dict.fromkeys(OPTIONAL, False)).program()
+        assert not {step.do for step in steps} & {"merge", "swap", "vfork", "clone_vm"}
+        assert not any(step.kind == "file" for step in steps)
+
+
+@live
+@can_look
+@alone
+def test_a_resumed_campaign_says_what_one_in_one_piece_says(tmp_path: Path) -> None:
+    out, path = io.StringIO(), tmp_path / "journal"
+    whole = run_campaign(SIX, range(40, 44), out=out)
+    run_campaign(SIX, range(41, 43), out=out, resume=path)
+    assert run_campaign(SIX, range(40, 44), out=out, resume=path) == whole
+    ran = len(path.read_text().splitlines()) - 1
+    assert ran == whole.programs == 4, "each program was run once"
+
+
+@live
+@can_look
+@alone
+@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="one CPU only")
+def test_a_job_that_dies_takes_one_program_along_and_not_the_campaign(monkeypatch: pytest.MonkeyPatch) -> None:
+    start, killed = jobs_module._start, []
+
+    def dying(plan: Plan, seeds: list[int], cpu: int) -> jobs_module._Job:
+        job = start(plan, seeds, cpu)
+        if not killed:
+            killed.append(job.process.pid)
+            job.process.kill()
+        return job
+
+    monkeypatch.setattr(jobs_module, "_start", dying)
+    out = io.StringIO()
+    counts = run_campaign(SIX, range(40, 46), 2, out)
+    assert counts.programs == 6
+    assert counts.aside == Counter({"machine error": SIX.steps})
+    assert counts.compared > 0
+    assert f"a job (pid {killed[0]}) ended with code {-signal.SIGKILL}" in out.getvalue()
+
+
+@contextmanager
+def somebodys_ksm() -> Iterator[None]:
+    """Mergeable memory of a process that is not the live machine's, as a QEMU has it."""
+    program = (
+        "import mmap, sys; memory = mmap.mmap(-1, 1 << 20, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS);"
+        "memory.write(bytes(1 << 20)); memory.madvise(mmap.MADV_MERGEABLE); print('there', flush=True); sys.stdin.read()"
+    )
+    pipe = subprocess.PIPE
+    with subprocess.Popen([sys.executable, "-c", program], stdin=pipe, stdout=pipe, text=True) as other:
+        assert other.stdout is not None
+        assert other.stdin is not None
+        assert other.stdout.readline() == "there\n"
+        try:
+            yield
+        finally:
+            other.stdin.close()
+
+
+@contextmanager
+def somebodys_swap() -> Iterator[None]:
+    """A swap device that no live machine made, as an administrator's swapon makes one."""
+    swap = Swap()
+    try:
+        swap.on(64 << 20)
+        yield
+    finally:
+        swap.off()
+
+
+LATE: Program = (
+    Step("spawn", makes=1),
+    Step("mmap", process=1, pages=1, makes=2),
+    Step("madvise", process=1, area=2, pages=1, advice="mergeable"),
+    Step("write", process=1, area=2, pages=1, value=0),
+    Step("merge"),
+    Step("madvise", process=1, area=2, pages=1, advice="pageout"),
+)
+
+
+def finish(pair: runner.Pair, steps: Program) -> None:
+    for step in steps:
+        pair.do(step)
+
+
+@live
+@can_look
+@alone
+@pytest.mark.parametrize("what", ["KSM", "swap"])
+def test_what_others_begin_in_the_middle_of_a_program_sets_the_rest_of_it_aside_by_name(what: str) -> None:
+    for needed in ("ksm", "swap"):
+        if not probe().has(needed):
+            pytest.skip(f"{needed}: {probe()[needed].why_not}")
+    program = LATE if what == "KSM" else (*LATE[:2], LATE[3], LATE[5])
+    others = somebodys_ksm if what == "KSM" else somebodys_swap
+    with runner.Pair("linux-6.18") as pair:
+        for step in program[:3]:
+            assert pair.do(step) is None
+        with others(), pytest.raises(runner.SetAside, match=f"^surroundings: {what}$"):
+            finish(pair, program[3:])
+
+
+@live
+@can_look
+@alone
+def test_without_others_the_same_programs_agree() -> None:
+    if not probe().has("ksm"):
+        pytest.skip(f"ksm: {probe()['ksm'].why_not}")
+    assert runner.run(LATE, "linux-6.18").mismatch is None
+    assert runner.run((*LATE[:2], LATE[3], LATE[5]), "linux-6.18").mismatch is None
