@@ -231,6 +231,32 @@ def test_every_theorem_that_code_or_docs_cite_is_a_claim() -> None:
     assert {(path, name) for path, name in cited if name not in claims} == set()
 
 
+SUBJECT = (
+    "moments|moments_flag|mm_id|packed|bits|one_value|generations|owner|owner_counter"
+    "|estimated_sharers|likely_shared|posted|truth"
+)
+LIKE_A_CLAIM = re.compile(
+    rf"\b(?:{SUBJECT})_(?:sound|right|exact|exactly|isolates|leaks|refuted|refuses|frozen|room|fields|layout|identity|integers"
+    r"|modulo|safe|never_\w+|false_\w+|exact_\w+)\b"
+)
+
+
+def test_every_name_like_a_claim_in_code_or_docs_is_one() -> None:
+    """Also where no "theorem" stands before it. A function or field of that name is no citation."""
+    root, claims = PROOFS.parent, set(signed_claims())
+    folders = ("src", "core", "kernel", "docs", "benchmarks", "examples")
+    paths = [p for f in folders for s in ("*.py", "*.h", "*.c", "*.md", "*.cocci") for p in (root / f).rglob(s)]
+    named = {
+        (str(path.relative_to(root)), name)
+        for path in [*paths, *root.glob("*.md")]
+        for text in [path.read_text()]
+        for name in LIKE_A_CLAIM.findall(text)
+        if not re.search(rf"\b{name}\s*[(=:]|\.{name}\b", text)
+    }
+    assert len(named) > 20
+    assert {(path, name) for path, name in named if name not in claims} == set()
+
+
 def test_docs_name_every_claim() -> None:
     named = set(re.findall(r"`(\w+)`", (PROOFS.parent / "docs" / "proofs.md").read_text()))
     assert set(signed_claims()) - named == set()

@@ -37,7 +37,7 @@ def test_lattice_search_and_brute_force_find_equally_small_witnesses(word_bits, 
     for most in (2, 4) if id_bits == 4 else (2, 4, 6):
         expected = _brute(chunks, most)
         relations = enumerate_relations(chunks, most, PATIENCE)
-        by_lattice, proved = smallest_witness(chunks, relations) if relations.cheapest else (None, True)
+        by_lattice, proved = smallest_witness(chunks, relations, PATIENCE) if relations.cheapest else (None, True)
         by_search = table.smallest_collision(table.from_subids(ids, chunks.subids, word_bits), most, PATIENCE)
         assert proved
         assert _size(by_lattice) == _size(expected)
@@ -57,7 +57,7 @@ def test_square_schemes_are_decided_as_brute_force_decides_them(scheme, id_bits)
             assert _size(found.witness) == _size(expected), config
             if expected:
                 assert least_mappings(config) <= expected.mapcount
-            built = build_witness(config)
+            built = build_witness(config, PATIENCE)
             assert built is None or (check(config, built) and expected and built.mapcount >= expected.mapcount)
 
 

@@ -8,13 +8,12 @@ import numpy as np
 
 from rmaplab.schemes.packed import SUM_AT
 from rmaplab.verify.refute.digits import Chunks, enumerate_relations, smallest_witness
-from rmaplab.verify.refute.problem import Budget, Config, Decision, Finding, OutOfBudget
+from rmaplab.verify.refute.problem import Budget, Config, Decision, Finding, OutOfBudget, Witness
 from rmaplab.verify.refute.spreads import build_witness, least_mappings
 from rmaplab.verify.refute.table import Collision, Rows, Table, from_subids, smallest_collision
 from rmaplab.verify.refute.words import check, chunks, equations
 
 _TABLE_BITS = 10
-_TABLE_SECONDS = 5.0
 _FEWEST = "fewest mappings and, of these, fewest MMs"
 _DIGITS = ("generations", "generations-safe", "bits")
 
@@ -23,7 +22,7 @@ def decide(config: Config, seconds: float = 60.0) -> Finding:
     """Is `config` right for every multiset of at most P mappings?"""
     if config.scheme in _DIGITS:
         return _decide_digits(config, chunks(config), Budget.seconds(seconds))
-    return _decide_squares(config, seconds)
+    return _decide_squares(config, Budget.seconds(seconds))
 
 
 def _decide_digits(config: Config, read: Chunks, budget: Budget) -> Finding:
@@ -41,7 +40,7 @@ def _decide_digits(config: Config, read: Chunks, budget: Budget) -> Finding:
             f"{found.nodes} lattice nodes (theorem sound_iff_no_short_relation)"
         )
         return Finding(config, Decision.SOUND, reason)
-    witness, fewest = smallest_witness(read, found)
+    witness, fewest = smallest_witness(read, found, budget)
     proved = _FEWEST if fewest else "fewest mappings; fewer MMs not excluded"
     reason = f"{problem} collide; {proved}, by enumeration of {found.nodes} lattice nodes"
     return Finding(config, Decision.REFUTED, reason, check(config, witness))
@@ -61,27 +60,33 @@ def _digit_theorem(config: Config, read: Chunks) -> str | None:
     return None
 
 
-def _decide_squares(config: Config, seconds: float) -> Finding:
+def _decide_squares(config: Config, budget: Budget) -> Finding:
+    """By theorem; else a small range of IDs is searched for as long as is left after a witness was built, if one was."""
     least = least_mappings(config)
     if config.id_bits == 1 or config.pages < least:
         return Finding(config, Decision.SOUND, _square_theorem(config, least))
-    if config.id_bits <= _TABLE_BITS and config.word_bits <= 64:
+    stopped = ""
+    try:
+        built = build_witness(config, budget)
+    except OutOfBudget as out:
+        built, stopped = None, f"; stopped: {out}"
+    best = built is not None and built.size == (least, 1)
+    if not best and config.id_bits <= _TABLE_BITS and config.word_bits <= 64:
         try:
-            found = smallest_collision(table(config), config.pages, Budget.seconds(min(seconds, _TABLE_SECONDS)))
-        except OutOfBudget:
-            pass
-        else:
-            return from_table(config, found)
-    witness = build_witness(config)
-    if witness is None:
+            return from_table(config, smallest_collision(table(config), config.pages, budget))
+        except OutOfBudget as out:
+            stopped = f"; stopped: {out}"
+    if built is None:
         reason = f"no collision of fewer than {least} mappings (proved); none of {least} .. {config.pages} constructed"
-        return Finding(config, Decision.UNDECIDED, reason)
-    n = witness.mapcount
+        return Finding(config, Decision.UNDECIDED, reason + stopped)
+    return Finding(config, Decision.REFUTED, _built(built, least), check(config, built))
+
+
+def _built(witness: Witness, least: int) -> str:
+    n, mms = witness.size
     proved = "fewest mappings" if n == least else f"the fewest mappings are between {least} and {n}"
-    reason = f"squares of distances sum to a multiple of 2^W; {proved}; fewer MMs not excluded"
-    if witness.size[1] == 1:
-        reason = f"squares of distances sum to a multiple of 2^W; {proved}, one MM"
-    return Finding(config, Decision.REFUTED, reason, check(config, witness))
+    few = "one MM" if mms == 1 else "fewer MMs not excluded"
+    return f"squares of distances sum to a multiple of 2^W; {proved}{', ' if mms == 1 else '; '}{few}"
 
 
 def from_table(config: Config, found: Collision | None) -> Finding:

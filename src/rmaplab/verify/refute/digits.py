@@ -9,7 +9,7 @@ independent. One care: 0 is no rmap ID, which matters only where the chunk is th
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from rmaplab.verify.refute.fewest import Split, fewest_mms
+from rmaplab.verify.refute.fewest import Split, any_split, fewest_mms
 from rmaplab.verify.refute.problem import Budget, Witness
 from rmaplab.verify.refute.relations import Enumeration, Price, Vector, cheapest_relations
 
@@ -75,10 +75,10 @@ def enumerate_relations(chunks: Chunks, most: int, budget: Budget) -> Enumeratio
     return cheapest_relations(chunks.weights[: chunks.widest], chunks.word_bits, most, _price(chunks), budget)
 
 
-def smallest_witness(chunks: Chunks, found: Enumeration) -> tuple[Witness, bool]:
+def smallest_witness(chunks: Chunks, found: Enumeration, budget: Budget) -> tuple[Witness, bool]:
     """The witness of fewest mappings and, of these, fewest MMs; and whether the latter is proved.
 
-    z3 splits the relations one by one, those with fewest different counts first.
+    z3 splits the relations one by one, those with fewest different counts first, until time is up.
     """
     n = found.cheapest
     assert n is not None
@@ -91,7 +91,10 @@ def smallest_witness(chunks: Chunks, found: Enumeration) -> tuple[Witness, bool]
             break
         counts = [n + v if v < 0 else v for v in d]
         free = [i for i, v in enumerate(d) if v == 0]
-        split = fewest_mms(counts, n, zero_allowed=bool(free) or not chunks.whole_id, most=most)
+        split = fewest_mms(counts, n, zero_allowed=bool(free) or not chunks.whole_id, most=most, budget=budget)
+        if not budget.left:
+            proved = False
+            split = split or (any_split(counts, n) if best is None else None)
         if split is not None:
             best = _witness(d, free, split), split
     assert best is not None

@@ -11,7 +11,7 @@ from typing import Final
 from rmaplab.schemes import SCHEMES
 from rmaplab.schemes.generations import POSTED, GenerationsSafe
 from rmaplab.verify.refute.decide import decide
-from rmaplab.verify.refute.problem import Config, Finding
+from rmaplab.verify.refute.problem import Config, Decision, Finding
 from rmaplab.verify.refute.words import configure
 
 FIRST_STAGE_VALUES: Final = 4
@@ -37,7 +37,10 @@ def _named(stage: str, finding: Finding) -> Finding:
 
 @dataclass(frozen=True, slots=True)
 class Needs:
-    """What one order needs: 64-bit values besides the mapcount, and ID bits where those are fewer than wanted."""
+    """What one order needs: 64-bit values besides the mapcount, and ID bits where those are fewer than wanted.
+
+    `posted_sound` is None where nothing was posted, and where the search was stopped.
+    """
 
     order: int
     posted_values: int | None
@@ -54,7 +57,8 @@ def needs(order: int, seconds: float) -> Needs:
     row = next((r for r in POSTED if r.first <= order <= r.last), None)
     sound = None
     if row is not None:
-        sound = decide(configure("generations", order, None, None, 64), seconds).decision == "sound"
+        decision = decide(configure("generations", order, None, None, 64), seconds).decision
+        sound = None if decision is Decision.UNDECIDED else decision is Decision.SOUND
     one_value = SCHEMES["one-value"]
     return Needs(
         order,

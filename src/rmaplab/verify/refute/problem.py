@@ -97,6 +97,12 @@ class Budget:
     def seconds(cls, seconds: float) -> "Budget":
         return cls(monotonic() + seconds)
 
-    def check(self, progress: str) -> None:
-        if monotonic() > self.deadline:
+    @property
+    def left(self) -> float:
+        """Seconds, not negative."""
+        return max(self.deadline - monotonic(), 0.0)
+
+    def check(self, progress: str, needed: float = 0.0) -> None:
+        """Also stops if the next step, which cannot be interrupted, takes longer than is left: `needed` seconds."""
+        if monotonic() + needed > self.deadline:
             raise OutOfBudget(progress)

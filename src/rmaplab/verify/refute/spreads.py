@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 
 from rmaplab.schemes.packed import SUM_AT
-from rmaplab.verify.refute.problem import Config, Witness
+from rmaplab.verify.refute.problem import Budget, Config, OutOfBudget, Witness
 from rmaplab.verify.refute.squares import as_squares, with_sum
 from rmaplab.verify.refute.words import halves, one_value
 
@@ -43,10 +43,18 @@ def _least_squares(w: int, gap: int) -> int:
     return max(5, _ceil(1 << w, gap**2))
 
 
-def build_witness(config: Config) -> Witness | None:
-    """A witness of at most P mappings, the smallest the constructions give; None if they give none."""
+def build_witness(config: Config, budget: Budget) -> Witness | None:
+    """A witness of at most P mappings, the smallest the constructions give; None if they give none.
+
+    Raises OutOfBudget if time was up before one was built.
+    """
     builders = {"moments": _moments, "packed": _packed, "one-value": _one_value}
-    found = [w for w in builders[config.scheme](config) if w.mapcount <= config.pages]
+    found: list[Witness] = []
+    try:
+        found.extend(w for w in builders[config.scheme](config, budget) if w.mapcount <= config.pages)
+    except OutOfBudget:
+        if not found:
+            raise
     return min(found, key=lambda w: w.size, default=None)
 
 
@@ -59,7 +67,7 @@ def _at(asked: int, distances: Iterable[int]) -> Witness:
     return Witness(asked, dict(sorted(pages.items())))
 
 
-def _moments(config: Config) -> Iterator[Witness]:
+def _moments(config: Config, budget: Budget) -> Iterator[Witness]:
     """n squares of distances from MM 1 that sum to 2^W."""
     largest = (1 << config.id_bits) - 2
     least = least_mappings(config)
@@ -68,30 +76,32 @@ def _moments(config: Config) -> Iterator[Witness]:
             yield _at(1, [1 << unit] * n)
             return
     for n in range(least, min(config.pages, least + _MORE_MAPPINGS) + 1):
+        budget.check(f"constructing one of {n} mappings")
         distances = as_squares(1 << config.word_bits, n, largest)
         if distances:
             yield _at(1, distances)
             return
 
 
-def _packed(config: Config) -> Iterator[Witness]:
+def _packed(config: Config, budget: Budget) -> Iterator[Witness]:
     """Either the sums of IDs agree and squares make 2^W, or the sum of IDs is one turn of its field ahead."""
     half = (1 << config.id_bits - 1) - 1
     pairs = _ceil(1 << config.word_bits - 1, half**2) if half else config.pages
     for n in range(pairs, min(config.pages // 2, pairs + _MORE_MAPPINGS) + 1):
+        budget.check(f"constructing one of {n} pairs of mappings")
         distances = as_squares(1 << config.word_bits - 1, n, half)
         if distances:
             yield _at(half + 1, [s * d for d in distances for s in (1, -1)])
             break
     least = _ceil(1 << config.word_bits - SUM_AT, max(1, 2 * half))
     for n in range(least, min(config.pages, least + _MORE_MAPPINGS) + 1):
-        found = _one_turn_ahead(config, n)
+        found = _one_turn_ahead(config, n, budget)
         if found is not None:
             yield found
             return
 
 
-def _one_turn_ahead(config: Config, n: int) -> Witness | None:
+def _one_turn_ahead(config: Config, n: int, budget: Budget) -> Witness | None:
     """`n` mappings whose IDs exceed n times the caller's by one turn of S in all, while Q agrees.
 
     With distances top - e, e >= 0 small: their sum is the turn and the sum of their squares m * 2^W - 2 * x * turn.
@@ -99,6 +109,7 @@ def _one_turn_ahead(config: Config, n: int) -> Witness | None:
     turn = 1 << config.word_bits - SUM_AT
     modulus = 1 << config.word_bits
     for asked in range(1, min(_CALLERS, 1 << config.id_bits)):
+        budget.check(f"constructing one of {n} mappings")
         top = (1 << config.id_bits) - 1 - asked
         total = n * top - turn
         if total < 0:
@@ -110,7 +121,7 @@ def _one_turn_ahead(config: Config, n: int) -> Witness | None:
     return None
 
 
-def _one_value(config: Config) -> Iterator[Witness]:
+def _one_value(config: Config, budget: Budget) -> Iterator[Witness]:
     """Pairs of opposite distances around the middle: both coordinates sum to 0, the norms to 2^room."""
     a, c = halves(config.id_bits)
     room = config.word_bits - 2 * config.order - a - c
@@ -127,6 +138,7 @@ def _one_value(config: Config) -> Iterator[Witness]:
     wanted, full = 1 << room - 1, half_x**2 + half_y**2
     least = _ceil(wanted, full)
     for pairs in range(least, min(config.pages // 2, least + _MORE_MAPPINGS) + 1):
+        budget.check(f"constructing one of {pairs} pairs of mappings")
         found = _pairs(wanted, pairs, half_x, half_y)
         if found is not None:
             asked = half_x + 1 + (half_y + 1 << a)

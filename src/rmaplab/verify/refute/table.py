@@ -19,6 +19,8 @@ Rows = NDArray[np.uint64]
 
 _MM_SEARCH = 300_000
 _SUMS = 20_000_000
+_PER_SECOND = 1_000_000
+"""Sums sorted in a second, at least: one sort cannot be interrupted, and is not begun with less time left."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +66,8 @@ def smallest_collision(table: Table, most: int, budget: Budget) -> Collision | N
         bound = min(2 * bound, most)
         shortest, complete = _search(table, bound, budget)
         if shortest:
-            return _smallest(table, shortest, complete)
-    return _smallest(table, *_search(table, 1, budget)) if most == 1 else None
+            return _smallest(table, shortest, complete, budget)
+    return _smallest(table, *_search(table, 1, budget), budget) if most == 1 else None
 
 
 def _search(table: Table, bound: int, budget: Budget) -> tuple[dict[int, tuple[int, ...]], bool]:
@@ -90,12 +92,12 @@ def _search(table: Table, bound: int, budget: Budget) -> tuple[dict[int, tuple[i
     return {asked: path for asked, path in shortest.items() if len(path) == bound}, True
 
 
-def _smallest(table: Table, shortest: dict[int, tuple[int, ...]], complete: bool) -> Collision | None:
+def _smallest(table: Table, shortest: dict[int, tuple[int, ...]], complete: bool, budget: Budget) -> Collision | None:
     if not shortest:
         return None
     n = min(len(path) for path in shortest.values())
     best = {asked: path for asked, path in shortest.items() if len(path) == n}
-    witness, fewest = _fewest_mms(table, best, n)
+    witness, fewest = _fewest_mms(table, best, n, budget)
     return Collision(witness, complete or n == 1, (complete and fewest) or n == 1)
 
 
@@ -107,8 +109,10 @@ def _way_back(steps: Rows, mask: np.uint64, most: int, budget: Budget, progress:
     seen = layers[0]
     for depth in range(1, (most + 1) // 2 + 1):
         parts = []
-        if len(layers[-1]) * len(steps) > _SUMS:
-            raise OutOfBudget(progress)
+        sums = len(layers[-1]) * len(steps)
+        if sums > _SUMS:
+            raise OutOfBudget(f"{progress}; more than {_SUMS:,} sums do not fit")
+        budget.check(progress, needed=sums / _PER_SECOND if sums > _PER_SECOND else 0.0)
         for step in steps:
             budget.check(progress)
             parts.append((layers[-1] + step) & mask)
@@ -168,7 +172,7 @@ def _member(rows: Rows, among: Rows) -> NDArray[np.bool_]:
     return np.isin(_keys(rows), _keys(among))
 
 
-def _fewest_mms(table: Table, paths: dict[int, tuple[int, ...]], n: int) -> tuple[Witness, bool]:
+def _fewest_mms(table: Table, paths: dict[int, tuple[int, ...]], n: int, budget: Budget) -> tuple[Witness, bool]:
     """Among the witnesses of `n` mappings one with fewest MMs: tries m = 1, 2, ... distinct MMs for every caller."""
     known, caller = min((len(set(path)), asked) for asked, path in paths.items())
     size = len(table.ids)
@@ -176,6 +180,8 @@ def _fewest_mms(table: Table, paths: dict[int, tuple[int, ...]], n: int) -> tupl
         if size ** (mms + 1) * n ** (mms - 1) > _MM_SEARCH:
             return _as_witness(table.ids, caller, paths[caller]), False
         for asked in paths:
+            if not budget.left:
+                return _as_witness(table.ids, caller, paths[caller]), False
             steps = table.steps(asked)
             for chosen in combinations([k for k in range(size) if k != asked], mms):
                 split = _split(steps[list(chosen)], n, table.mask)
