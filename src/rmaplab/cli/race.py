@@ -5,13 +5,16 @@ from typing import Annotated
 
 import typer
 
+from rmaplab.campaigns import Rows
 from rmaplab.cli import options
 from rmaplab.cli.exits import FINDING
+from rmaplab.cli.parting import ResumeOption, ShardOption, carried
 from rmaplab.report.console import emit_json, note, show, table
 from rmaplab.system.files import told, write_file
+from rmaplab.verify.race.campaign import Races, verdict_of
 from rmaplab.verify.race.draw import listing, svg
-from rmaplab.verify.race.programs import BOUND, Verdict, load
-from rmaplab.verify.race.result import cells, choose, meaning, models, row, verdicts
+from rmaplab.verify.race.programs import BOUND, Verdict
+from rmaplab.verify.race.result import cells, meaning, models, row
 
 
 def race(
@@ -24,6 +27,8 @@ def race(
     draw: Annotated[
         Path | None, typer.Option(help="Write the smallest bad executions as SVG into this directory.")
     ] = None,
+    shard: ShardOption = None,
+    resume: ResumeOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON list instead of tables.")] = False,
 ) -> None:
     """Kept or broken, promise by promise, and the smallest execution that breaks it.
@@ -32,20 +37,30 @@ def race(
     """
     if bits not in (64, 32):
         raise typer.BadParameter(f"{bits}: must be 64 or 32", param_hint="--bits")
-    columns = models(model)
-    programs = load(bits)
-    found: list[Verdict] = []
-    for some in verdicts(programs, choose(programs, program or ()), columns, seconds):
-        found.extend(some)
-        note(f"{some[0].program}/{some[0].stage} under {some[0].model}: {some[0].executions} executions")
+    campaign = Races.of(program or (), models(model), bits, seconds)
+    rows = carried(campaign, shard, resume, _tell)
     if draw is not None:
-        _draw(found, draw)
+        _draw(list(map(verdict_of, rows)), draw)
+    if present(campaign, rows, as_json):
+        raise typer.Exit(FINDING)
+
+
+campaign_of = Races.again
+
+
+def present(campaign: Races, rows: Rows, as_json: bool) -> bool:
+    """Print the verdicts; whether a promise of ours is broken."""
+    found = list(map(verdict_of, rows))
     if as_json:
         emit_json([row(v) for v in found])
     else:
-        _show(found, columns, bits)
-    if any(v.verdict == "broken" and v.ours for v in found):
-        raise typer.Exit(FINDING)
+        _show(found, campaign.models, campaign.bits)
+    return any(v.verdict == "broken" and v.ours for v in found)
+
+
+def _tell(_unit: int, rows: Rows, _sum: Rows) -> None:
+    some = next(map(verdict_of, rows))
+    note(f"{some.program}/{some.stage} under {some.model}: {some.executions} executions")
 
 
 def _show(found: list[Verdict], columns: tuple[str, ...], bits: int) -> None:

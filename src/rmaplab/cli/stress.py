@@ -1,5 +1,6 @@
 """`rmaplab stress`: race the C core's schemes and judge every answer afterwards."""
 
+from dataclasses import asdict
 from types import MappingProxyType
 from typing import Annotated, Final, Literal
 
@@ -7,16 +8,17 @@ import typer
 
 from rmaplab.cli import options
 from rmaplab.cli.exits import FINDING
+from rmaplab.cli.parting import ResumeOption, ShardOption, carried
 from rmaplab.core import variants
 from rmaplab.errors import RmaplabError
 from rmaplab.report.console import emit_json, say, show, table
 from rmaplab.report.progress import progress
-from rmaplab.stress.campaign import Outcome, campaign
+from rmaplab.stress.campaign import Raced, Stress
 
 _SHOWN: Final = 20
 
 
-_MODES: Final = MappingProxyType({"threads": [False], "processes": [True], "both": [False, True]})
+_MODES: Final = MappingProxyType({"threads": (False,), "processes": (True,), "both": (False, True)})
 
 
 def stress(
@@ -30,6 +32,8 @@ def stress(
     ] = 3,
     readers: Annotated[int, typer.Option(parser=options.count(0, 32), help="Workers that only ask.")] = 1,
     seed: Annotated[int, typer.Option(parser=options.seed(1), help="Seed of the first race.")] = 1,
+    shard: ShardOption = None,
+    resume: ResumeOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
 ) -> None:
     """Race the C core's schemes, and judge every answer afterwards.
@@ -39,41 +43,35 @@ def stress(
     for name in scheme or []:
         if name not in variants():
             raise RmaplabError(f"scheme: {name}: must be one of {', '.join(variants())}")
-    chosen = [variants()[name] for name in scheme or variants()]
-    outcomes: list[Outcome] = []
+    campaign = Stress(tuple(dict.fromkeys(scheme or variants())), seconds, workers, readers, _MODES[mode], seed)
     with progress() as bar:
         task = bar.add_task("racing", total=None)
-        for outcome in campaign(chosen, seconds, workers, readers, _MODES[mode], seed):
-            outcomes.append(outcome)
-            bar.update(task, advance=1, description=f"racing {outcome.race.variant.name}")
-    findings = [str(f) for outcome in outcomes for f in outcome.findings]
-    if as_json:
-        emit_json({"results": _rows(outcomes), "findings": findings})
-    else:
-        _print(outcomes, findings)
-    if findings:
+
+        def tell(_unit: int, one: Raced, _sum: Raced) -> None:
+            bar.update(task, advance=1, description=f"racing {next(iter(one.tallies))}")
+
+        raced = carried(campaign, shard, resume, tell)
+    if present(campaign, raced, as_json):
         raise typer.Exit(FINDING)
 
 
-def _rows(outcomes: list[Outcome]) -> list[dict[str, object]]:
-    rows: list[dict[str, object]] = []
-    for name in dict.fromkeys(outcome.race.variant.name for outcome in outcomes):
-        mine = [outcome for outcome in outcomes if outcome.race.variant.name == name]
-        rows.append(
-            {
-                "scheme": name,
-                "races": len(mine),
-                "operations": sum(outcome.operations for outcome in mine),
-                "answers": sum(outcome.answers for outcome in mine),
-                "findings": sum(len(outcome.findings) for outcome in mine),
-            }
-        )
-    return rows
+campaign_of = Stress.again
 
 
-def _print(outcomes: list[Outcome], findings: list[str]) -> None:
+def present(campaign: Stress, raced: Raced, as_json: bool) -> bool:
+    """Print what the races gave; whether anything was wrong."""
+    findings = [text for unit in sorted(raced.findings) for text in raced.findings[unit]]
+    rows = [{"scheme": name, **asdict(raced.tallies[name])} for name in campaign.names if name in raced.tallies]
+    if as_json:
+        emit_json({"results": rows, "findings": findings})
+    else:
+        _print(rows, findings)
+    return bool(findings)
+
+
+def _print(rows: list[dict[str, object]], findings: list[str]) -> None:
     columns = ("scheme", "races", "operations", "answers checked", "findings")
-    show(table("races", columns, [list(row.values()) for row in _rows(outcomes)]))
+    show(table("races", columns, [list(row.values()) for row in rows]))
     for line in findings[:_SHOWN]:
         say(line)
     if len(findings) > _SHOWN:

@@ -1,16 +1,15 @@
-"""Race after race until the time is up, every variant in turn, threads and processes alternating.
+"""Race after race, every variant in turn, threads and processes alternating: a campaign whose unit is one race.
 
 For `rmaplab stress`. Tests run single races with a fixed number of operations instead.
 """
 
-import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Final
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Final, Self
 
-from rmaplab.core import Variant
+from rmaplab.core import Variant, variants
 from rmaplab.stress.counters import wrong_counters
-from rmaplab.stress.judge import Finding, checked_answers, impossible_answers
+from rmaplab.stress.judge import checked_answers, impossible_answers
 from rmaplab.stress.races import Race, run
 
 _ORDERS: Final = (2, 4, 9)
@@ -19,37 +18,109 @@ _MMS_EACH: Final = (2, 3, 1)
 _JITTER: Final = (3, 5, 7, None)
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """One race: what was run, operations and checked answers, and what was wrong."""
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """Of one variant: races run, operations done, answers that could be checked, and what was wrong."""
 
-    race: Race
-    operations: int
-    answers: int
-    findings: tuple[Finding, ...]
+    races: int = 0
+    operations: int = 0
+    answers: int = 0
+    findings: int = 0
+
+    def __add__(self, other: Self) -> "Tally":
+        return Tally(*(getattr(self, name) + getattr(other, name) for name in self.__slots__))
 
 
-def campaign(
-    variants: Sequence[Variant], seconds: float, workers: int, readers: int, modes: Sequence[bool], seed: int
-) -> Iterator[Outcome]:
-    """Outcomes as they come. `modes`: run with processes (True), threads (False), or both in turn.
+@dataclass(frozen=True, slots=True)
+class Raced:
+    """What some races gave: tallies by variant, findings by unit. `Raced()` is of no race."""
 
-    Every variant is raced at least once in every mode, however short the time.
+    tallies: Mapping[str, Tally] = field(default_factory=dict)
+    findings: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
+
+    def merge(self, other: Self) -> "Raced":
+        """Of both. Raises ValueError if they have findings of the same race."""
+        if both := self.findings.keys() & other.findings.keys():
+            raise ValueError(f"unit {min(both)} is in both")
+        tallies = dict(self.tallies)
+        for name, tally in other.tallies.items():
+            tallies[name] = tallies.get(name, Tally()) + tally
+        findings = {**self.findings, **other.findings}
+        return Raced(
+            {name: tallies[name] for name in sorted(tallies)}, {unit: findings[unit] for unit in sorted(findings)}
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        tallies = {
+            name: {key: getattr(self.tallies[name], key) for key in Tally.__slots__} for name in sorted(self.tallies)
+        }
+        return {"tallies": tallies, "findings": {str(unit): list(self.findings[unit]) for unit in sorted(self.findings)}}
+
+
+@dataclass(frozen=True, slots=True)
+class Stress:
+    """Races of `names` in turn for `seconds`, every variant at least once in every mode, however short the time.
+
+    `modes`: with processes (True), threads (False), or both in turn.
     """
-    end = time.monotonic() + seconds
-    turn = 0
-    while turn < len(modes) or time.monotonic() < end:
-        for variant in variants:
-            yield _race(variant, workers, readers, modes[turn % len(modes)], seed + turn, turn)
-            if turn >= len(modes) and time.monotonic() >= end:
-                return
-        turn += 1
+
+    names: tuple[str, ...]
+    seconds: float
+    workers: int
+    readers: int
+    modes: Sequence[bool]
+    seed: int
+
+    command: ClassVar[str] = "stress"
+
+    @classmethod
+    def again(cls, parameters: Mapping[str, Any]) -> "Stress":
+        """The campaign with these parameters. Raises KeyError, TypeError, ValueError."""
+        p = parameters
+        return cls(
+            names=tuple(map(str, p["schemes"])),
+            seconds=float(p["seconds"]),
+            workers=int(p["workers"]),
+            readers=int(p["readers"]),
+            modes=tuple(p["processes"]),
+            seed=int(p["seed"]),
+        )
+
+    def parameters(self) -> dict[str, Any]:
+        return {
+            "schemes": self.names,
+            "seconds": self.seconds,
+            "workers": self.workers,
+            "readers": self.readers,
+            "processes": tuple(self.modes),
+            "seed": self.seed,
+        }
+
+    @property
+    def units(self) -> int:
+        return len(self.modes) * len(self.names)
+
+    def nothing(self) -> Raced:
+        return Raced()
+
+    def run(self, unit: int) -> Raced:
+        turn, place = divmod(unit, len(self.names))
+        variant = variants()[self.names[place]]
+        race = _race(variant, self.workers, self.readers, self.modes[turn % len(self.modes)], self.seed + turn, turn)
+        history = run(race)
+        findings = [str(one) for one in (*impossible_answers(history), *wrong_counters(history))]
+        tally = Tally(1, len(history.records), checked_answers(history), len(findings))
+        return Raced({variant.name: tally}, {unit: tuple(findings)} if findings else {})
+
+    def read(self, value: Any) -> Raced:
+        tallies = {str(name): Tally(**{k: int(n) for k, n in one.items()}) for name, one in value["tallies"].items()}
+        return Raced(tallies, {int(unit): tuple(map(str, found)) for unit, found in value["findings"].items()})
 
 
-def _race(variant: Variant, workers: int, readers: int, processes: bool, seed: int, turn: int) -> Outcome:
-    """The `turn`-th race: orders, numbers of MMs and folios, and jitter take turns, each at its own pace."""
+def _race(variant: Variant, workers: int, readers: int, processes: bool, seed: int, turn: int) -> Race:
+    """The race of turn `turn`: orders, numbers of MMs and folios, and jitter take turns, each at its own pace."""
     orders = [o for o in _ORDERS if variant.scheme is None or o in variant.scheme.orders]
-    race = Race(
+    return Race(
         variant,
         order=orders[(turn + turn // 3) % len(orders)],
         workers=workers,
@@ -60,6 +131,3 @@ def _race(variant: Variant, workers: int, readers: int, processes: bool, seed: i
         seed=seed,
         jitter=_JITTER[turn % len(_JITTER)],
     )
-    history = run(race)
-    findings = (*impossible_answers(history), *wrong_counters(history))
-    return Outcome(race, len(history.records), checked_answers(history), findings)

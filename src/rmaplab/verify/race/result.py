@@ -3,7 +3,7 @@
 For `rmaplab race` and docs/races.md.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from rmaplab.errors import RmaplabError
@@ -31,15 +31,6 @@ def models(text: str | None) -> tuple[str, ...]:
         if name not in MAPPINGS:
             raise RmaplabError(f"--model: {name}: no such model, must be one of {', '.join(MAPPINGS)}")
     return wanted
-
-
-def verdicts(
-    programs: Programs, chosen: Sequence[Program], columns: Sequence[str], seconds: float
-) -> Iterator[tuple[Verdict, ...]]:
-    """Enumerate; the verdicts of one program under one model at a time."""
-    for program in chosen:
-        for model in columns:
-            yield programs.run(program, model, seconds)
 
 
 def row(verdict: Verdict) -> dict[str, Any]:

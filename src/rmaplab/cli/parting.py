@@ -1,0 +1,51 @@
+"""Options of every campaign: which part of it, where its file is, and who does the work.
+
+For the commands that have a campaign. `carried` carries one out as these options say.
+"""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+
+from rmaplab.campaigns import Campaign, Shard, carry_out
+from rmaplab.campaigns.base import R
+from rmaplab.errors import RmaplabError
+
+_MOST: Final = 100_000
+
+
+def _shard(value: object) -> Shard:
+    if isinstance(value, Shard):
+        return value
+    found = re.fullmatch(r"([0-9]{1,6})/([0-9]{1,6})", str(value), re.ASCII)
+    number, of = (int(found[1]), int(found[2])) if found else (0, 0)
+    if not 1 <= number <= of <= _MOST:
+        raise typer.BadParameter(f"{str(value)[:40]}: must be I/N with 1 <= I <= N <= {_MOST}")
+    return Shard(number, of)
+
+
+ShardOption = Annotated[
+    Shard | None,
+    typer.Option("--shard", parser=_shard, metavar="I/N", help="Do part I of N only; with --resume. See rmaplab merge."),
+]
+ResumeOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--resume", metavar="DIR", help="Write the part to this directory as the work goes; go on if it is there."
+    ),
+]
+
+
+def carried(
+    campaign: Campaign[R],
+    shard: Shard | None,
+    resume: Path | None,
+    each: Callable[[int, R, R], None] = lambda *_: None,
+) -> R:
+    """Carry `campaign` out. Raises RmaplabError where a part would be lost."""
+    if shard is not None and resume is None:
+        raise RmaplabError(f"--shard: {shard}: must come with --resume DIR, where its part is written")
+    return carry_out(campaign, shard, resume, each=each)
