@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 import shutil
 import stat
 import sys
@@ -14,6 +15,7 @@ from places import Place
 from commands import rmaplab
 from rmaplab.errors import NotAvailable, RmaplabError
 from rmaplab.system.files import failure, told, write_file
+from rmaplab.trace import read
 
 
 def left_over(folder: Path) -> list[str]:
@@ -182,3 +184,27 @@ def test_a_mounted_file_is_not_replaced(workplace: Path) -> None:
     assert done.stdout.decode().strip() == f"{target}: cannot be written: Device or resource busy", done.stderr
     assert (source.read_text(), target.read_text()) == ("old", "under")
     assert not left_over(workplace)
+
+
+@pytest.mark.usefixtures("frames")
+def test_a_recording_that_finds_no_room_is_saved_elsewhere(workplace: Path) -> None:
+    disk = workplace / "disk"
+    disk.mkdir()
+    place = Place(small=((str(disk), 8192),))
+    done = place.rmaplab("record", str(disk / "t"), "--around", "sh -c 'exit 7'", env={"TMPDIR": str(workplace)})
+    assert done.returncode == 3, done.stderr
+    line = done.stderr.decode().strip().split("\n")[-1]
+    found = re.search(r"No space left on device; the trace is in (.*)$", line)
+    assert found, line
+    assert read(found[1]).meta.source == "inspect"
+    assert not left_over(disk)
+
+
+@pytest.mark.usefixtures("frames")
+def test_a_recording_that_finds_no_room_anywhere_says_so(workplace: Path) -> None:
+    disk = workplace / "disk"
+    disk.mkdir()
+    place = Place(small=((str(disk), 8192),))
+    done = place.rmaplab("record", str(disk / "t"), "--pid", os.getpid(), "--snapshots", "1", env={"TMPDIR": str(disk)})
+    assert done.returncode == 3, done.stderr
+    assert done.stderr.decode().strip().split("\n")[-1].endswith("the trace is lost")

@@ -13,6 +13,7 @@ from places import Place
 
 from commands import RMAPLAB, rmaplab
 from rmaplab.errors import RmaplabError
+from rmaplab.inspect.cgroups import cgroup_pids
 from rmaplab.inspect.freeze import Interrupted, frozen
 from rmaplab.system.command import Command
 from rmaplab.system.pids import MAX_PID, Seen, checked_pid, find
@@ -141,3 +142,65 @@ def test_a_signal_ends_a_command_that_ignores_it_and_the_trace_is_written(tmp_pa
     assert "Traceback" not in said
     read(tmp_path / "t")
     assert not Path(f"/proc/{(tmp_path / 'pid').read_text().strip()}").exists()
+
+
+@pytest.fixture
+def cgroup() -> Iterator[Path]:
+    """A cgroup v2 of the test's own, with a `threaded` one below; both go with the test."""
+    roots = map(Path, ("/sys/fs/cgroup/unified", "/sys/fs/cgroup"))
+    root = next((path for path in roots if (path / "cgroup.controllers").exists()), None)
+    if root is None or os.geteuid():
+        pytest.skip("no cgroup v2 that one may make a cgroup in")
+    made = root / f"rmaplab-test-{os.getpid()}"
+    try:
+        made.mkdir()
+    except OSError as error:
+        pytest.skip(f"{made}: {error.strerror}")
+    try:
+        (made / "threaded").mkdir()
+        (made / "threaded" / "cgroup.type").write_text("threaded")
+        yield made
+    finally:
+        (made / "cgroup.freeze").write_text("0")
+        for folder in (made / "threaded", made):
+            for pid in (folder / "cgroup.threads").read_text().split() if folder.exists() else []:
+                (root / "cgroup.procs").write_text(pid)
+            folder.rmdir()
+
+
+def test_of_a_threaded_cgroup_the_processes_are_stopped(cgroup: Path, sleeper: subprocess.Popen[bytes]) -> None:
+    (cgroup / "cgroup.procs").write_text(str(sleeper.pid))
+    (cgroup / "threaded" / "cgroup.threads").write_text(str(sleeper.pid))
+    pids = cgroup_pids(str(cgroup / "threaded"))
+    assert pids == [sleeper.pid]
+    with frozen(pids, cgroup / "threaded"):
+        assert state(sleeper.pid) == "T"
+        assert (cgroup / "threaded" / "cgroup.freeze").read_text() == "0\n"
+    assert becomes(sleeper.pid, "SR")
+    with frozen(cgroup_pids(str(cgroup)), cgroup):  # the one above has a freezer for all
+        assert "frozen 1" in (cgroup / "cgroup.events").read_text()
+    assert "frozen 0" in (cgroup / "cgroup.events").read_text()
+
+
+@pytest.mark.usefixtures("frames")
+def test_a_cgroup_that_was_frozen_stays_frozen(cgroup: Path, sleeper: subprocess.Popen[bytes]) -> None:
+    (cgroup / "cgroup.procs").write_text(str(sleeper.pid))
+    (cgroup / "cgroup.freeze").write_text("1")
+    done = rmaplab("inspect", "--cgroup", str(cgroup), "--freeze")
+    assert done.returncode == 0, done.stderr
+    assert (cgroup / "cgroup.freeze").read_text() == "1\n"
+    assert "frozen 1" in (cgroup / "cgroup.events").read_text()
+    (cgroup / "cgroup.freeze").write_text("0")
+    done = rmaplab("inspect", "--cgroup", str(cgroup), "--freeze")
+    assert done.returncode == 0, done.stderr
+    assert (cgroup / "cgroup.freeze").read_text() == "0\n"
+    assert state(sleeper.pid) in "SR"
+
+
+def test_who_is_stopped_in_a_cgroup_that_thaws_stays_stopped(cgroup: Path, sleeper: subprocess.Popen[bytes]) -> None:
+    (cgroup / "cgroup.procs").write_text(str(sleeper.pid))
+    os.kill(sleeper.pid, signal.SIGSTOP)
+    assert becomes(sleeper.pid, "T")
+    with frozen([sleeper.pid], cgroup):
+        pass
+    assert state(sleeper.pid) == "T"

@@ -29,8 +29,8 @@ from rmaplab.report.inspect_table import DEFAULT_TOP, page, row_key
 from rmaplab.system.files import check_place, write_file
 from rmaplab.system.pids import checked_pid, find
 
-_FOLIO_ROWS: Final = 500
-"""Rows of `--by folio --json` without `--top`: a machine has a million folios."""
+_JSON_ROWS: Final = {"folio": 500, "vma": 20_000}
+"""Rows in the JSON without `--top`, where there can be many: a machine has a million folios; a VMA's row takes 800 bytes."""
 _SHOW_PROGRESS_AFTER: Final = 1.0
 
 
@@ -62,7 +62,7 @@ def inspect(
         int | None,
         typer.Option(
             parser=options.count(1),
-            help=f"Show that many rows (tables: {DEFAULT_TOP}; --by folio --json: {_FOLIO_ROWS}).",
+            help=f"Show that many rows (tables: {DEFAULT_TOP}; JSON by folio: {_JSON_ROWS['folio']}, by vma: {_JSON_ROWS['vma']}).",
         ),
     ] = None,
     what_if: Annotated[Literal["write"] | None, typer.Option(help="Price: bytes copied if all were written now.")] = None,
@@ -155,10 +155,10 @@ def _progress() -> Callable[[int, int], None]:
 
 def _show(answer: Look, found: list[Row], wish: _Wish, as_json: bool) -> None:
     if as_json:
-        most = wish.top or (_FOLIO_ROWS if wish.by == "folio" else None)
+        most = wish.top or _JSON_ROWS.get(wish.by)
         emit_json({**answer.head(), "by": wish.by, "rows": found[:most]})
         if wish.top is None and most is not None and len(found) > most:
-            note(f"--by folio: the first {most} of {len(found)} rows; --top N gives more")
+            note(f"--by {wish.by}: the first {most} of {len(found)} rows; --top N gives more")
         return
     top = wish.top or DEFAULT_TOP
     show(page(answer, found[:top], max(0, len(found) - top), wish.by))
@@ -206,6 +206,6 @@ def _save_html(answer: Look, path: Path) -> None:
 
 def _save_parquet(answer: Look, view: KernelView, path: Path) -> None:
     recorder = import_module("rmaplab.inspect.recorder").Recorder(view.reader, view.flag_bit, pfns=answer.scope.addresses)
-    recorder.add(answer.snapshot)
+    recorder.add(answer.snapshot, answer.snapshot.targets)
     import_module("rmaplab.inspect.saving").save_trace(recorder.trace(), path)
     note(f"trace written to {path}")

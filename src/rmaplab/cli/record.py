@@ -1,9 +1,11 @@
 """`rmaplab record`: snapshots of a running system as a trace that `rmaplab run --on trace` judges."""
 
+import math
 import shlex
 import sys
 import tempfile
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -56,13 +58,14 @@ def record(
     recorder = Recorder(view.reader, view.flag_bit, pfns=addresses)
     scenario = f"record --around {words[0]}" if words else "record --pid"
     command = None
+    pace = _Pace(every)
     ended: Interrupted | None = None
     try:
         try:
             if words:
                 command = Command(words, sys.stderr.fileno() if as_json else None)
             pids = {command.pid} if command else set(pid or ())
-            _follow(recorder, view, pids, every, snapshots, command)
+            _follow(recorder, view, pids, pace, snapshots, command)
         except Interrupted as signalled:
             ended = signalled
             note(f"{signalled}: the trace so far is written")
@@ -71,13 +74,42 @@ def record(
         finally:
             view.close()
         with shielded():
-            _save(recorder, path, scenario, as_json)
+            _save(recorder.trace(scenario, every=every, missed=float(pace.missed)), path, as_json)
+            if pace.missed:
+                note(pace.line())
         code = command.wait(ending=ended is not None) if command else int(ended.code or 0) if ended else 0
     finally:
         if command:
             command.close()
     if code:
         sys.exit(code)
+
+
+@dataclass(slots=True)
+class _Pace:
+    """A look every `every` seconds; one that takes longer makes us miss the ticks that go by meanwhile."""
+
+    every: float
+    looks: int = 0
+    missed: int = 0
+    spent: float = 0.0
+    _began: float = 0.0
+
+    def begin(self) -> None:
+        self._began = time.monotonic()
+
+    def rest(self) -> None:
+        """Until the next tick that is still to come."""
+        took = time.monotonic() - self._began
+        ticks = max(1, math.ceil(took / self.every))
+        self.looks, self.spent, self.missed = self.looks + 1, self.spent + took, self.missed + ticks - 1
+        time.sleep(ticks * self.every - took)
+
+    def line(self) -> str:
+        return (
+            f"--every {self.every:g}: {self.missed} of {self.missed + self.looks} looks were missed:"
+            f" one takes {self.spent / self.looks:.2f} s here"
+        )
 
 
 def _about(trace: Trace, path: Path) -> dict[str, object]:
@@ -97,7 +129,7 @@ def _follow(
     recorder: Recorder,
     view: KernelView,
     pids: set[int],
-    every: float,
+    pace: _Pace,
     limit: int | None,
     command: Command | None = None,
 ) -> None:
@@ -107,7 +139,7 @@ def _follow(
     """
     taken = 0
     while limit is None or taken < limit:
-        began = time.monotonic()
+        pace.begin()
         if command is not None:
             pids |= descendants(command.pid)
         snapshot = take(view)
@@ -118,11 +150,12 @@ def _follow(
         if command is not None and not taken and not mms:
             note("the command ended before the first snapshot saw it: nothing of it is recorded")
         with shielded():
-            recorder.add(snapshot, reached_folios(snapshot.sharing, np.isin(snapshot.sharing.owner, mms)))
+            wanted = reached_folios(snapshot.sharing, np.isin(snapshot.sharing.owner, mms))
+            recorder.add(snapshot, np.array(mms, np.int64), wanted)
         taken += 1
         if not mms:
             break
-        time.sleep(max(0.0, every - (time.monotonic() - began)))
+        pace.rest()
 
 
 def _words(command: str) -> list[str]:
@@ -135,14 +168,17 @@ def _words(command: str) -> list[str]:
     return words
 
 
-def _save(recorder: Recorder, path: Path, scenario: str, as_json: bool) -> None:
+def _save(trace: Trace, path: Path, as_json: bool) -> None:
     """Write what was gathered; where that fails, to a directory of its own, which is named."""
-    trace = recorder.trace(scenario)
     try:
         save_trace(trace, path)
     except RmaplabError as error:
         place = Path(tempfile.mkdtemp(prefix="rmaplab-record-"), "trace")
-        save_trace(trace, place)
+        try:
+            save_trace(trace, place)
+        except RmaplabError as again:
+            place.parent.rmdir()
+            raise type(error)(f"{error}; and {again}: the trace is lost") from again
         raise type(error)(f"{error}; the trace is in {place}") if not isinstance(error, TraceError) else error from error
     if as_json:
         emit_json(_about(trace, path))

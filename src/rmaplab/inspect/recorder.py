@@ -72,10 +72,11 @@ class Recorder:
         self._seconds = 0.0
         self._complete = True
 
-    def add(self, snapshot: Snapshot, wanted: NDArray[np.bool_] | None = None) -> None:
+    def add(self, snapshot: Snapshot, mms: Index, wanted: NDArray[np.bool_] | None = None) -> None:
         """Append what changed since the last snapshot, and ask about every folio concerned.
 
-        `wanted` (bool, per folio of the snapshot; None: all) says which folios to follow from now on.
+        `mms` (indices) are followed: the trace keeps their names, and nobody else's who maps the same folios. `wanted`
+        (bool, per folio of the snapshot; None: all) says which folios to follow from now on.
         """
         folios = snapshot.sharing.folios
         heads = folios.head.astype(np.int64)
@@ -84,6 +85,9 @@ class Recorder:
             followed |= wanted
         found = runs(snapshot.sharing, followed)
         rmap_ids = np.array([self._rmap_id(mm) for mm in snapshot.mms], np.int64)
+        for one in mms.tolist():
+            if name := snapshot.mms[one].leader.name:
+                self._names[int(rmap_ids[one])] = for_json(name)
         rows = np.unique(found.folio)
         ids = self._identify(snapshot, rows, found, rmap_ids)
         names = np.full(len(folios), -1, np.int64)
@@ -97,8 +101,11 @@ class Recorder:
         self._seconds += snapshot.seconds
         self._complete = self._complete and snapshot.exactness.label == "exact"
 
-    def trace(self, scenario: str = "") -> Trace:
-        """The trace of all snapshots so far. Where nothing was seen of what was followed, its exactness is unknown."""
+    def trace(self, scenario: str = "", **stats: float) -> Trace:
+        """The trace of all snapshots so far. Where nothing was seen of what was followed, its exactness is unknown.
+
+        `stats` go into the trace's own.
+        """
         single = self._snapshots == 1 and self._complete
         why = "one snapshot: every mapping, in unknown order" if single else "differences between snapshots"
         if not self._complete:
@@ -116,7 +123,7 @@ class Recorder:
                 scenario=for_json(scenario),
                 host=hashlib.sha256(_SALT + platform.node().encode()).hexdigest()[:16],
                 pfns=self._pfns,
-                stats={"snapshots": float(self._snapshots), "scan_seconds": self._seconds},
+                stats={"snapshots": float(self._snapshots), "scan_seconds": self._seconds, **stats},
                 unobserved=UNOBSERVED,
             )
         )
@@ -125,10 +132,7 @@ class Recorder:
 
     def _rmap_id(self, mm: Mm) -> int:
         leader = mm.leader
-        found = self._mms.setdefault((leader.pid, leader.start, leader.identity), len(self._mms) + 1)
-        if leader.name:
-            self._names[found] = for_json(leader.name)
-        return found
+        return self._mms.setdefault((leader.pid, leader.start, leader.identity), len(self._mms) + 1)
 
     def _identify(self, snapshot: Snapshot, rows: Index, found: Runs, rmap_ids: Index) -> Index:
         """The trace's folio ids of the folio-table rows `rows`, new ones opened."""
