@@ -30,7 +30,7 @@ from rmaplab.system.files import check_place, write_file
 from rmaplab.system.pids import checked_pid, find
 
 _JSON_ROWS: Final = {"folio": 500, "vma": 20_000}
-"""Rows in the JSON without `--top`, where there can be many: a machine has a million folios; a VMA's row takes 800 bytes."""
+"""Rows in the JSON without `--top`, where there can be many: a machine has a million folios; a VMA takes 800 bytes."""
 _SHOW_PROGRESS_AFTER: Final = 1.0
 
 
@@ -62,7 +62,7 @@ def inspect(
         int | None,
         typer.Option(
             parser=options.count(1),
-            help=f"Show that many rows (tables: {DEFAULT_TOP}; JSON by folio: {_JSON_ROWS['folio']}, by vma: {_JSON_ROWS['vma']}).",
+            help=f"Rows shown (tables: {DEFAULT_TOP}; JSON by folio {_JSON_ROWS['folio']}, by vma {_JSON_ROWS['vma']}).",
         ),
     ] = None,
     what_if: Annotated[Literal["write"] | None, typer.Option(help="Price: bytes copied if all were written now.")] = None,
