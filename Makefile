@@ -58,6 +58,7 @@ bench: venv
 	$(BIN)/rmaplab bench
 
 fuzz: venv
+	@$(BIN)/python -c "import atheris" 2>/dev/null || $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt atheris
 	RUST_BACKTRACE=0 $(BIN)/python tests/hostile/fuzz.py --seconds $(FUZZ) $(if $(FUZZ_SEED),--seed $(FUZZ_SEED))
 
 differential: venv

@@ -1,28 +1,34 @@
 """Fuzzing of what others write: text of /proc, and traces on disk. Run by `make fuzz`, or with --seconds.
 
-Each target starts from what the kernel or `rmaplab` itself writes and changes it: bytes flipped, cut, doubled, spliced.
-A target may answer or raise its own error, whose message is one line; anything else ends the run with the input.
-Standard library and the package only; the seed is printed, and repeats a run.
+Atheris (libFuzzer) starts from what the kernel or `rmaplab` itself writes, and keeps what reaches new code in the readers
+and printers; each target in a process of its own. A target may answer or raise its own error, whose message is one line;
+anything else ends the run, and the input is kept. The seed is printed, and repeats a run as far as the time allows.
 """
 
 import argparse
 import hashlib
 import json
 import random
+import re
 import shutil
+import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from rmaplab import proctext
-from rmaplab.errors import RmaplabError
-from rmaplab.proctext import Malformed, decoded
-from rmaplab.recorded import recorded
-from rmaplab.text import for_json, for_page, for_terminal, from_json
-from rmaplab.trace import read
+import atheris
+
+with atheris.instrument_imports(
+    include=["rmaplab.proctext", "rmaplab.text", "rmaplab.trace"], enable_loader_override=False
+):
+    from rmaplab import proctext
+    from rmaplab.errors import RmaplabError
+    from rmaplab.proctext import Malformed, decoded
+    from rmaplab.recorded import recorded
+    from rmaplab.text import for_json, for_page, for_terminal, from_json
+    from rmaplab.trace import read
 
 Target = Callable[[bytes], object]
 _DICTIONARY: Final = (
@@ -58,25 +64,6 @@ def printers(raw: bytes) -> None:
     for_json(name).encode("utf-8")
 
 
-def changed(raw: bytes, lots: random.Random) -> bytes:
-    """`raw` after one to four changes."""
-    for _ in range(lots.randint(1, 4)):
-        at, to = sorted(lots.choices(range(len(raw) + 1), k=2))
-        kind = lots.randrange(5)
-        if kind == 0 and raw:
-            at = min(at, len(raw) - 1)
-            raw = raw[:at] + bytes([raw[at] ^ 1 << lots.randrange(8)]) + raw[at + 1 :]
-        elif kind == 1:
-            raw = raw[:at] + lots.choice(_DICTIONARY) + raw[at:]
-        elif kind == 2:
-            raw = raw[:at] + raw[to:]
-        elif kind == 3:
-            raw = raw[:to] + raw[at : at + 4096] + raw[to:]
-        else:
-            raw = raw[:at] + lots.randbytes(lots.randint(1, 8)) + raw[at:]
-    return raw
-
-
 def attempt(target: Target, raw: bytes, allowed: type[RmaplabError]) -> None:
     """Run one input. Raises whatever is not `allowed`."""
     try:
@@ -106,44 +93,59 @@ class Traces:
         read(self.directory)
 
 
-def run(seconds: float, seed: int) -> int:
-    """Go round all targets until the time is over; returns how many inputs were tried."""
-    lots, tried, end = random.Random(seed), 0, time.monotonic() + seconds
-    texts = {name: _content(file) for name, (_, file) in PROC.items()}
+def targets(traces: Traces | None) -> dict[str, tuple[Target, bytes, type[RmaplabError]]]:
+    """Every target by name: what to call, an input of the right form, and the error it may raise."""
+    found: dict[str, tuple[Target, bytes, type[RmaplabError]]] = {}
+    for name, (target, file) in PROC.items():
+        found[name] = (target, _content(file)[:20000], Malformed)
+    found["printers"] = (printers, _content("maps")[:200], Malformed)
+    for name, whole in traces.whole.items() if traces else ():
+        found[f"trace-{name}"] = (lambda raw, name=name: traces(raw, name), whole, RmaplabError)
+    return found
+
+
+def fuzz_one(name: str, seconds: int, seed: int, directory: Path) -> None:
+    """Fuzz one target in this process; libFuzzer ends it. Exit code 0: nothing was found."""
+    target, example, allowed = targets(Traces(directory))[name]
+    corpus, words = directory / "corpus", directory / "dictionary"
+    corpus.mkdir()
+    (corpus / "as-the-kernel-writes-it").write_bytes(example)
+    words.write_text("".join(f'"{"".join(f"{chr(92)}x{byte:02x}" for byte in word)}"\n' for word in _DICTIONARY))
+    options = [f"-max_total_time={seconds}", f"-seed={seed}", f"-dict={words}", f"-max_len={2 * len(example) + 64}"]
+    kept = Path(tempfile.gettempdir(), f"rmaplab-fuzz-{name}-")
+    atheris.Setup(
+        [sys.argv[0], *options, f"-artifact_prefix={kept}", "-verbosity=0", "-print_final_stats=1", str(corpus)],
+        lambda raw: attempt(target, raw, allowed),
+    )
+    atheris.Fuzz()
+
+
+def main() -> int:
+    """`--seconds` (600) for all targets together, `--seed`; `--target` for one in this process."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--seconds", type=int, default=600)
+    parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(1, 1 << 31))
     with tempfile.TemporaryDirectory(prefix="rmaplab-fuzz-") as directory:
-        traces = Traces(Path(directory))
-        while time.monotonic() < end:
-            for name, (target, _) in PROC.items():
-                for _ in range(50):
-                    tried += _one(name, target, changed(texts[name][:20000], lots), Malformed)
-            for _ in range(50):
-                tried += _one("printers", printers, changed(lots.choice(list(texts.values()))[:200], lots), Malformed)
-            for name, whole in traces.whole.items():
-                raw = changed(whole, lots)
-                tried += _one(f"trace {name}", lambda raw, name=name: traces(raw, name), raw, RmaplabError)
-    return tried
-
-
-def _one(name: str, target: Target, raw: bytes, allowed: type[RmaplabError]) -> int:
-    try:
-        attempt(target, raw, allowed)
-    except BaseException:
-        kept = Path(tempfile.gettempdir(), f"rmaplab-fuzz-{hashlib.sha256(raw).hexdigest()[:12]}")
-        kept.write_bytes(raw)
-        print(f"{name}: fails on {kept}", file=sys.stderr)
-        raise
-    return 1
-
-
-def main() -> None:
-    """`--seconds` (600), `--seed`."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seconds", type=float, default=600)
-    parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(1 << 32))
+        names = list(targets(Traces(Path(directory))))
+    parser.add_argument("--target", choices=names)
     options = parser.parse_args()
+    if options.target:
+        with tempfile.TemporaryDirectory(prefix="rmaplab-fuzz-") as directory:
+            fuzz_one(options.target, options.seconds, options.seed, Path(directory))
     print(f"seed {options.seed}", flush=True)
-    print(f"{run(options.seconds, options.seed)} inputs, none of which did harm")
+    each, tried = max(1, options.seconds // len(names)), 0
+    for name in names:
+        command = [sys.executable, __file__, "--target", name, "--seconds", str(each), "--seed", str(options.seed)]
+        done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
+        ran = re.search(r"stat::number_of_executed_units: *(\d+)", done.stderr)
+        if done.returncode or not ran:
+            print(f"{name}: exit code {done.returncode}\n{done.stderr[-4000:]}", file=sys.stderr)
+            return 1
+        print(f"{name}: {ran[1]} inputs", flush=True)
+        tried += int(ran[1])
+    print(f"{tried} inputs, none of which did harm")
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
