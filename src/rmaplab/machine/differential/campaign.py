@@ -16,6 +16,7 @@ from rmaplab.machine.differential.plan import OPTIONAL, Plan
 from rmaplab.machine.differential.program import Program
 from rmaplab.machine.differential.runner import Mismatch, Outcome, run, settle
 from rmaplab.machine.differential.script import script
+from rmaplab.machine.differential.selftest import Unprintable, program_in_c
 from rmaplab.machine.differential.shrink import shrink
 from rmaplab.machine.differential.surroundings import SURROUNDINGS
 from rmaplab.machine.live import LiveMachine, probe, sharing
@@ -89,7 +90,14 @@ class Campaign:
 
         small = shrink(program[: mismatch.step + 1], still)
         found = run(small, self.plan.kernel).mismatch or mismatch
-        print(f"seed {seed}: {found.difference}\n{script(small, str(found.difference))}", file=self.out, flush=True)
+        why = str(found.difference)
+        print(f"seed {seed}: {why}\n{script(small, why)}\n{self._in_c(small, why)}", file=self.out, flush=True)
+
+    def _in_c(self, program: Program, why: str) -> str:
+        try:
+            return program_in_c(program, self.plan.kernel, why)
+        except Unprintable as unprintable:
+            return f"no C program: {unprintable}"
 
 
 def _none_of(program: Program, why: str) -> Outcome:

@@ -1,0 +1,78 @@
+"""A program printed as C does on this kernel what the model says, and finds out a model of another kernel."""
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from kernel import lacking
+from rmaplab.machine.differential.generate import Generator
+from rmaplab.machine.differential.program import Program, Step
+from rmaplab.machine.differential.selftest import Unprintable, program_in_c
+
+needs_compiler = pytest.mark.skipif(not shutil.which("gcc"), reason="no gcc")
+can_look = pytest.mark.skipif(bool(lacking()), reason=lacking())
+
+LEFT_ALONE: Program = (
+    Step("spawn", makes=1),
+    Step("mmap", process=1, pages=512, makes=2, order=9),
+    Step("write", process=1, area=2, pages=512, value=7),
+    Step("fork", process=1, makes=3),
+    Step("mprotect", process=1, area=2, pages=1),
+    Step("exit", process=3),
+    Step("write", process=1, area=2, page=1, pages=511, value=9),
+)
+
+
+def built(text: str, at: Path) -> Path:
+    source, program = at / "world.c", at / "world"
+    source.write_text(text)
+    subprocess.run(["gcc", "-std=gnu11", "-O1", "-Wall", "-Wextra", "-Werror", "-o", program, source], check=True)
+    return program
+
+
+def ended(text: str, at: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([built(text, at)], capture_output=True, text=True, timeout=120, check=False)
+
+
+@pytest.mark.live
+@pytest.mark.xdist_group("differential")
+@can_look
+@needs_compiler
+@pytest.mark.parametrize(("kernel", "code"), [("linux-6.18", 0), ("linux-6.12", 1)])
+def test_the_exit_code_says_whether_this_kernel_is_meant(tmp_path: Path, kernel: str, code: int) -> None:
+    done = ended(program_in_c(LEFT_ALONE, kernel, "why"), tmp_path)
+    assert done.returncode == code, done.stdout
+    assert ("not ok: 0 pages were copied, not 511" in done.stdout) == bool(code)
+
+
+@pytest.mark.live
+@pytest.mark.xdist_group("differential")
+@can_look
+@needs_compiler
+@pytest.mark.parametrize("seed", range(6))
+def test_random_programs_agree_in_c(tmp_path: Path, seed: int) -> None:
+    without = dict.fromkeys(("ksm", "swap", "sharing", "disk"), False)
+    program = Generator(seed, (2, 4, 9), 25, **without).program()
+    done = ended(program_in_c(program, "linux-6.18", "why"), tmp_path)
+    assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize(
+    ("step", "needs"),
+    [
+        (Step("swap", pages=512), "a swap device"),
+        (Step("merge"), "the KSM scanner"),
+        (Step("vfork", process=1, makes=9), "the address space of another"),
+        (Step("file", pages=4, makes=9, kind="file"), "files of a disk file system"),
+    ],
+)
+def test_what_has_no_c_program_is_named(step: Step, needs: str) -> None:
+    with pytest.raises(Unprintable, match=needs):
+        program_in_c((*LEFT_ALONE, step), "linux-6.18", "why")
+
+
+def test_the_reason_cannot_end_the_comment_it_stands_in() -> None:
+    text = program_in_c(LEFT_ALONE[:1], "linux-6.18", "a */ int x; /* b")
+    assert "a * / int x;" in text
