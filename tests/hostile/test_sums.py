@@ -13,8 +13,8 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from looking import apart, area, look_at, shows_every_time
-from places import HERE
+from looking import apart, area, inspect, look_at, shows_every_time
+from places import HERE, Place
 from tenants import (
     ANONYMOUS,
     FIXED,
@@ -361,3 +361,28 @@ def test_what_is_said_to_be_copied_needlessly_is_what_the_price_says(
         assert copied_by(third, at, HUGE) == needless
 
     shows_every_time(check)
+
+
+@pytest.mark.usefixtures("pool")
+def test_hugetlb_whose_page_tables_somebody_unseen_may_share_is_an_estimate(view: KernelView, tenants: Household) -> None:
+    """The kernel counts a shared page table once: a folio's count is the same with and without the second process."""
+    whole, noreserve, hugetlb = 1 << 30, 0x4000, 4
+    inside = tenants.start(Place(own_pids=True))
+    outside = tenants.start()
+    files = [inside.do("memfd", hugetlb, text=b"shared tables")]
+    inside.do("size", files[0], whole)
+    files.append(outside.do("open", text=f"/proc/{inside.pid}/fd/{files[0]}".encode()))
+    at = 0
+    for tenant, file in zip((inside, outside), files, strict=True):
+        room = tenant.map(2 * whole, prot=0, flags=PRIVATE | ANONYMOUS | noreserve)
+        at = -(-room // whole) * whole
+        tenant.map(whole, flags=SHARED | FIXED | noreserve, fd=file, at=at)
+        tenant.write(at, HUGE)
+    seen = look_at(view, outside)
+    row = area(seen, outside, at)
+    assert (row["hugetlb"], row["exactness"]) == (HUGE, "exact" if seen.snapshot.notes.exact else "estimate")
+    said = inspect(1, "--by", "vma", "--addresses", place=Place(pids_of=inside.pid))
+    assert said["exactness"] == "estimate"
+    (row,) = [r for r in said["rows"] if r["hugetlb"]]
+    assert row["exactness"] == "estimate"
+    assert any("page tables that several share are counted once" in reason["why"] for reason in said["reasons"])

@@ -6,7 +6,7 @@ what follows for the numbers (`exactness`), and what else a look stands on.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import numpy as np
@@ -29,7 +29,8 @@ _UNTOLD: Final = np.iinfo(np.int64).min
 @dataclass(frozen=True, slots=True)
 class Account:
     """Rows of the folio table, int64, ascending: of `asked` folios that have a mapcount, the kernel counts `more`
-    mappings than were found, or `fewer`; of `unknown` ones it did not tell. `by`: who counted.
+    mappings than were found, or `fewer`; of `unknown` ones it did not tell; of `tabled` ones (hugetlb), whose page tables
+    several MMs may share, its count says nothing about who was not seen. `by`: who counted.
 
     `nameless`: of `more`, the small folios that several MMs were found to map: the kernel's count says how often they are
     mapped, and who else does is all that is open. `unseen` with `times` (float64): all that somebody unseen maps, and how
@@ -41,6 +42,7 @@ class Account:
     more: Index = field(default_factory=lambda: _NONE)
     fewer: Index = field(default_factory=lambda: _NONE)
     unknown: Index = field(default_factory=lambda: _NONE)
+    tabled: Index = field(default_factory=lambda: _NONE)
     nameless: Index = field(default_factory=lambda: _NONE)
     unseen: Index = field(default_factory=lambda: _NONE)
     times: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
@@ -49,12 +51,12 @@ class Account:
     @property
     def agrees(self) -> bool:
         """Whether every folio was asked about, and has the mappings found."""
-        return not (len(self.more) or len(self.fewer) or len(self.unknown))
+        return not len(self.doubtful)
 
     @property
     def doubtful(self) -> Index:
         """All rows that do not add up."""
-        return np.sort(np.concatenate((self.more, self.fewer, self.unknown)))
+        return np.unique(np.concatenate((self.more, self.fewer, self.unknown, self.tabled)))
 
     @property
     def missized(self) -> Index:
@@ -70,6 +72,7 @@ class Account:
             (self.nameless, "shared, and mapped by others too that were not seen", ("names",)),
             (self.fewer, "mappings found that the kernel counts no more: they went while being read", OTHERS),
             (self.unknown, without, OTHERS),
+            (self.tabled, "not everybody is seen, and page tables that several share are counted once", OTHERS),
         )
         return [
             Reason(
@@ -95,9 +98,10 @@ def _kinds(sharing: Sharing, rows: Index) -> str:
     return ", ".join(named)
 
 
-def account(sharing: Sharing, view: KernelView, *, pmds: bool, everybodys: Index) -> Account:
+def account(sharing: Sharing, view: KernelView, *, pmds: bool, everybodys: Index, tabled: Index = _NONE) -> Account:
     """Ask the kernel about every folio of `sharing` that has a mapcount. `pmds`: PMD mappings were told from others;
-    `everybodys` (rows, ascending): pages of the kernel's own that every process maps.
+    `everybodys` (rows, ascending): pages of the kernel's own that every process maps; `tabled` (rows): folios that
+    somebody unseen may map by a page table that the kernel counts once for all who share it.
 
     O(folios) where BPF reads them, 16 bytes a folio of a part; kpagecount takes 100 ns a page.
     """
@@ -127,7 +131,7 @@ def account(sharing: Sharing, view: KernelView, *, pmds: bool, everybodys: Index
     except procfs.Missing:
         pass
     row, found, count = (np.concatenate([_NONE, *(part[i] for part in parts)]) for i in range(3))
-    return _compare(sharing, row, found, count, unknown, everybodys, by)
+    return replace(_compare(sharing, row, found, count, unknown, everybodys, by), tabled=tabled)
 
 
 def _compare(

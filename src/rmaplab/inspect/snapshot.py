@@ -18,7 +18,7 @@ from rmaplab.errors import NotAvailable
 from rmaplab.inspect.accounting import Account, account
 from rmaplab.inspect.bpf import BpfError
 from rmaplab.inspect.exactness import Exactness, Reason
-from rmaplab.inspect.folios import ANON, KSM, Folios, folios
+from rmaplab.inspect.folios import ANON, HUGETLB, KSM, Folios, folios
 from rmaplab.inspect.join import Index, close_to, join, keep, reached
 from rmaplab.inspect.probes import KernelView
 from rmaplab.inspect.processes import Mm, Notes, Process, cgroup_of, group, process, processes, unseen
@@ -132,7 +132,11 @@ def take(view: KernelView, choose: Choose = everybody, progress: Progress | None
     vdso = np.array([name == "[vdso]" for name in vmas.name], np.bool_)
     everybodys = np.flatnonzero(reached_folios(sharing, vdso[sharing.extents.vma]))
     counted = account(
-        sharing, view, pmds=all(s.pmds for s in scans) and view.flags.trusts("scan_huge"), everybodys=everybodys
+        sharing,
+        view,
+        pmds=all(s.pmds for s in scans) and view.flags.trusts("scan_huge"),
+        everybodys=everybodys,
+        tabled=np.zeros(0, np.int64) if notes.exact else _tabled(sharing, vmas),
     )
     sharing = replace(sharing, unseen=counted.unseen, times=counted.times)
     return Snapshot(
@@ -182,6 +186,18 @@ def _share(extents: Extents, mm_of_vma: Index, targets: Index, view: KernelView)
             break
     _tell_ksm(found, view)
     return share(near, owner, keep(joined, found.touch(joined)), found)
+
+
+def _tabled(sharing: Sharing, vmas: Vmas) -> Index:
+    """Rows of the hugetlb folios whose page table several MMs can share: VMAs mapped shared, over all that a table maps
+    (vma_shareable and huge_pmd_share, mm/hugetlb.c)."""
+    hugetlb = sharing.folios.kind == HUGETLB
+    if not hugetlb.any():
+        return np.zeros(0, np.int64)
+    reach = np.uint64(procfs.PAGE_SIZE * (procfs.PAGE_SIZE // 8) ** 2)
+    first = (vmas.start + reach - np.uint64(1)) // reach * reach
+    whole = (first >= vmas.start) & (first + reach <= vmas.end)
+    return np.flatnonzero(hugetlb & reached_folios(sharing, (vmas.shared & whole)[sharing.extents.vma]))
 
 
 def _tell_ksm(found: Folios, view: KernelView) -> None:
