@@ -8,8 +8,8 @@ from numpy.typing import ArrayLike
 
 from rmaplab.machine.model import ContentLeak, ModelMachine, precise
 from rmaplab.machine.model.invariants import Broken, check
-from rmaplab.machine.model.pagetable import W
 from rmaplab.machine.model.process import ModelProcess
+from rmaplab.machine.model.space.pagetable import W
 from rmaplab.schemes import Moments, State, Verdicts
 from rmaplab.trace import Verdict
 

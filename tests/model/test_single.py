@@ -5,10 +5,10 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from rmaplab.machine.model.columns import Runs
-from rmaplab.machine.model.memory import Frames, Memory
+from rmaplab.machine.model.physical.columns import Runs
+from rmaplab.machine.model.physical.memory import Frames, Memory
+from rmaplab.machine.model.physical.recorder import Recorder
 from rmaplab.machine.model.policy import precise
-from rmaplab.machine.model.recorder import Recorder
 from rmaplab.schemes import SCHEMES
 from rmaplab.trace import Meta
 

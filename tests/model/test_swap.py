@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 
 from rmaplab.machine.model import ModelMachine
-from rmaplab.machine.model.files import ModelFile
+from rmaplab.machine.model.backing.pagecache import ModelFile
+from rmaplab.machine.model.backing.swapdevice import CLUSTER, SwapSlots
 from rmaplab.machine.model.invariants import Broken, check
 from rmaplab.machine.model.process import ModelProcess
-from rmaplab.machine.model.slots import CLUSTER, SwapSlots
-from rmaplab.machine.model.space import ContentLeak
+from rmaplab.machine.model.space.addressspace import ContentLeak
 from rmaplab.machine.protocol import PAGE_SIZE, PMD_SIZE, BadOperation
 from rmaplab.trace.validate import validate
 

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from rmaplab.machine.model.files import ModelFile
-from rmaplab.machine.model.memory import Memory
-from rmaplab.machine.model.pagetable import BLOCK, PMD, SWAP, SWAP_EXCLUSIVE, W, Window
-from rmaplab.machine.model.space import AddressSpace
+from rmaplab.machine.model.backing.pagecache import ModelFile
+from rmaplab.machine.model.physical.memory import Memory
+from rmaplab.machine.model.space.addressspace import AddressSpace
+from rmaplab.machine.model.space.pagetable import BLOCK, PMD, SWAP, SWAP_EXCLUSIVE, W, Window
 from rmaplab.trace import KINDS
 
 if TYPE_CHECKING:

@@ -12,16 +12,16 @@ import polars as pl
 
 from rmaplab.machine.arena import Areas, Arena, check_length, check_swap
 from rmaplab.machine.arguments import checked
-from rmaplab.machine.model.files import PAGE_SHIFT, ModelFile
-from rmaplab.machine.model.ksm import Scanner
-from rmaplab.machine.model.memory import Counters, Memory, Observer
+from rmaplab.machine.model.backing.pagecache import PAGE_SHIFT, ModelFile
+from rmaplab.machine.model.backing.swapdevice import SwapSlots
+from rmaplab.machine.model.ksm.scanner import Scanner
 from rmaplab.machine.model.observe import observe
+from rmaplab.machine.model.physical.memory import Counters, Memory, Observer
+from rmaplab.machine.model.physical.recorder import Recorder
 from rmaplab.machine.model.policy import KernelPolicy, policy_of
 from rmaplab.machine.model.process import ModelProcess
-from rmaplab.machine.model.reclaim import write_back
-from rmaplab.machine.model.recorder import Recorder
-from rmaplab.machine.model.slots import SwapSlots
-from rmaplab.machine.model.space import AddressSpace
+from rmaplab.machine.model.reclaim.files import write_back
+from rmaplab.machine.model.space.addressspace import AddressSpace
 from rmaplab.machine.observation import Observation
 from rmaplab.machine.protocol import PMD_ORDER, BadOperation, File
 from rmaplab.trace import Meta, Trace

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from rmaplab.machine.model.memory import Memory
-from rmaplab.machine.model.pagetable import PMD, SWAP
-from rmaplab.machine.model.space import AddressSpace
+from rmaplab.machine.model.physical.memory import Memory
+from rmaplab.machine.model.space.addressspace import AddressSpace
+from rmaplab.machine.model.space.pagetable import PMD, SWAP
 from rmaplab.machine.observation import NONE, PRESENT, Observation, known_where
 from rmaplab.machine.observation import SWAP as SWAPPED
 from rmaplab.machine.protocol import PAGE_SIZE

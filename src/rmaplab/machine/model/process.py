@@ -13,17 +13,17 @@ from numpy.typing import NDArray
 
 from rmaplab.machine.arena import Area, Areas, check_length, refuse_beyond
 from rmaplab.machine.arguments import checked
-from rmaplab.machine.model import faults, remote
-from rmaplab.machine.model.advice import ADVICE
-from rmaplab.machine.model.ask import ask
-from rmaplab.machine.model.files import PAGE_SHIFT, ModelFile
-from rmaplab.machine.model.fork import fork
-from rmaplab.machine.model.memory import Frames
-from rmaplab.machine.model.migrate import migrate
-from rmaplab.machine.model.move import duplicate, protect, relocate, unmap
-from rmaplab.machine.model.shmemswap import forget_unmapped
-from rmaplab.machine.model.space import AddressSpace
-from rmaplab.machine.model.vma import Vma
+from rmaplab.machine.model.backing.pagecache import PAGE_SHIFT, ModelFile
+from rmaplab.machine.model.backing.shmem import forget_unmapped
+from rmaplab.machine.model.calls.advice import ADVICE
+from rmaplab.machine.model.calls.fork import fork
+from rmaplab.machine.model.calls.migrate import migrate
+from rmaplab.machine.model.calls.move import duplicate, protect, relocate, unmap
+from rmaplab.machine.model.faults import fault, remote
+from rmaplab.machine.model.physical.memory import Frames
+from rmaplab.machine.model.space.addressspace import AddressSpace
+from rmaplab.machine.model.space.questions import ask
+from rmaplab.machine.model.space.vma import Vma
 from rmaplab.machine.protocol import PAGE_SIZE, PMD_ORDER, Advice, BadOperation, File, Pin, Written
 
 if TYPE_CHECKING:
@@ -177,7 +177,7 @@ class ModelProcess:
         if advice == "populate_write":
             self._range("madvise populate_write", address, length, "writable")
             self._check_file("madvise populate_write", start, end)
-            faults.populate_write(self.space, start, end)
+            fault.populate_write(self.space, start, end)
             return
         if advice == "populate_read":
             self._check_file("madvise populate_read", start, end)
@@ -191,7 +191,7 @@ class ModelProcess:
     def read(self, address: int, length: int) -> NDArray[np.uint8]:
         start, end = self._range("read", address, length, "mapped")
         self._check_file("read", start, end)
-        return faults.read(self.space, start, end)
+        return fault.read(self.space, start, end)
 
     @checked
     def write(self, address: int, length: int, value: int = 1) -> Written:
@@ -200,7 +200,7 @@ class ModelProcess:
         start, end = self._range("write", address, length, "writable")
         self._check_file("write", start, end)
         clock = time.perf_counter()
-        tally = faults.write(self.space, start, end, value, self._machine.next_version())
+        tally = fault.write(self.space, start, end, value, self._machine.next_version())
         return Written(end - start, tally.reused, tally.copied, time.perf_counter() - clock)
 
     @checked
@@ -286,7 +286,7 @@ class ModelProcess:
             self._check_longterm(start, end)
             slots = np.concatenate([self._pin_page(page) for page in range(start, end)])
         else:
-            faults.read(self.space, start, end)
+            fault.read(self.space, start, end)
             slots = self.space.folios(start, end)
             self._machine.memory.hold(slots)
         pin = ModelPin(end - start, longterm, slots)
@@ -301,7 +301,7 @@ class ModelProcess:
 
     def _pin_page(self, page: int) -> Frames:
         """GUP goes page by page: the pin on one page is an extra reference to the COW fault on the next."""
-        faults.populate_write(self.space, page, page + 1, touch=False)
+        fault.populate_write(self.space, page, page + 1, touch=False)
         slots = self.space.folios(page, page + 1)
         self._machine.memory.hold(slots, longterm=True)
         return slots

@@ -1,6 +1,6 @@
 """Files: page cache and shmem folios, by file page.
 
-For the model. A file keeps one reference per page on what it caches. How pages of a disk file come in is `diskcache`'s,
+For the model. A file keeps one reference per page on what it caches. How pages of a disk file come in is `readahead`'s,
 how pages leave the cache `reclaim`'s.
 """
 
@@ -9,8 +9,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from rmaplab.machine.model.columns import Index
-from rmaplab.machine.model.memory import Frames, Memory
+from rmaplab.machine.model.physical.columns import Index
+from rmaplab.machine.model.physical.memory import Frames, Memory
 from rmaplab.machine.pagecache import contents, layout
 
 PAGE_SHIFT = 12

@@ -1,14 +1,14 @@
 """The page cache of a disk file: what a page that is not in it brings in.
 
-For `filefaults`. Mappings of disk files are MADV_RANDOM: a miss brings the page alone, in a small folio; but under
+For `faults.file`. Mappings of disk files are MADV_RANDOM: a miss brings the page alone, in a small folio; but under
 MADV_HUGEPAGE the 2 MiB of the file around it, in folios as large as will do (do_sync_mmap_readahead(),
 page_cache_ra_order()).
 """
 
 import numpy as np
 
-from rmaplab.machine.model.columns import Index
-from rmaplab.machine.model.files import ModelFile
+from rmaplab.machine.model.backing.pagecache import ModelFile
+from rmaplab.machine.model.physical.columns import Index
 from rmaplab.machine.protocol import PMD_ORDER
 
 

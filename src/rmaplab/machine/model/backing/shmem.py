@@ -7,9 +7,9 @@ synchronous; it is dirty ever after, as its slots are free once it is back.
 
 import numpy as np
 
-from rmaplab.machine.model.columns import Index, spread
-from rmaplab.machine.model.files import ModelFile
-from rmaplab.machine.model.memory import Memory
+from rmaplab.machine.model.backing.pagecache import ModelFile
+from rmaplab.machine.model.physical.columns import Index, spread
+from rmaplab.machine.model.physical.memory import Memory
 
 
 def write_out(memory: Memory, file: ModelFile, first: int, order: int) -> bool:

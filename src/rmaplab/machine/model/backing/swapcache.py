@@ -7,8 +7,8 @@ Large folios are in the swap cache only on their way out, within one operation.
 import numpy as np
 from numpy.typing import NDArray
 
-from rmaplab.machine.model.columns import Index, spread
-from rmaplab.machine.model.memory import Frames, Memory
+from rmaplab.machine.model.physical.columns import Index, spread
+from rmaplab.machine.model.physical.memory import Frames, Memory
 
 
 def enter(memory: Memory, slots: Frames, firsts: Index) -> None:

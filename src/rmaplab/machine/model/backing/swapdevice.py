@@ -12,7 +12,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from rmaplab.machine.model.columns import Index
+from rmaplab.machine.model.physical.columns import Index
 from rmaplab.machine.protocol import PMD_ORDER
 
 CLUSTER: Final = 512

@@ -7,14 +7,14 @@ that is mapped throughout.
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
-from rmaplab.machine.model import faults
-from rmaplab.machine.model.collapse import collapse
-from rmaplab.machine.model.ksm import unmerge
-from rmaplab.machine.model.pagetable import BLOCK
-from rmaplab.machine.model.space import AddressSpace
-from rmaplab.machine.model.split import cold, free
-from rmaplab.machine.model.swapout import pageout
-from rmaplab.machine.model.vma import Vma
+from rmaplab.machine.model.faults import fault
+from rmaplab.machine.model.ksm.scanner import unmerge
+from rmaplab.machine.model.reclaim.pageout import pageout
+from rmaplab.machine.model.space.addressspace import AddressSpace
+from rmaplab.machine.model.space.pagetable import BLOCK
+from rmaplab.machine.model.space.vma import Vma
+from rmaplab.machine.model.thp.collapse import collapse
+from rmaplab.machine.model.thp.split import cold, free
 from rmaplab.machine.protocol import BadOperation
 
 
@@ -30,7 +30,7 @@ def dontneed(space: AddressSpace, start: int, end: int) -> None:
 
 def populate_read(space: AddressSpace, start: int, end: int) -> None:
     """Fault everything in for reading."""
-    faults.read(space, start, end)
+    fault.read(space, start, end)
 
 
 def mergeable(space: AddressSpace, start: int, end: int) -> None:

@@ -9,12 +9,12 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from rmaplab.machine.model.columns import Index, Runs
-from rmaplab.machine.model.cow import map_copies
-from rmaplab.machine.model.memory import Frames
-from rmaplab.machine.model.pagetable import BLOCK, LEAF, PMD, SWAP, SWAP_EXCLUSIVE, Leaf, Region, W
-from rmaplab.machine.model.space import AddressSpace
-from rmaplab.machine.model.vma import Vma, VmaList
+from rmaplab.machine.model.faults.cow import map_copies
+from rmaplab.machine.model.physical.columns import Index, Runs
+from rmaplab.machine.model.physical.memory import Frames
+from rmaplab.machine.model.space.addressspace import AddressSpace
+from rmaplab.machine.model.space.pagetable import BLOCK, LEAF, PMD, SWAP, SWAP_EXCLUSIVE, Leaf, Region, W
+from rmaplab.machine.model.space.vma import Vma, VmaList
 from rmaplab.trace import KINDS
 
 Ranges = list[tuple[int, int]]

@@ -12,13 +12,13 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from rmaplab.machine.model import swapcache
-from rmaplab.machine.model.columns import Index, Runs
-from rmaplab.machine.model.files import ModelFile
-from rmaplab.machine.model.memory import Frames, Memory
-from rmaplab.machine.model.pagetable import BLOCK, CLEAN, LEAF, PMD, Leaf
-from rmaplab.machine.model.space import AddressSpace
-from rmaplab.machine.model.split import split_folio
+from rmaplab.machine.model.backing import swapcache
+from rmaplab.machine.model.backing.pagecache import ModelFile
+from rmaplab.machine.model.physical.columns import Index, Runs
+from rmaplab.machine.model.physical.memory import Frames, Memory
+from rmaplab.machine.model.space.addressspace import AddressSpace
+from rmaplab.machine.model.space.pagetable import BLOCK, CLEAN, LEAF, PMD, Leaf
+from rmaplab.machine.model.thp.split import split_folio
 from rmaplab.trace import KINDS, Verdict
 
 _NONE: Final = 255

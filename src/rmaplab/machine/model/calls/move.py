@@ -5,11 +5,11 @@ For the model's processes. Moving changes no counter: the same MM maps the same 
 
 from dataclasses import replace
 
-from rmaplab.machine.model.ksm import unmerge
-from rmaplab.machine.model.pagetable import BLOCK, PMD, Leaf
-from rmaplab.machine.model.shmemswap import forget_unmapped
-from rmaplab.machine.model.space import AddressSpace
-from rmaplab.machine.model.vma import Vma
+from rmaplab.machine.model.backing.shmem import forget_unmapped
+from rmaplab.machine.model.ksm.scanner import unmerge
+from rmaplab.machine.model.space.addressspace import AddressSpace
+from rmaplab.machine.model.space.pagetable import BLOCK, PMD, Leaf
+from rmaplab.machine.model.space.vma import Vma
 
 
 def relocate(

@@ -1,6 +1,6 @@
 """Copy-on-write: what a write fault on a present, write-protected page does, for many pages at once.
 
-For `faults`. The faults of one sweep happen in address order; folios do not influence one another, so the i-th fault of
+For `fault`. The faults of one sweep happen in address order; folios do not influence one another, so the i-th fault of
 every folio is decided together, and a folio whose answer cannot change before its last page is decided at once.
 """
 
@@ -10,13 +10,13 @@ from typing import Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from rmaplab.machine.model import swapcache
-from rmaplab.machine.model.columns import Index, Runs
-from rmaplab.machine.model.memory import HUGE_ZERO, Frames, Memory
-from rmaplab.machine.model.pagetable import BLOCK, CLEAN, DIRTY, PMD, Leaf, W, Window
+from rmaplab.machine.model.backing import swapcache
+from rmaplab.machine.model.physical.columns import Index, Runs
+from rmaplab.machine.model.physical.memory import HUGE_ZERO, Frames, Memory
 from rmaplab.machine.model.policy import LargeCow
-from rmaplab.machine.model.space import AddressSpace
-from rmaplab.machine.model.vma import Vma
+from rmaplab.machine.model.space.addressspace import AddressSpace
+from rmaplab.machine.model.space.pagetable import BLOCK, CLEAN, DIRTY, PMD, Leaf, W, Window
+from rmaplab.machine.model.space.vma import Vma
 from rmaplab.machine.protocol import PMD_ORDER
 from rmaplab.schemes import Exactness
 from rmaplab.trace import KINDS, OUTCOMES, Verdict

@@ -7,14 +7,14 @@ page (a THP, an mTHP, fault-around) later pages do not fault for.
 import numpy as np
 from numpy.typing import NDArray
 
-from rmaplab.machine.model.columns import Index
-from rmaplab.machine.model.cow import Tally, map_anon, map_thp, write_protected
-from rmaplab.machine.model.filefaults import missing_file_read, missing_file_write
-from rmaplab.machine.model.memory import HUGE_ZERO, ZERO
-from rmaplab.machine.model.pagetable import BLOCK, CLEAN, PMD, Leaf, W, Window
-from rmaplab.machine.model.space import AddressSpace
-from rmaplab.machine.model.swapin import swap_in
-from rmaplab.machine.model.vma import Vma
+from rmaplab.machine.model.faults.cow import Tally, map_anon, map_thp, write_protected
+from rmaplab.machine.model.faults.file import missing_file_read, missing_file_write
+from rmaplab.machine.model.faults.swapin import swap_in
+from rmaplab.machine.model.physical.columns import Index
+from rmaplab.machine.model.physical.memory import HUGE_ZERO, ZERO
+from rmaplab.machine.model.space.addressspace import AddressSpace
+from rmaplab.machine.model.space.pagetable import BLOCK, CLEAN, PMD, Leaf, W, Window
+from rmaplab.machine.model.space.vma import Vma
 from rmaplab.machine.protocol import PMD_ORDER
 
 

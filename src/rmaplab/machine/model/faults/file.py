@@ -1,7 +1,7 @@
 """Faults on mappings of files: what a fault brings into the page cache, and how much of it gets mapped.
 
-For `faults`. A read fault maps what is cached around it; any fault maps all of a large folio where it fits, by a PMD if
-it can. What a disk file's page misses bring in is `diskcache`'s.
+For `fault`. A read fault maps what is cached around it; any fault maps all of a large folio where it fits, by a PMD if
+it can. What a disk file's page misses bring in is `readahead`'s.
 """
 
 from typing import Final
@@ -9,14 +9,14 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from rmaplab.machine.model.columns import Index, Runs, spread
-from rmaplab.machine.model.cow import map_anon
-from rmaplab.machine.model.diskcache import read_in
-from rmaplab.machine.model.files import ModelFile
-from rmaplab.machine.model.pagetable import BLOCK, DIRTY, PMD, Leaf, W, Window
-from rmaplab.machine.model.shmemswap import read_back
-from rmaplab.machine.model.space import AddressSpace
-from rmaplab.machine.model.vma import Vma
+from rmaplab.machine.model.backing.pagecache import ModelFile
+from rmaplab.machine.model.backing.readahead import read_in
+from rmaplab.machine.model.backing.shmem import read_back
+from rmaplab.machine.model.faults.cow import map_anon
+from rmaplab.machine.model.physical.columns import Index, Runs, spread
+from rmaplab.machine.model.space.addressspace import AddressSpace
+from rmaplab.machine.model.space.pagetable import BLOCK, DIRTY, PMD, Leaf, W, Window
+from rmaplab.machine.model.space.vma import Vma
 from rmaplab.machine.protocol import PMD_ORDER
 
 FAULT_AROUND: Final = 16

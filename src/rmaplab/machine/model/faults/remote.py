@@ -7,10 +7,10 @@ for a moment, and given back; nothing else of the address space changes.
 import numpy as np
 from numpy.typing import NDArray
 
-from rmaplab.machine.model import faults
-from rmaplab.machine.model.cow import Tally, unshare
-from rmaplab.machine.model.space import AddressSpace
-from rmaplab.machine.model.swapin import swap_in
+from rmaplab.machine.model.faults import fault
+from rmaplab.machine.model.faults.cow import Tally, unshare
+from rmaplab.machine.model.faults.swapin import swap_in
+from rmaplab.machine.model.space.addressspace import AddressSpace
 
 
 def peek(space: AddressSpace, start: int, end: int) -> NDArray[np.uint8]:
@@ -21,7 +21,7 @@ def peek(space: AddressSpace, start: int, end: int) -> NDArray[np.uint8]:
     for vma, window in space.spans(start, end, write=True, create=True):
         step = first + 2 * (np.arange(window.lo, window.hi) + window.base - start)
         swap_in(space, vma, window, step, write=False)
-        faults.missing_read(space, vma, window, step)
+        fault.missing_read(space, vma, window, step)
         unshare(space, vma, window, step)
         space.check_contents(vma, window)
         values.append(space.memory.frame["value"][window.leaf.frame[window.lo : window.hi]])
@@ -31,7 +31,7 @@ def peek(space: AddressSpace, start: int, end: int) -> NDArray[np.uint8]:
 def poke(space: AddressSpace, start: int, end: int, value: int, version: int) -> Tally:
     """Store `value`, known as content `version`, into every page of [start, end) with FOLL_FORCE: where the VMA does not
     allow writing, COW is broken all the same and the pages stay write-protected (maybe_mkwrite())."""
-    tally = faults.write(space, start, end, value, version)
+    tally = fault.write(space, start, end, value, version)
     space.memory.folio["dirty"][space.folios(start, end)] = True
     for vma in space.vmas.within(start, end):
         if not vma.writable:

@@ -10,14 +10,14 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from rmaplab.machine.model import swapcache
-from rmaplab.machine.model.columns import Index, Runs
-from rmaplab.machine.model.cow import replace_pages
-from rmaplab.machine.model.memory import Frames
-from rmaplab.machine.model.pagetable import CLEAN, SWAP, SWAP_EXCLUSIVE, Leaf, W, Window
-from rmaplab.machine.model.slots import SwapSlots
-from rmaplab.machine.model.space import AddressSpace
-from rmaplab.machine.model.vma import Vma
+from rmaplab.machine.model.backing import swapcache
+from rmaplab.machine.model.backing.swapdevice import SwapSlots
+from rmaplab.machine.model.faults.cow import replace_pages
+from rmaplab.machine.model.physical.columns import Index, Runs
+from rmaplab.machine.model.physical.memory import Frames
+from rmaplab.machine.model.space.addressspace import AddressSpace
+from rmaplab.machine.model.space.pagetable import CLEAN, SWAP, SWAP_EXCLUSIVE, Leaf, W, Window
+from rmaplab.machine.model.space.vma import Vma
 from rmaplab.machine.protocol import PMD_ORDER
 from rmaplab.trace import KINDS
 

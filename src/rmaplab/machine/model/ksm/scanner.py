@@ -12,12 +12,12 @@ from typing import Final
 
 import numpy as np
 
-from rmaplab.machine.model import cow
-from rmaplab.machine.model.columns import Runs
-from rmaplab.machine.model.memory import Memory
-from rmaplab.machine.model.pagetable import CLEAN, LEAF, Leaf, W
-from rmaplab.machine.model.space import AddressSpace
-from rmaplab.machine.model.split import split_folio
+from rmaplab.machine.model.faults import cow
+from rmaplab.machine.model.physical.columns import Runs
+from rmaplab.machine.model.physical.memory import Memory
+from rmaplab.machine.model.space.addressspace import AddressSpace
+from rmaplab.machine.model.space.pagetable import CLEAN, LEAF, Leaf, W
+from rmaplab.machine.model.thp.split import split_folio
 from rmaplab.trace import KINDS
 
 _ANON: Final = KINDS.index("anon")

@@ -1,7 +1,7 @@
 """State of the question "exclusive or shared?" for every large folio: the policy's scheme, and the truth.
 
-For `rmaplab.machine.model.memory`. One table per folio order; a folio's row in it is the folio table's `row`. Small
-folios have no row: their mapcount answers, as in every kernel.
+For `memory`. One table per folio order; a folio's row in it is the folio table's `row`. Small folios have no row: their
+mapcount answers, as in every kernel.
 """
 
 import math
@@ -10,7 +10,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from rmaplab.machine.model.columns import Index, Pool, distinct_rounds
+from rmaplab.machine.model.physical.columns import Index, Pool, distinct_rounds
 from rmaplab.schemes import Scheme, State
 from rmaplab.trace import Verdict
 

@@ -12,19 +12,19 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from rmaplab.machine.model.answers import Answers
-from rmaplab.machine.model.columns import Columns, Index, Pool, Runs, runs_of, spread
+from rmaplab.machine.model.backing.swapdevice import SwapSlots
+from rmaplab.machine.model.physical.answers import Answers
+from rmaplab.machine.model.physical.columns import Columns, Index, Pool, Runs, runs_of, spread
+from rmaplab.machine.model.physical.recorder import Recorder
+from rmaplab.machine.model.physical.single import note_partial_one, update_one
 from rmaplab.machine.model.policy import KernelPolicy, Phase
-from rmaplab.machine.model.recorder import Recorder
-from rmaplab.machine.model.single import note_partial_one, update_one
-from rmaplab.machine.model.slots import SwapSlots
 from rmaplab.machine.protocol import PMD_ORDER
 from rmaplab.trace import KINDS, Verdict
 
 if TYPE_CHECKING:
-    from rmaplab.machine.model.files import ModelFile
-    from rmaplab.machine.model.ksm import Scanner
-    from rmaplab.machine.model.space import AddressSpace
+    from rmaplab.machine.model.backing.pagecache import ModelFile
+    from rmaplab.machine.model.ksm.scanner import Scanner
+    from rmaplab.machine.model.space.addressspace import AddressSpace
 
 ZERO: Final = 1
 HUGE_ZERO: Final = 1 << PMD_ORDER

@@ -7,7 +7,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import ArrayLike
 
-from rmaplab.machine.model.columns import Columns
+from rmaplab.machine.model.physical.columns import Columns
 from rmaplab.trace import EVENTS, FOLIOS, KINDS, OUTCOMES, QUESTIONS, QUESTIONS_ASKED, Meta, Trace, Verdict
 
 

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from rmaplab.machine.model.columns import Index
+from rmaplab.machine.model.physical.columns import Index
 from rmaplab.machine.model.policy import Phase
 from rmaplab.trace import KINDS
 
 if TYPE_CHECKING:
-    from rmaplab.machine.model.memory import Memory
+    from rmaplab.machine.model.physical.memory import Memory
 
 _ANON: Final = KINDS.index("anon")
 

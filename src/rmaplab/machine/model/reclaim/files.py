@@ -9,14 +9,14 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from rmaplab.machine.model.ask import may_split, maybe_shared
-from rmaplab.machine.model.columns import Index
-from rmaplab.machine.model.files import ModelFile
-from rmaplab.machine.model.memory import Frames, Memory
-from rmaplab.machine.model.pagetable import BLOCK, DIRTY, PMD, Leaf, W, Window
-from rmaplab.machine.model.shmemswap import write_out
-from rmaplab.machine.model.space import AddressSpace
-from rmaplab.machine.model.vma import Vma
+from rmaplab.machine.model.backing.pagecache import ModelFile
+from rmaplab.machine.model.backing.shmem import write_out
+from rmaplab.machine.model.physical.columns import Index
+from rmaplab.machine.model.physical.memory import Frames, Memory
+from rmaplab.machine.model.space.addressspace import AddressSpace
+from rmaplab.machine.model.space.pagetable import BLOCK, DIRTY, PMD, Leaf, W, Window
+from rmaplab.machine.model.space.questions import may_split, maybe_shared
+from rmaplab.machine.model.space.vma import Vma
 from rmaplab.trace import KINDS
 
 _ANON = KINDS.index("anon")

@@ -1,6 +1,6 @@
 """MADV_PAGEOUT: what is isolated, what of anonymous memory goes to swap, what is dropped or left.
 
-For `advice`; what becomes of page-cache folios is `reclaim`'s. Follows madvise_cold_or_pageout_pte_range() and
+For `advice`; what becomes of page-cache folios is `files`'s. Follows madvise_cold_or_pageout_pte_range() and
 shrink_folio_list(): only folios nobody else maps, and of large ones only those the range covers whole (a part is split
 off first); a folio somebody holds stays, a small one in the swap cache. Lazily freed pages (MADV_FREE) nobody wrote since
 are dropped. Without swap, large folios are split and stay.
@@ -10,14 +10,14 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from rmaplab.machine.model import swapcache
-from rmaplab.machine.model.ask import shared_in_advice
-from rmaplab.machine.model.columns import Index
-from rmaplab.machine.model.memory import Frames, Memory
-from rmaplab.machine.model.pagetable import BLOCK, CLEAN, PMD, SWAP, SWAP_EXCLUSIVE, W, Window
-from rmaplab.machine.model.reclaim import cold_file
-from rmaplab.machine.model.space import AddressSpace
-from rmaplab.machine.model.split import separate, split_folio
+from rmaplab.machine.model.backing import swapcache
+from rmaplab.machine.model.physical.columns import Index
+from rmaplab.machine.model.physical.memory import Frames, Memory
+from rmaplab.machine.model.reclaim.files import cold_file
+from rmaplab.machine.model.space.addressspace import AddressSpace
+from rmaplab.machine.model.space.pagetable import BLOCK, CLEAN, PMD, SWAP, SWAP_EXCLUSIVE, W, Window
+from rmaplab.machine.model.space.questions import shared_in_advice
+from rmaplab.machine.model.thp.split import separate, split_folio
 
 
 def pageout(space: AddressSpace, start: int, end: int) -> None:

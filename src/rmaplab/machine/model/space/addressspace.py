@@ -11,11 +11,11 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from rmaplab.machine.model import swapcache
-from rmaplab.machine.model.columns import Index
-from rmaplab.machine.model.memory import HUGE_ZERO, ZERO, Frames, Memory
-from rmaplab.machine.model.pagetable import BLOCK, CLEAN, DIRTY, PMD, SWAP, Leaf, PageTable, W, Window
-from rmaplab.machine.model.vma import Vma, VmaList
+from rmaplab.machine.model.backing import swapcache
+from rmaplab.machine.model.physical.columns import Index
+from rmaplab.machine.model.physical.memory import HUGE_ZERO, ZERO, Frames, Memory
+from rmaplab.machine.model.space.pagetable import BLOCK, CLEAN, DIRTY, PMD, SWAP, Leaf, PageTable, W, Window
+from rmaplab.machine.model.space.vma import Vma, VmaList
 from rmaplab.trace import KINDS
 
 _PRIVATE_KINDS: Final = (KINDS.index("anon"), KINDS.index("ksm"))

@@ -8,9 +8,9 @@ from typing import Final
 
 import numpy as np
 
-from rmaplab.machine.model.cow import NOBODY_ASKED
-from rmaplab.machine.model.memory import Frames
-from rmaplab.machine.model.space import AddressSpace
+from rmaplab.machine.model.faults.cow import NOBODY_ASKED
+from rmaplab.machine.model.physical.memory import Frames
+from rmaplab.machine.model.space.addressspace import AddressSpace
 from rmaplab.trace import OUTCOMES, Verdict
 
 _NO_OUTCOME: Final = 255

@@ -12,7 +12,7 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from rmaplab.machine.model.files import ModelFile
+    from rmaplab.machine.model.backing.pagecache import ModelFile
 
 _places: Final = count(1)
 

@@ -1,6 +1,6 @@
 """MADV_COLLAPSE: what stands in a 2 MiB block of anonymous memory is copied into a new THP.
 
-For `advice`; of shmem `collapsefile` does the work, on a disk file it is refused. Every block succeeds or fails by
+For `advice`; of shmem `collapse_shmem` does the work, on a disk file it is refused. Every block succeeds or fails by
 itself, but nothing is tried after one where nothing is mapped; the call is refused if one failed, and what was
 collapsed stays.
 """
@@ -10,13 +10,13 @@ from itertools import takewhile
 
 import numpy as np
 
-from rmaplab.machine.model import swapcache
-from rmaplab.machine.model.collapsefile import collapse_file
-from rmaplab.machine.model.cow import map_thp
-from rmaplab.machine.model.pagetable import BLOCK, PMD, Leaf, Window
-from rmaplab.machine.model.space import AddressSpace
-from rmaplab.machine.model.swapin import swap_in
-from rmaplab.machine.model.vma import Vma
+from rmaplab.machine.model.backing import swapcache
+from rmaplab.machine.model.faults.cow import map_thp
+from rmaplab.machine.model.faults.swapin import swap_in
+from rmaplab.machine.model.space.addressspace import AddressSpace
+from rmaplab.machine.model.space.pagetable import BLOCK, PMD, Leaf, Window
+from rmaplab.machine.model.space.vma import Vma
+from rmaplab.machine.model.thp.collapse_shmem import collapse_file
 from rmaplab.machine.protocol import BadOperation
 
 

@@ -9,14 +9,14 @@ from enum import Enum
 
 import numpy as np
 
-from rmaplab.machine.model.filefaults import install_pmd
-from rmaplab.machine.model.files import ModelFile
-from rmaplab.machine.model.memory import Frames, Memory
-from rmaplab.machine.model.pagetable import BLOCK, PMD, SWAP
-from rmaplab.machine.model.reclaim import unmap_everywhere
-from rmaplab.machine.model.shmemswap import read_back
-from rmaplab.machine.model.space import AddressSpace
-from rmaplab.machine.model.vma import Vma
+from rmaplab.machine.model.backing.pagecache import ModelFile
+from rmaplab.machine.model.backing.shmem import read_back
+from rmaplab.machine.model.faults.file import install_pmd
+from rmaplab.machine.model.physical.memory import Frames, Memory
+from rmaplab.machine.model.reclaim.files import unmap_everywhere
+from rmaplab.machine.model.space.addressspace import AddressSpace
+from rmaplab.machine.model.space.pagetable import BLOCK, PMD, SWAP
+from rmaplab.machine.model.space.vma import Vma
 from rmaplab.machine.protocol import PMD_ORDER
 
 

@@ -1,18 +1,19 @@
 """Folio split, and the advice that asks for it: MADV_COLD and MADV_FREE on large anonymous folios.
 
-For `advice`; mappings of files are `reclaim`'s. All leave folios alone that somebody else may map: this is where kernels
-ask "exclusive or shared?" outside of COW. Nothing is reclaimed here: pages freed lazily stay until `swapout` comes by.
+For `advice`; mappings of files are `reclaim.files`'s. All leave folios alone that somebody else may map: this is where
+kernels ask "exclusive or shared?" outside of COW. Nothing is reclaimed here: pages freed lazily stay until `pageout`
+comes by.
 """
 
 import numpy as np
 
-from rmaplab.machine.model import swapcache
-from rmaplab.machine.model.ask import may_split, shared_in_advice
-from rmaplab.machine.model.columns import Index
-from rmaplab.machine.model.memory import ZERO, Memory
-from rmaplab.machine.model.pagetable import BLOCK, CLEAN, PMD, SWAP, Leaf, W, Window
-from rmaplab.machine.model.reclaim import cold_file
-from rmaplab.machine.model.space import AddressSpace
+from rmaplab.machine.model.backing import swapcache
+from rmaplab.machine.model.physical.columns import Index
+from rmaplab.machine.model.physical.memory import ZERO, Memory
+from rmaplab.machine.model.reclaim.files import cold_file
+from rmaplab.machine.model.space.addressspace import AddressSpace
+from rmaplab.machine.model.space.pagetable import BLOCK, CLEAN, PMD, SWAP, Leaf, W, Window
+from rmaplab.machine.model.space.questions import may_split, shared_in_advice
 from rmaplab.machine.protocol import BadOperation
 from rmaplab.trace import KINDS
 

@@ -1,0 +1,1 @@
+"""System calls on an address space that are not faults: fork, mremap, munmap, mprotect, madvise, mbind."""

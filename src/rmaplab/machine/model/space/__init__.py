@@ -1,0 +1,1 @@
+"""Address spaces: VMAs (each names the file it maps), page tables, and what is asked about the folios in them."""

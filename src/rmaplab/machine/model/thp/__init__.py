@@ -1,0 +1,1 @@
+"""Large folios split and collapsed under their mappings."""
