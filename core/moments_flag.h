@@ -91,13 +91,28 @@ static __always_inline int rmap_moments_flag_alone(u64 n, u64 s, u64 q)
 static __always_inline u64 rmap_moments_flag_add(u64 word, u64 *squares, u64 n, u64 id, u64 nr)
 {
 	const u64 add = nr * id;
-	/* A one in the gap hands the carry on. */
-	u64 new = ((word | RMAP_LOCK_BIT) + rmap_moments_flag_spread(add)) & ~RMAP_LOCK_BIT;
+	/* A one in the gap, which is 0 in @word, hands the carry on. */
+	u64 new = (word + RMAP_LOCK_BIT + rmap_moments_flag_spread(add)) & ~RMAP_LOCK_BIT;
 
 	rmap_plain_write(squares, rmap_plain_read(squares) + add * id);
-	if (rmap_rarely(n * id != rmap_moments_flag_sum(word)))
+	/* The sums compared as they lie; a flag that is set makes them differ, and is set again. */
+	if (rmap_rarely(rmap_moments_flag_spread(n * id) != word))
 		new |= RMAP_MOMENTS_FLAG_SHARED;
 	return new;
+}
+
+/* The word with @less taken from S. A zero in the gap hands the borrow on. */
+static __always_inline u64 rmap_moments_flag_less(u64 word, u64 less)
+{
+	return (word - rmap_moments_flag_spread(less)) & ~RMAP_LOCK_BIT;
+}
+
+/* The word, and its flag cleared if the sums say that one MM has all @n mappings that are left. */
+static __always_inline u64 rmap_moments_flag_settle(u64 word, u64 q, u64 n)
+{
+	if (n <= RMAP_MAPCOUNT_MAX && rmap_moments_flag_alone(n, rmap_moments_flag_sum(word), q))
+		word &= ~RMAP_MOMENTS_FLAG_SHARED;
+	return word;
 }
 
 /**
@@ -113,14 +128,10 @@ static __always_inline u64 rmap_moments_flag_add(u64 word, u64 *squares, u64 n, 
 static __always_inline u64 rmap_moments_flag_subtract(u64 word, u64 *squares, u64 n, u64 id, u64 nr)
 {
 	const u64 less = nr * id, q = rmap_plain_read(squares) - less * id;
-	/* A zero in the gap hands the borrow on. */
-	u64 new = (word - rmap_moments_flag_spread(less)) & ~RMAP_LOCK_BIT;
+	const u64 new = rmap_moments_flag_less(word, less);
 
 	rmap_plain_write(squares, q);
-	if (unlikely(word & RMAP_MOMENTS_FLAG_SHARED) && n <= RMAP_MAPCOUNT_MAX &&
-	    rmap_moments_flag_alone(n, rmap_moments_flag_sum(new), q))
-		new &= ~RMAP_MOMENTS_FLAG_SHARED;
-	return new;
+	return unlikely(word & RMAP_MOMENTS_FLAG_SHARED) ? rmap_moments_flag_settle(new, q, n) : new;
 }
 
 static __always_inline void rmap_moments_flag_map(struct rmap_folio *folio, const struct rmap_mm *mm, u32 page, s32 nr,

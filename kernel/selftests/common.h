@@ -69,11 +69,16 @@ static inline void *shared_words(size_t size)
 	return words;
 }
 
-/* Wait until *@word is @value or more; a word that processes share. */
+/* Wait until *@word is @value or more; a word that processes share. Hundreds may wait on one emulated CPU: they sleep longer. */
 static inline void await(volatile int *word, int value)
 {
-	while (__atomic_load_n(word, __ATOMIC_ACQUIRE) < value)
-		usleep(200);
+	useconds_t pause = 200;
+
+	while (__atomic_load_n(word, __ATOMIC_ACQUIRE) < value) {
+		usleep(pause);
+		if (pause < 100000)
+			pause *= 2;
+	}
 }
 
 static inline void step(volatile int *word)

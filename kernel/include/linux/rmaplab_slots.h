@@ -35,36 +35,53 @@ static __always_inline void rmaplab_slots_unlock(struct folio *folio, u64 word)
 	rmap_bit_unlock((u64 *)&folio->_mm_ids, word);
 }
 
-/* Return: the mapcount after it. */
+/*
+ * Out of line, and on x86-64 a call that the caller sees as an instruction (see rmaplab_rmap.h): 128-bit products would have
+ * the compiler align the stack, for the small folio too.
+ */
+#ifdef CONFIG_X86_64
+void rmaplab_slots_settle(struct folio *folio) __attribute__((no_caller_saved_registers));
+#define rmaplab_slots_call_settle(folio)                                               \
+	asm volatile("call rmaplab_slots_settle" : ASM_CALL_CONSTRAINT : "D"(folio) : "memory", "cc")
+#else
+void rmaplab_slots_settle(struct folio *folio);
+#define rmaplab_slots_call_settle(folio) rmaplab_slots_settle(folio)
+#endif
+
+/*
+ * The squares are changed where they lie: their bias goes along. @nr is positive, and unsigned here so that the caller's own
+ * sign extension stays where it was. Return: the mapcount after it.
+ */
 static __always_inline int rmaplab_slots_add(struct folio *folio, int nr, struct vm_area_struct *vma)
 {
-	u64 *squares = rmaplab_slots_squares(folio);
-	u64 word = rmaplab_slots_lock(folio), q;
+	const u64 id = vma->vm_mm->mm_id;
+	const u64 word = rmaplab_slots_lock(folio);
 	const int before = atomic_read(&folio->_large_mapcount) + 1;
 
 	rmaplab_mapped(vma, nr);
 	atomic_set(&folio->_large_mapcount, before - 1 + nr);
-	q = *squares + 1;
-	word = rmap_moments_flag_add(word, &q, before, vma->vm_mm->mm_id, nr);
-	*squares = q - 1;
-	rmaplab_slots_unlock(folio, word);
+	rmaplab_slots_unlock(folio, rmap_moments_flag_add(word, rmaplab_slots_squares(folio), before, id, (u32)nr));
 	return before + nr;
 }
 
 /* Return: the mapcount after it. */
 static __always_inline int rmaplab_slots_sub(struct folio *folio, int nr, struct vm_area_struct *vma)
 {
-	u64 *squares = rmaplab_slots_squares(folio);
-	u64 word = rmaplab_slots_lock(folio), q;
+	const u64 id = vma->vm_mm->mm_id, less = (u32)nr * id;
+	const u64 word = rmaplab_slots_lock(folio);
 	const int after = atomic_read(&folio->_large_mapcount) + 1 - nr;
+	u64 new = rmap_moments_flag_less(word, less);
 
 	rmaplab_mapped(vma, -nr);
 	atomic_set(&folio->_large_mapcount, after - 1);
-	q = *squares + 1;
-	word = rmap_moments_flag_subtract(word, &q, after, vma->vm_mm->mm_id, nr);
-	*squares = q - 1;
-	VM_WARN_ON_ONCE(!after && (word || q));
-	rmaplab_slots_unlock(folio, word);
+	*rmaplab_slots_squares(folio) -= less * id;
+	if (unlikely(word & RMAP_MOMENTS_FLAG_SHARED)) {
+		WRITE_ONCE(folio->_mm_ids, new + RMAP_LOCK_BIT);
+		rmaplab_slots_call_settle(folio);
+		new = READ_ONCE(folio->_mm_ids) - RMAP_LOCK_BIT;
+	}
+	VM_WARN_ON_ONCE(!after && (new || *rmaplab_slots_squares(folio) != -1ull));
+	rmaplab_slots_unlock(folio, new);
 	return after;
 }
 

@@ -9,6 +9,17 @@
 #include <linux/rmaplab_slots.h>
 #endif
 
+#if defined(CONFIG_MM_ID) && !defined(CONFIG_RMAPLAB_STATS)
+/* The lock is held; mapcount, squares and sum are what they shall be, and the flag is set. */
+void rmaplab_slots_settle(struct folio *folio)
+{
+	const u64 n = atomic_read(&folio->_large_mapcount) + 1;
+	const u64 word = READ_ONCE(folio->_mm_ids) - RMAP_LOCK_BIT;
+
+	WRITE_ONCE(folio->_mm_ids, rmap_moments_flag_settle(word, *rmaplab_slots_squares(folio) + 1, n) + RMAP_LOCK_BIT);
+}
+#endif
+
 #if !(defined(CONFIG_RMAPLAB_ONE_MOMENTS_FLAG) && defined(CONFIG_MM_ID))
 #ifdef CONFIG_RMAPLAB_MANY
 #define SCOPE static

@@ -8,8 +8,10 @@ import os
 from pathlib import Path
 from typing import Final
 
+from rmaplab.errors import NotAvailable
 from rmaplab.kernels import cache, initramfs, qemu
 from rmaplab.kernels.image import Image
+from rmaplab.kernels.progress import say
 
 _DEVICE: Final = Path("/dev/kvm")
 _BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
@@ -38,9 +40,12 @@ def _boots(image: Image) -> bool:
     settings = {"lab/settings": b"ROOT=none\n", "lab/run": b"#!/bin/sh\ntrue\n"}
     data = initramfs.make(image, settings)
     hardware = qemu.Hardware(memory=512, root=False, disk=False)
-    with qemu.running(image.kernel, data, "", hardware, ("out", "err", "end"), "kvm") as (_, sockets):
-        sockets["end"].settimeout(PATIENCE)
-        try:
+    try:
+        with qemu.running(image.kernel, data, "", hardware, ("out", "err", "end"), "kvm") as (_, sockets):
+            sockets["end"].settimeout(PATIENCE)
             return sockets["end"].recv(64) == b"exit 0\n"
-        except TimeoutError:
-            return False
+    except TimeoutError:
+        return False
+    except NotAvailable as died:  # QEMU itself, where the hypervisor below refuses what it asks of KVM
+        say(f"KVM is no help here: {str(died).splitlines()[0]}")
+        return False

@@ -89,12 +89,14 @@ def _uncounted(words: Sequence[str]) -> bool:
     return words[0] == "remap" and words[1] != "9"
 
 
-def compare(costs: Sequence[Cost]) -> list[Compared]:
-    """Each beside the same kernel's `off` (or, booted without a scheme, its own rule)."""
-    own = {(c.kernel, c.operation, c.order): c for c in costs if c.scheme in (None, "off")}
+def compare(costs: Sequence[Cost], own: Sequence[Cost] = ()) -> list[Compared]:
+    """Each beside `own`, another kernel's costs; without it beside the same kernel's `off` (or, booted without a scheme,
+    its own rule)."""
+    beside = {("", c.operation, c.order): c for c in own}
+    beside |= {(c.kernel, c.operation, c.order): c for c in costs if c.scheme in (None, "off") and not own}
     compared = []
-    for cost in costs:
-        off = own.get((cost.kernel, cost.operation, cost.order))
+    for cost in (*own, *costs):
+        off = beside.get(("" if own else cost.kernel, cost.operation, cost.order))
         ratio = round(cost.instructions / off.instructions, 5) if off else None
         compared.append(Compared(cost, ratio, off.locked if off else None))
     return compared

@@ -10,17 +10,18 @@ import shutil
 import subprocess
 import tarfile
 import tempfile
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
 from rmaplab.errors import NotAvailable, RmaplabError
 from rmaplab.kernels import archive, cache
-from rmaplab.kernels.entries import KERNELS, Kernel
+from rmaplab.kernels.entries import FLAVOURS, KERNELS, Kernel
 from rmaplab.kernels.image import unpack
 from rmaplab.kernels.progress import say
 
 _HERE: Final = Path(__file__).resolve().parent
+FRAGMENTS: Final = (_HERE / "lab.config", _HERE / "debug.config")
+"""Configurations over allnoconfig: every kernel's, and what a debug kernel has on top."""
 _TOOLS: Final = ("setpriv", "make", "gcc", "ld", "flex", "bison", "bc")
 _NEEDED: Final = ("VIRTIO_PCI", "VIRTIO_CONSOLE", "9P_FS", "NET_9P_VIRTIO", "OVERLAY_FS", "TRANSPARENT_HUGEPAGE")
 """Options without which a guest cannot answer, or says nothing of interest."""
@@ -49,20 +50,24 @@ def _extract(kernel: Kernel, place: Path) -> None:
         file.unlink()
 
 
-def build(source: Path, into: Path, *, debug: bool = False, options: Sequence[str] = ()) -> Path:
-    """Build the kernel of `source` in the directory `into`; returns that. `options` are lines of a configuration besides.
+def default_flavour(source: Path) -> str:
+    """What a tree is built as when nobody says: with all schemes if it has them."""
+    return "many" if (source / "mm/rmaplab").is_dir() else "shipped"
+
+
+def build(source: Path, into: Path, flavour: str, *, debug: bool = False) -> Path:
+    """Build the kernel of `source` as `flavour` of FLAVOURS in the directory `into`; returns that.
 
     Raises RmaplabError for what is no kernel tree, NotAvailable for missing tools or room, or if it does not build.
     """
     if not (source / "Kbuild").is_file() or not (source / "mm" / "rmap.c").is_file():
         raise RmaplabError(f"{source}: must be a Linux source tree: has no Kbuild or no mm/rmap.c")
-    missing = [tool for tool in _TOOLS if not shutil.which(tool)]
-    if missing:
-        raise NotAvailable(f"building a kernel: no {', '.join(missing)} (.ci/kernel-tools installs what is needed)")
+    if flavour != "shipped" and not (source / "mm/rmaplab").is_dir():
+        raise RmaplabError(f"{source}: is not patched: must be for flavour {flavour} (rmaplab kernel patch)")
+    check_tools()
     into.mkdir(parents=True, exist_ok=True)
     cache.check_room(into)
-    fragments = [_HERE / "lab.config", *((_HERE / "debug.config",) if debug else ())]
-    wanted = "\n".join([*(path.read_text() for path in fragments), *options, ""])
+    wanted = "\n".join([*(path.read_text() for path in FRAGMENTS[: 1 + debug]), *FLAVOURS[flavour], ""])
     fragment = into / "wanted.config"
     fragment.write_text(wanted)
     _make(source, into, f"KCONFIG_ALLCONFIG={fragment}", "allnoconfig")
@@ -70,8 +75,15 @@ def build(source: Path, into: Path, *, debug: bool = False, options: Sequence[st
     say(f"building {source.name} in {into}")
     _make(source, into, f"-j{len(os.sched_getaffinity(0))}", "bzImage")
     shutil.copy(into / "arch/x86/boot/bzImage", into / "vmlinuz")
-    (into / "built.json").write_text(json.dumps({"source": str(source), "debug": debug}) + "\n")
+    (into / "built.json").write_text(json.dumps({"source": str(source), "flavour": flavour, "debug": debug}) + "\n")
     return into
+
+
+def check_tools() -> None:
+    """Raises NotAvailable if something that builds a kernel is missing."""
+    missing = [tool for tool in _TOOLS if not shutil.which(tool)]
+    if missing:
+        raise NotAvailable(f"building a kernel: no {', '.join(missing)} (.ci/kernel-tools installs what is needed)")
 
 
 def _check(into: Path, wanted: str) -> None:

@@ -6,6 +6,7 @@ For everybody who names a kernel. A new kernel is one more entry; no code asks f
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final
 
 from rmaplab.errors import RmaplabError
@@ -61,28 +62,62 @@ SCHEMES: Final = (
 """What `rmap_scheme=` of a patched kernel takes (kernel/mm/rmaplab/)."""
 
 
+FLAVOURS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
+    {
+        "shipped": (),
+        "many": ("CONFIG_RMAPLAB=y", "CONFIG_RMAPLAB_MANY=y"),
+        "stats": ("CONFIG_RMAPLAB=y", "CONFIG_RMAPLAB_MANY=y", "CONFIG_RMAPLAB_STATS=y"),
+        "one": ("CONFIG_RMAPLAB=y", "CONFIG_RMAPLAB_ONE_MOMENTS_FLAG=y"),
+    }
+)
+"""What a tree is built as: lines of its configuration. `shipped` is unpatched, `one` has `moments-flag` compiled in."""
+
+
 @dataclass(frozen=True, slots=True)
 class Wish:
     """What to boot: a kernel of `KERNELS` or a directory with a built one, and a scheme if it shall be patched.
 
-    Without `scheme` it is Debian's own image. `debug` asks for the build with the kernel's checkers.
+    Without `scheme`, `flavour` and `debug` it is Debian's own image; else it is built here, as `flavour` of `FLAVOURS`:
+    without one, `many` for a scheme and `shipped` else. `debug` asks for the kernel's checkers.
     """
 
     kernel: str | Path
     scheme: str | None = None
     debug: bool = False
+    flavour: str | None = None
 
     def __post_init__(self) -> None:
         if self.scheme not in (None, *SCHEMES):
             raise RmaplabError(f"scheme: {self.scheme}: must be one of {', '.join(SCHEMES)}")
+        if self.flavour not in (None, *FLAVOURS):
+            raise RmaplabError(f"flavour: {self.flavour}: must be one of {', '.join(FLAVOURS)}")
+        if isinstance(self.kernel, Path) and (self.flavour or self.debug):
+            raise RmaplabError(f"{self.kernel}: a built kernel is what it is: must come without flavour= and debug")
+        if self.flavour == "shipped" and self.scheme is not None:
+            raise RmaplabError(f"scheme: {self.scheme}: must come without flavour=shipped: that kernel has none")
+        if self.flavour == "one" and self.scheme not in (None, "moments-flag"):
+            raise RmaplabError(f"scheme: {self.scheme}: must be moments-flag with flavour=one")
 
     def __str__(self) -> str:
-        scheme = "" if self.scheme is None else f",scheme={self.scheme}"
-        return f"{self.kernel}{scheme}{',debug' if self.debug else ''}"
+        words = (f"scheme={self.scheme}" if self.scheme else "", "debug" if self.debug else "")
+        flavour = f"flavour={self.flavour}" if self.flavour else ""
+        return ",".join([str(self.kernel), *filter(None, (*words, flavour))])
+
+    @property
+    def answers_by(self) -> str | None:
+        """The scheme that answers in it, None for the kernel's own rule."""
+        return "moments-flag" if self.flavour == "one" else self.scheme
+
+    @property
+    def built_as(self) -> str | None:
+        """The flavour it is built as, None for Debian's own image and for a directory."""
+        if isinstance(self.kernel, Path) or not (self.scheme or self.debug or self.flavour):
+            return None
+        return self.flavour or ("many" if self.scheme else "shipped")
 
 
 def parse(text: str) -> Wish:
-    """`7.3`, `7.3,scheme=packed`, `7.3,scheme=packed,debug` or a directory. Raises RmaplabError."""
+    """`7.3`, `7.3,scheme=packed`, `7.3,scheme=packed,debug`, `7.3,flavour=one` or a directory. Raises RmaplabError."""
     name, *options = text.split(",")
     wish: dict[str, str] = {}
     debug = False
@@ -90,14 +125,14 @@ def parse(text: str) -> Wish:
         key, equals, value = option.partition("=")
         if option == "debug":
             debug = True
-        elif key == "scheme" and equals and value:
+        elif key in ("scheme", "flavour") and equals and value:
             wish[key] = value
         else:
-            raise RmaplabError(f"--kernel: {text}: {option!r}: must be scheme=NAME or debug")
+            raise RmaplabError(f"--kernel: {text}: {option!r}: must be scheme=NAME, flavour=NAME or debug")
     if name in KERNELS:
-        return Wish(name, wish.get("scheme"), debug)
+        return Wish(name, wish.get("scheme"), debug, wish.get("flavour"))
     if "/" in name or Path(name).is_dir():
         if not Path(name).is_dir():
             raise RmaplabError(f"--kernel: {name}: must be a directory with a kernel, or one of {', '.join(KERNELS)}")
-        return Wish(Path(name).resolve(), wish.get("scheme"), debug)
+        return Wish(Path(name).resolve(), wish.get("scheme"), debug, wish.get("flavour"))
     raise RmaplabError(f"--kernel: {name}: must be one of {', '.join(KERNELS)}, or a directory with a kernel")

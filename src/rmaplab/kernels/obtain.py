@@ -3,11 +3,11 @@
 For `rmaplab kernel`, the lab machine and tests.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from rmaplab.errors import NotAvailable
-from rmaplab.kernels import image
+from rmaplab.kernels import image, qemu
+from rmaplab.kernels.assemble import assembled
 from rmaplab.kernels.entries import Wish
 from rmaplab.kernels.image import Image
 
@@ -25,9 +25,9 @@ def bootable(wish: Wish) -> Bootable:
     append = "" if wish.scheme is None else f"rmap_scheme={wish.scheme}"
     if isinstance(wish.kernel, Path):
         return Bootable(image.built(wish.kernel), append)
-    if wish.scheme is None and not wish.debug:
+    flavour = wish.built_as
+    if flavour is None:
         return Bootable(image.debian(wish.kernel), append)
-    raise NotAvailable(
-        f"{wish}: not built by itself: rmaplab kernel patch TREE --into DIR, rmaplab kernel build --kernel DIR "
-        "--into OUT, then --kernel OUT"
-    )
+    qemu.check()  # before minutes go into a kernel that cannot boot
+    made = image.built(assembled(wish.kernel, flavour, debug=wish.debug))
+    return Bootable(replace(made, title=str(replace(wish, scheme=None, flavour=flavour))), append)

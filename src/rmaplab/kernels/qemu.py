@@ -30,12 +30,30 @@ _DISK: Final = 2 << 30
 
 @dataclass(frozen=True, slots=True)
 class Hardware:
-    """What a guest has. `memory` in MiB; `root`: the host's files, read only; `disk`: an empty ext4 file system."""
+    """What a guest has. `memory` in MiB; `root`: the host's files, read only; `disk`: an empty ext4 file system; `nodes`:
+    NUMA nodes, which share the memory and the CPUs evenly."""
 
     memory: int = 2048
     cpus: int = 1
     root: bool = True
     disk: bool = True
+    nodes: int = 1
+
+    def __post_init__(self) -> None:
+        assert self.cpus % self.nodes == 0
+        assert self.memory % self.nodes == 0
+
+    @property
+    def options(self) -> list[str]:
+        """What QEMU gets for the memory, the CPUs and the nodes."""
+        words = ["-m", str(self.memory), "-smp", f"{self.cpus},sockets={self.nodes}"]
+        if self.nodes > 1:
+            share = self.cpus // self.nodes
+            for node in range(self.nodes):
+                cpus = f"cpus={node * share}-{(node + 1) * share - 1}"
+                words += ["-object", f"memory-backend-ram,id=m{node},size={self.memory // self.nodes}M"]
+                words += ["-numa", f"node,nodeid={node},memdev=m{node},{cpus}"]
+        return words
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +97,7 @@ def running(
         # Without fast string operations the kernel copies in loops of its own, whose instructions count one by one.
         cpu, append = f"{cpu},-erms,-fsrm", f"{append} norandmaps nokaslr"
         command += counting.options
-    command += ["-accel", accelerator, "-cpu", cpu, "-m", str(hardware.memory), "-smp", str(hardware.cpus)]
+    command += ["-accel", accelerator, "-cpu", cpu, *hardware.options]
     command += ["-kernel", str(kernel), "-append", f"{_APPEND} {append}".strip()]
     ours: dict[str, socket.socket] = {}
     theirs: list[socket.socket] = []

@@ -18,7 +18,8 @@
 static __always_inline u64 rmap_bit_lock(u64 *word)
 {
 	bit_spin_lock(RMAP_LOCK_BITNUM, (unsigned long *)word);
-	return READ_ONCE(*word) & ~RMAP_LOCK_BIT;
+	/* It is set; so taking it off is a subtraction, which folds into the sums' own. */
+	return READ_ONCE(*word) - RMAP_LOCK_BIT;
 }
 
 /*

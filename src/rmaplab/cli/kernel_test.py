@@ -1,0 +1,126 @@
+"""`rmaplab kernel test`: what a booted kernel answers, beside its scheme's twin, the model and the kernel's own tests."""
+
+from dataclasses import asdict, dataclass, field
+from typing import Annotated, Any
+
+import typer
+
+from rmaplab.cli import options
+from rmaplab.cli.exits import FINDING
+from rmaplab.cli.kernel_words import KernelOption, SchemeOption, wish, words
+from rmaplab.kernels import cow, obtain, own_tests
+from rmaplab.kernels.entries import Wish
+from rmaplab.kernels.own_tests import Compared
+from rmaplab.kernels.witness import Witness, witness
+from rmaplab.machine.lab import trial
+from rmaplab.report.console import emit_json, note, stdout
+from rmaplab.report.cow import cow_table
+from rmaplab.report.selftests import selftests_table
+
+PARTS = ("cow", "differential", "selftests", "witness")
+
+
+@dataclass(slots=True)
+class Found:
+    """What the parts came to; what did not run is empty."""
+
+    kernel: str
+    wish: Wish
+    rows: list[trial.Judged] = field(default_factory=list)
+    differential: dict[str, Any] = field(default_factory=dict)
+    selftests: dict[str, Compared] = field(default_factory=dict)
+    witness: Witness | None = None
+    splats: list[str] = field(default_factory=list)
+
+    @property
+    def is_finding(self) -> bool:
+        """Something a kernel with this scheme must not do."""
+        scheme = self.wish.answers_by
+        return bool(
+            (scheme not in (None, "off") and any(row.avoidable_pages for row in self.rows))
+            or any(row.beyond_twin for row in self.rows)
+            or self.differential.get("mismatches")
+            or any(one.beyond_off for one in self.selftests.values())
+            or (self.witness and self.witness.leaked)
+            or self.splats
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """What `--json` prints."""
+        return {
+            "kernel": self.kernel,
+            "scheme": self.wish.answers_by,
+            "cow_table": [row.to_dict() for row in self.rows],
+            "differential": self.differential,
+            "selftests": {title: one.to_dict() for title, one in self.selftests.items()},
+            "witness": asdict(self.witness) if self.witness else None,
+            "splats": self.splats,
+        }
+
+    def print(self) -> None:
+        """For people."""
+        if self.rows:
+            stdout().print(cow_table(self.kernel, self.wish.answers_by, self.rows))
+        if self.differential:
+            typer.echo(", ".join(f"{key} {value}" for key, value in self.differential.items()))
+        if self.selftests:
+            stdout().print(selftests_table(self.kernel, self.wish.answers_by, self.selftests))
+        if self.witness:
+            kept = "reused" if self.witness.reused else "copied"
+            leak = f"MM {self.witness.reader} reads what it wrote" if self.witness.leaked else "nobody else reads it"
+            typer.echo(f"MM {self.witness.writer} writes a page that MM {self.witness.reader} maps: {kept}; {leak}")
+        for splat in self.splats:
+            typer.echo(f"the kernel: {splat}")
+
+
+def kernel_test(
+    context: typer.Context,
+    name: KernelOption = "6.12",
+    scheme: SchemeOption = None,
+    only: Annotated[str, typer.Option(help=f"What is tested: of {', '.join(PARTS)}, separated by commas.")] = "cow",
+    orders: Annotated[
+        str, typer.Option(help="Orders of the COW table's folios, separated by commas.")
+    ] = "2,3,4,5,6,7,8,9",
+    mms: Annotated[int, typer.Option(parser=options.count(1, 8), help="MMs of the COW table's largest trees.")] = 8,
+    n: Annotated[int, typer.Option("-n", parser=options.count(1), help="Programs of the differential test.")] = 20,
+    seed: Annotated[int, typer.Option(parser=options.seed(), help="Seed of the first program.")] = 1,
+    programs: Annotated[
+        str, typer.Option(help="The kernel's selftests to run, by the names of their programs, separated by commas.")
+    ] = ",".join(own_tests.NAMES),
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
+) -> None:
+    """Test a booted kernel: which survivor of a fork tree reuses its memory, and does it behave as the model says?
+
+    Exit code 1 if a kernel with a scheme answers otherwise than the scheme's Python twin, after a mismatch, a failed
+    selftest that the kernel's own rule does not fail, a process that reads another's memory, or a splat.
+    """
+    parts = words("--only", only, PARTS)
+    sizes = [int(word) for word in words("--orders", orders, [str(order) for order in cow.ORDERS])]
+    chosen = words("--programs", programs, own_tests.NAMES)
+    for part, unread in (("cow", ("orders", "mms")), ("differential", ("n", "seed")), ("selftests", ("programs",))):
+        if part not in parts:
+            options.refuse(context, f"--only {only}", *unread)
+    wanted = wish(name, scheme)
+    boots = obtain.bootable(wanted)
+    found = Found(boots.image.title, wanted)
+    if "cow" in parts:
+        filled = cow.table(boots, mms, sizes)
+        found.rows = trial.judged(filled.rows, wanted.answers_by)
+        found.splats += filled.ended.splats
+        for order in filled.without:
+            note(f"{boots.image.title}: gives no folios of order {order}")
+    if "witness" in parts:
+        found.witness = witness(boots)
+        found.splats += found.witness.splats
+    if "differential" in parts:
+        found.differential = trial.differential(boots, trial.policy(wanted), n, seed)
+        found.splats += found.differential.pop("splats")
+    if "selftests" in parts:
+        found.selftests = own_tests.run(wanted, boots, chosen)
+        found.splats += [splat for one in found.selftests.values() for splat in one.splats]
+    if as_json:
+        emit_json(found.to_dict())
+    else:
+        found.print()
+    if found.is_finding:
+        raise typer.Exit(FINDING)
