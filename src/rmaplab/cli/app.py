@@ -30,6 +30,7 @@ COMMANDS: Final = MappingProxyType(
         "bench": "Measure the C core's schemes against each other.",
         "kernel": "Kernels other than the running one: patched, built, booted, tested.",
         "differential": "Hold the model against the running kernel with random programs.",
+        "fleet": "Many hosts' memory: who copies for nothing, and where to look.",
         "merge": "Put the parts of a campaign together, as if it had been carried out in one piece.",
     }
 )
