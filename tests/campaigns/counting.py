@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
+from rmaplab.campaigns import CampaignError
+
 
 @dataclass(frozen=True)
 class Sum:
@@ -29,13 +31,15 @@ class Stopped(Exception):
 
 @dataclass(frozen=True)
 class Counting:
-    """`units` units. `stop_at`: raises there. `kills`: {unit: file}: the process that comes to the unit first dies."""
+    """`units` units. `stop_at`: raises there, `refuses`: a user's error. `kills`: {unit: file}: the process that comes to
+    the unit first dies."""
 
     units: int
     base: int = 0
     stop_at: int | None = None
     kills: Mapping[int, Path] = field(default_factory=dict)
     seconds: float | None = None
+    refuses: int | None = None
 
     command = "counting"
 
@@ -48,6 +52,8 @@ class Counting:
     def run(self, unit: int) -> Sum:
         if unit == self.stop_at:
             raise Stopped
+        if unit == self.refuses:
+            raise CampaignError(f"unit {unit} is refused")
         mark = self.kills.get(unit)
         if mark is not None and not mark.exists():
             mark.touch()

@@ -5,6 +5,7 @@ For the commands that have a campaign. `carried` carries one out as these option
 
 import re
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -12,6 +13,7 @@ import typer
 
 from rmaplab.campaigns import Campaign, Shard, carry_out
 from rmaplab.campaigns.base import R
+from rmaplab.cluster import require_dask
 from rmaplab.errors import RmaplabError
 
 _MOST: Final = 100_000
@@ -37,15 +39,29 @@ ResumeOption = Annotated[
         "--resume", metavar="DIR", help="Write the part to this directory as the work goes; go on if it is there."
     ),
 ]
+SchedulerOption = Annotated[
+    str | None,
+    typer.Option(
+        "--scheduler",
+        metavar="ADDRESS|local[:N]",
+        help="Have Dask's workers do it: those of a scheduler, or N processes here (rmaplab[cluster]).",
+    ),
+]
 
 
 def carried(
     campaign: Campaign[R],
     shard: Shard | None,
     resume: Path | None,
+    scheduler: str | None = None,
     each: Callable[[int, R, R], None] = lambda *_: None,
 ) -> R:
-    """Carry `campaign` out. Raises RmaplabError where a part would be lost."""
+    """Carry `campaign` out. Raises RmaplabError where a part would be lost, NotAvailable without Dask."""
     if shard is not None and resume is None:
         raise RmaplabError(f"--shard: {shard}: must come with --resume DIR, where its part is written")
-    return carry_out(campaign, shard, resume, each=each)
+    if scheduler is None:
+        return carry_out(campaign, shard, resume, each=each)
+    require_dask()
+    connected = import_module("rmaplab.cluster.engine").connected
+    with connected(scheduler) as engine:
+        return carry_out(campaign, shard, resume, engine, each)

@@ -8,7 +8,7 @@ import typer
 from rmaplab.campaigns import Rows
 from rmaplab.cli import options
 from rmaplab.cli.exits import FINDING
-from rmaplab.cli.parting import ResumeOption, ShardOption, carried
+from rmaplab.cli.parting import ResumeOption, SchedulerOption, ShardOption, carried
 from rmaplab.report.console import emit_json, note, show, table
 from rmaplab.system.files import told, write_file
 from rmaplab.verify.race.campaign import Races, verdict_of
@@ -29,6 +29,7 @@ def race(
     ] = None,
     shard: ShardOption = None,
     resume: ResumeOption = None,
+    scheduler: SchedulerOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON list instead of tables.")] = False,
 ) -> None:
     """Kept or broken, promise by promise, and the smallest execution that breaks it.
@@ -38,7 +39,7 @@ def race(
     if bits not in (64, 32):
         raise typer.BadParameter(f"{bits}: must be 64 or 32", param_hint="--bits")
     campaign = Races.of(program or (), models(model), bits, seconds)
-    rows = carried(campaign, shard, resume, _tell)
+    rows = carried(campaign, shard, resume, scheduler, _tell)
     if draw is not None:
         _draw(list(map(verdict_of, rows)), draw)
     if present(campaign, rows, as_json):

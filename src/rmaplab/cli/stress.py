@@ -8,7 +8,7 @@ import typer
 
 from rmaplab.cli import options
 from rmaplab.cli.exits import FINDING
-from rmaplab.cli.parting import ResumeOption, ShardOption, carried
+from rmaplab.cli.parting import ResumeOption, SchedulerOption, ShardOption, carried
 from rmaplab.core import variants
 from rmaplab.errors import RmaplabError
 from rmaplab.report.console import emit_json, say, show, table
@@ -34,6 +34,7 @@ def stress(
     seed: Annotated[int, typer.Option(parser=options.seed(1), help="Seed of the first race.")] = 1,
     shard: ShardOption = None,
     resume: ResumeOption = None,
+    scheduler: SchedulerOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
 ) -> None:
     """Race the C core's schemes, and judge every answer afterwards.
@@ -50,7 +51,7 @@ def stress(
         def tell(_unit: int, one: Raced, _sum: Raced) -> None:
             bar.update(task, advance=1, description=f"racing {next(iter(one.tallies))}")
 
-        raced = carried(campaign, shard, resume, tell)
+        raced = carried(campaign, shard, resume, scheduler, tell)
     if present(campaign, raced, as_json):
         raise typer.Exit(FINDING)
 
