@@ -63,7 +63,7 @@ def test_one_worker_of_the_command_gives_what_no_worker_gives() -> None:
 
 @pytest.mark.parametrize("scheduler", ["", "here", "local:0", "local:nan", "127.0.0.1:8786", "tcp://"])
 def test_a_scheduler_that_is_none_is_refused(scheduler: str) -> None:
-    with pytest.raises(RmaplabError, match="--scheduler: .*: must be local"), connected(scheduler):
+    with pytest.raises(RmaplabError, match=r"--scheduler: .*: must be local"), connected(scheduler):
         pass
 
 
