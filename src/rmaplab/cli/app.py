@@ -25,6 +25,7 @@ COMMANDS: Final = MappingProxyType(
         "inspect": "Who maps this machine's memory, exclusively or shared, exactly.",
         "trace": "Traces larger than memory, cut into parts.",
         "record": "Record a running system's mappings into a trace.",
+        "watch": "Who copies memory on write, where, and was it needed: live.",
         "race": "Every execution of the C core's locking under seven memory models, and the smallest bad one.",
         "stress": "Race the C core's schemes, and judge every answer afterwards.",
         "bench": "Measure the C core's schemes against each other.",

@@ -1,68 +1,42 @@
-"""Reading kernel objects by address: a BPF program of eighteen instructions, loaded and run through bpf(2).
+"""Reading kernel objects by address: a BPF program of eighteen instructions, run through bpf(2).
 
 For `rmaplab.inspect.folio_state`. The program copies `size` bytes from each address in an array map to the same array
 element (bpf_probe_read_kernel, which cannot fault and cannot write to the kernel); the array is mapped into this
 process. Fenced in: nothing is attached to any hook, nothing stays loaded after `close`, only this process holds the
-descriptors. Not a BPF library; a general loader (libbpf) brings an ELF object and a compiler for what is this little.
+descriptors.
 
 Needs root (CAP_BPF and CAP_PERFMON), Linux 5.14 for BPF_PROG_TYPE_SYSCALL, and no lockdown of kernel reads.
 """
 
-import ctypes
 import mmap
 import os
-import platform
 import struct
-from typing import Any, Final, Self
+from typing import Final, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-_SYSCALL: Final = {"x86_64": 321, "aarch64": 280, "riscv64": 280, "s390x": 351, "ppc64le": 361}
-_MAP_CREATE, _PROG_LOAD, _TEST_RUN = 0, 5, 10
-_ARRAY_MAP, _SYSCALL_PROGRAM = 2, 31
-_MMAPABLE, _SLEEPABLE = 1 << 10, 1 << 4
-_LIBC: Final = ctypes.CDLL(None, use_errno=True)
-_LOOKUP, _CURRENT_TASK, _PROBE_READ_KERNEL = 1, 35, 113
+from rmaplab.bpf import syscalls
+from rmaplab.bpf.assembler import R0, R1, R2, R3, R6, R7, R8, R9, R10, Assembler
+from rmaplab.bpf.syscalls import BpfError
+
+__all__ = ["BpfError", "KernelReader"]
 
 _PER_RUN: Final = 1024
 """Elements one run of the program goes through: the verifier walks every one of them, 14 instructions each."""
 
 
-class BpfError(Exception):
-    """BPF cannot be used here; the message holds what was tried and the kernel's reason."""
-
-
-def _bpf(command: int, attr: bytes, what: str) -> tuple[int, bytes]:
-    number = _SYSCALL.get(platform.machine())
-    if number is None:
-        raise BpfError(f"bpf(2): system call number unknown on {platform.machine()}")
-    buffer = ctypes.create_string_buffer(attr.ljust(128, b"\0"), 128)
-    result = _LIBC.syscall(ctypes.c_long(number), ctypes.c_int(command), buffer, ctypes.c_uint(128))
-    if result < 0:
-        raise BpfError(f"bpf(2), {what}: {os.strerror(ctypes.get_errno())}")
-    return int(result), buffer.raw
-
-
-def _insn(code: int, dst: int = 0, src: int = 0, off: int = 0, imm: int = 0) -> bytes:
-    return struct.pack("=BBhi", code, dst | src << 4, off, imm)
-
-
-def _exit(value: int) -> bytes:
-    return _insn(0xB7, 0, imm=value) + _insn(0x95)
-
-
-def _element(map_fd: int) -> bytes:
-    """r0 = &map[*(u32 *)(r10 - 4)], or the program ends."""
-    return (
-        _insn(0x18, 1, src=1, imm=map_fd)
-        + _insn(0)
-        + _insn(0xBF, 2, 10)
-        + _insn(0x07, 2, imm=-4)
-        + _insn(0x85, imm=_LOOKUP)
-        + _insn(0x55, 0, off=2)
-        + _exit(1)
-    )
+def _element(code: Assembler, map_fd: int) -> None:
+    """r6 = &map[*(u32 *)(r10 - 4)], or the program ends with 1."""
+    found = code.fresh("found")
+    code.map(R1, map_fd)
+    code.move(R2, R10)
+    code.alu_number(R2, "+=", -4)
+    code.call("map_lookup_elem")
+    code.jump_number(R0, "!=", 0, found)
+    code.exit(1)
+    code.label(found)
+    code.move(R6, R0)
 
 
 def _copy_program(map_fd: int, size: int) -> bytes:
@@ -70,35 +44,38 @@ def _copy_program(map_fd: int, size: int) -> bytes:
 
     An element is {u64 address, size bytes}; the address is replaced by the copy's error, 0 if there was none.
     """
-    body = (
-        _insn(0x63, 10, 7, off=-4)
-        + _element(map_fd)
-        + _insn(0xBF, 6, 0)
-        + _insn(0x79, 3, 6)
-        + _insn(0xBF, 1, 6)
-        + _insn(0x07, 1, imm=8)
-        + _insn(0xB7, 2, imm=size)
-        + _insn(0x85, imm=_PROBE_READ_KERNEL)
-        + _insn(0x7B, 6, 0)
-        + _insn(0x07, 7, imm=1)
-        + _insn(0x07, 9, imm=1)
-    )
-    length = len(body) // 8
-    head = _insn(0x79, 7, 1) + _insn(0x79, 8, 1, off=8) + _insn(0xB7, 9)
-    tests = _insn(0x35, 9, off=length + 2, imm=_PER_RUN) + _insn(0x3D, 7, 8, off=length + 1)
-    return head + tests + body + _insn(0x05, off=-(length + 3)) + _exit(0)
+    code = Assembler()
+    code.load(8, R7, R1, 0)
+    code.load(8, R8, R1, 8)
+    code.number(R9, 0)
+    code.label("next")
+    code.jump_number(R9, ">=", _PER_RUN, "end")
+    code.jump(R7, ">=", R8, "end")
+    code.store(4, R10, -4, R7)
+    _element(code, map_fd)
+    code.load(8, R3, R6)
+    code.move(R1, R6)
+    code.alu_number(R1, "+=", 8)
+    code.number(R2, size)
+    code.call("probe_read_kernel")
+    code.store(8, R6, 0, R0)
+    code.alu_number(R7, "+=", 1)
+    code.alu_number(R9, "+=", 1)
+    code.goto("next")
+    code.label("end")
+    code.exit(0)
+    return code.assembled()
 
 
 def _task_program(map_fd: int) -> bytes:
     """map[0].address = current."""
-    return (
-        _insn(0x62, 10, off=-4, imm=0)
-        + _element(map_fd)
-        + _insn(0xBF, 6, 0)
-        + _insn(0x85, imm=_CURRENT_TASK)
-        + _insn(0x7B, 6, 0)
-        + _exit(0)
-    )
+    code = Assembler()
+    code.store_number(4, R10, -4, 0)
+    _element(code, map_fd)
+    code.call("get_current_task")
+    code.store(8, R6, 0, R0)
+    code.exit(0)
+    return code.assembled()
 
 
 class KernelReader:
@@ -109,10 +86,9 @@ class KernelReader:
         self._fds: list[int] = []
         stride = 8 + self.size
         try:
-            attr = struct.pack("=IIIII", _ARRAY_MAP, 4, stride, capacity, _MMAPABLE)
-            self._map = self._own(_bpf(_MAP_CREATE, attr, "creating a mappable array")[0])
-            self._copy = self._load(_copy_program(self._map, self.size), "the copy program")
-            self._task = self._load(_task_program(self._map), "the task program")
+            self._map = self._own(syscalls.create_map(syscalls.ARRAY, 4, stride, capacity, "objects", syscalls.MMAPABLE))
+            self._copy = self._load(_copy_program(self._map, self.size), "copy")
+            self._task = self._load(_task_program(self._map), "task")
             self._memory = mmap.mmap(self._map, -(-stride * capacity // mmap.PAGESIZE) * mmap.PAGESIZE)
         except (BpfError, OSError) as error:
             self.close()
@@ -128,7 +104,7 @@ class KernelReader:
             part = addresses[low : low + self._capacity]
             self._slots[: len(part), 0] = part
             for first in range(0, len(part), _PER_RUN):
-                self._run(self._copy, struct.pack("=QQ", first, min(first + _PER_RUN, len(part))))
+                syscalls.test_run(self._copy, struct.pack("=QQ", first, min(first + _PER_RUN, len(part))))
             good[low : low + len(part)] = self._slots[: len(part), 0] == 0
             out[low : low + len(part)] = self._slots[: len(part), 1:].view(np.uint8)
         return out, good
@@ -140,7 +116,7 @@ class KernelReader:
 
     def current_task(self) -> int:
         """Address of this thread's task_struct."""
-        self._run(self._task, b"\0" * 16)
+        syscalls.test_run(self._task, b"\0" * 16)
         return int(self._slots[0, 0])
 
     def close(self) -> None:
@@ -158,18 +134,5 @@ class KernelReader:
         self._fds.append(fd)
         return fd
 
-    def _load(self, code: bytes, what: str) -> int:
-        instructions, license_text = ctypes.create_string_buffer(code, len(code)), ctypes.create_string_buffer(b"GPL")
-        attr = struct.pack(
-            "=IIQQIIQII",
-            *(_SYSCALL_PROGRAM, len(code) // 8, ctypes.addressof(instructions), ctypes.addressof(license_text)),
-            *(0, 0, 0, 0, _SLEEPABLE),
-        )
-        return self._own(_bpf(_PROG_LOAD, attr, f"loading {what}")[0])
-
-    def _run(self, program: int, context: bytes) -> None:
-        buffer: Any = ctypes.create_string_buffer(context, len(context))
-        attr = struct.pack("=IIIIQQIIIIQ", program, 0, 0, 0, 0, 0, 0, 0, len(context), 0, ctypes.addressof(buffer))
-        _, answer = _bpf(_TEST_RUN, attr, "running a program")
-        if value := struct.unpack_from("=I", answer, 4)[0]:
-            raise BpfError(f"bpf(2), running a program: it ended with {value}")
+    def _load(self, code: bytes, name: str) -> int:
+        return self._own(syscalls.load_program(syscalls.SYSCALL_PROGRAM, code, name, syscalls.SLEEPABLE))

@@ -1,6 +1,6 @@
-"""Offsets of struct fields from the running kernel's type information (BTF).
+"""Offsets of struct fields, and values of enums, from the running kernel's type information (BTF).
 
-For `rmaplab.inspect.bpf`, which reads kernel objects and must not hard-code where a field lies. Not a general BTF
+For what reads kernel objects by BPF and must not hard-code where a field lies. Not a general BTF
 library: no functions, no variables, no split BTF. Format: Documentation/bpf/btf.rst of the kernel.
 """
 
@@ -78,6 +78,14 @@ class Btf:
         """sizeof(struct `type_name`)."""
         return self._words[self._named(type_name) + 2]
 
+    def enumerator(self, type_name: str, name: str) -> int:
+        """The value of `name` in `enum type_name`; those of 64 bits are not known here."""
+        where = self._named(type_name, (_ENUM,))
+        for item in range(where + 3, where + 3 + 2 * (self._words[where + 1] & 0xFFFF), 2):
+            if self._string(self._words[item]) == name:
+                return self._words[item + 1]
+        raise BtfError(f"{self._name}: enum {type_name} has no {name}")
+
     @cached_property
     def _at(self) -> list[int]:
         """Word position of every type; index 0 is void."""
@@ -90,15 +98,15 @@ class Btf:
             where += step[kind] + grow[kind] * (info & 0xFFFF)
         return at
 
-    def _named(self, name: str) -> int:
+    def _named(self, name: str, kinds: tuple[int, ...] = (_STRUCT, _UNION)) -> int:
         wanted = self._strings.find(b"\0" + name.encode() + b"\0") + 1
         pattern, byte = struct.pack("=I", wanted), 0
         while wanted and (byte := self._types.find(pattern, byte)) >= 0:
             where, odd = divmod(byte, 4)
-            if not odd and self._is_type(where) and self._words[where + 1] >> 24 & 31 in (_STRUCT, _UNION):
+            if not odd and self._is_type(where) and self._words[where + 1] >> 24 & 31 in kinds:
                 return where
             byte += 1
-        raise BtfError(f"{self._name}: no struct {name}")
+        raise BtfError(f"{self._name}: no {'enum' if kinds == (_ENUM,) else 'struct'} {name}")
 
     def _is_type(self, where: int) -> bool:
         """Whether a type begins at this word, and not a member that looks like one."""

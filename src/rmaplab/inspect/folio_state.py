@@ -103,7 +103,7 @@ class FolioReader:
         self._reader: Objects = objects or KernelReader(size)
         with ExitStack() as on_failure:
             on_failure.callback(self._reader.close)
-            self._vmemmap = self._find_vmemmap() if vmemmap is None else vmemmap
+            self.vmemmap = self._find_vmemmap() if vmemmap is None else vmemmap
             on_failure.pop_all()
 
     def read(self, heads: Words, large: NDArray[np.bool_], flag_bit: int = -1) -> FolioState:
@@ -111,7 +111,7 @@ class FolioReader:
 
         `flag_bit` is the bit of `_mm_ids` that says maybe-shared (`probes` finds it), -1 if unknown.
         """
-        data, good = self._reader.read(np.uint64(self._vmemmap) + heads * np.uint64(self._page_size))
+        data, good = self._reader.read(np.uint64(self.vmemmap) + heads * np.uint64(self._page_size))
         small = self._int(data, "_mapcount") + 1 if self.counts_small else np.full(len(heads), -1)
         total = self._int(data, "_large_mapcount") + 1 if self.counts_large else np.full(len(heads), -1)
         shape = (len(heads), 2)
@@ -136,7 +136,7 @@ class FolioReader:
 
     def raw_ids(self, head: int) -> int:
         """The word `_mm_ids` of one large folio."""
-        data, _ = self._reader.read(np.array([self._vmemmap + head * self._page_size], np.uint64))
+        data, _ = self._reader.read(np.array([self.vmemmap + head * self._page_size], np.uint64))
         return int(self.mm_ids(data)[0])
 
     def mm_ids(self, data: NDArray[np.uint8]) -> Words:

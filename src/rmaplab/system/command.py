@@ -1,7 +1,7 @@
 """A command that is ours: started, signalled as a group, waited for, its exit status known.
 
-For `rmaplab record --around`. It runs in a session of its own, so that a terminal's ^C reaches us only. Its leader is
-not waited for before the last signal has gone out: until then its PID and group are nobody else's.
+For `rmaplab record --around` and `rmaplab watch`. It runs in a session of its own, so that a terminal's ^C reaches us
+only. Its leader is not waited for before the last signal has gone out: until then its PID and group are nobody else's.
 """
 
 import os
@@ -19,14 +19,14 @@ _POLL: Final = 0.02
 
 
 class Command:
-    """A running command. Raises RmaplabError if it cannot be started."""
+    """A running command. Raises RmaplabError, which names the `option` it came from, if it cannot be started."""
 
-    def __init__(self, words: Sequence[str], output: int | None = None) -> None:
+    def __init__(self, words: Sequence[str], output: int | None = None, option: str = "--around") -> None:
         try:
             self._child = subprocess.Popen(list(words), stdout=output, start_new_session=True)
         except (OSError, ValueError) as error:
             reason = error.strerror if isinstance(error, OSError) else str(error)
-            raise RmaplabError(f"--around {words[0]}: {reason}") from error
+            raise RmaplabError(f"{option} {words[0]}: {reason}") from error
         self.pid = self._child.pid
         self._deadline: float | None = None
 

@@ -1,0 +1,184 @@
+"""The programs loaded and attached, the maps read: what is in the kernel while somebody watches.
+
+For `rmaplab.watch.watcher`. Everything lives by descriptors of this object: `close`, or the end of this process however
+it comes, detaches and unloads it all.
+"""
+
+import os
+import struct
+from collections.abc import Iterable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Final, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rmaplab.bpf import syscalls
+from rmaplab.bpf.maps import Ring, Table, Words
+from rmaplab.watch import programs
+from rmaplab.watch.layout import Layout
+
+_TARGETS, _THREADS, _TOTALS, _STACKS = 1 << 14, 1 << 14, 1 << 15, 1 << 13
+_RING: Final = 1 << 22
+_MINOR, _MAJOR = 5, 6
+"""PERF_COUNT_SW_PAGE_FAULTS_MIN, _MAJ."""
+
+FAULT: Final = np.dtype(
+    [
+        *(("kind", "<u4"), ("process", "<u4"), ("stack", "<i4"), ("outcome", "<u4")),
+        *(("began", "<u8"), ("address", "<u8"), ("bytes", "<u8"), ("ns", "<u8")),
+    ]
+)
+"""A fault that was looked at; `stack` below 0: none; `outcome`: with BY_KERNEL in it where the kernel wrote."""
+
+Faults = NDArray[np.void]
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A process began (FORK), executed (EXEC) or ended (EXIT). `process`, `parent`: numbers of the watch's, not PIDs;
+    `when`: CLOCK_MONOTONIC, ns; `name`: as bytes, of the task then."""
+
+    kind: int
+    process: int
+    parent: int
+    pid: int
+    when: int
+    name: bytes
+
+
+class Hooks:
+    """A context manager. Raises BpfError where something is refused; nothing is left behind then."""
+
+    def __init__(self, layout: Layout, *, events: bool = False) -> None:
+        """`events`: software events tell the end of a fault, not the memory cgroups' tracepoint."""
+        with ExitStack() as owned:
+            self._words = owned.enter_context(Words(programs.WORDS, "words"))
+            self._targets = owned.enter_context(Table(syscalls.HASH, 4, programs.TARGET, _TARGETS, "targets"))
+            threads = owned.enter_context(Table(syscalls.HASH, 4, programs.THREAD, _THREADS, "threads"))
+            self._totals = owned.enter_context(Table(syscalls.HASH, 4, 8 * programs.TOTALS, _TOTALS, "totals"))
+            self._stacks = owned.enter_context(Table(syscalls.STACK_TRACE, 4, 8 * programs.DEPTH, _STACKS, "stacks"))
+            self._ring = owned.enter_context(Ring(_RING, "ring"))
+            scratch = owned.enter_context(
+                _Descriptor(syscalls.create_map(syscalls.PERCPU_ARRAY, 4, programs.SCRATCH, 1, "scratch"))
+            )
+            self._words.words[programs.NEXT_PROCESS] = 1
+            maps = programs.Maps(
+                self._words.fd,
+                self._targets.fd,
+                threads.fd,
+                self._totals.fd,
+                self._stacks.fd,
+                self._ring.fd,
+                scratch.fd,
+            )
+            self._attach(owned, layout, maps, events)
+            self._owned = owned.pop_all()
+
+    def _attach(self, owned: ExitStack, layout: Layout, maps: programs.Maps, events: bool) -> None:
+        """The end of faults first, their beginning last: a beginning always has its end."""
+        raw = syscalls.RAW_TRACEPOINT_PROGRAM
+
+        def load(kind: int, code: bytes, name: str) -> int:
+            return owned.enter_context(_Descriptor(syscalls.load_program(kind, code, name))).fd
+
+        def attach(code: bytes, name: str, *tracepoints: str) -> None:
+            program = load(raw, code, name)
+            for tracepoint in tracepoints:
+                owned.enter_context(_Descriptor(syscalls.attach_raw_tracepoint(program, tracepoint)))
+
+        if events:
+            program = load(syscalls.PERF_EVENT_PROGRAM, programs.end(layout, maps, event=True), "fault_end")
+            for cpu in _online():
+                for event, name in ((_MINOR, "page-faults-min"), (_MAJOR, "page-faults-maj")):
+                    owned.enter_context(_Descriptor(syscalls.attach_software_event(program, event, cpu, name)))
+        else:
+            attach(programs.end(layout, maps, event=False), "fault_end", "count_memcg_events")
+        attach(programs.leave(layout, maps), "exit", "sched_process_exit")
+        attach(programs.execute(layout, maps), "exec", "sched_process_exec")
+        attach(programs.fork(layout, maps), "fork", "sched_process_fork")
+        attach(programs.begin(layout, maps), "fault_begin", "page_fault_user", "page_fault_kernel")
+
+    def add(self, pid: int, flags: int = 0, born: int = 0) -> int:
+        """Watch a process from now on; returns its number."""
+        words = self._words.words
+        number = int(words[programs.NEXT_PROCESS])
+        words[programs.NEXT_PROCESS] += np.uint64(1)
+        self._totals.set(struct.pack("=I", number), bytes(8 * programs.TOTALS))
+        self._targets.set(struct.pack("=I", pid), struct.pack("=IIQIIQ", number, flags, born, 0, 0, 0))
+        return number
+
+    def drop(self, pid: int) -> None:
+        """Watch it no longer."""
+        self._targets.drop(struct.pack("=I", pid))
+
+    def watched(self) -> set[int]:
+        """PIDs of all that is watched now."""
+        return set(self._targets.everything()[0].view(np.uint32)[:, 0].tolist())
+
+    def news(self) -> tuple[list[Record], Faults]:
+        """What came since the last call, oldest first: of processes, and faults, dtype FAULT."""
+        rows = self._ring.take(programs.RECORD).view(FAULT)[:, 0]
+        others = rows["kind"] != programs.FAULT
+        found = []
+        for raw in rows[others]:
+            kind, process, parent, pid, when, name = struct.unpack("=IIIIQ16s8x", raw.tobytes())
+            found.append(Record(kind, process, parent, pid, when, name.partition(b"\0")[0]))
+        return found, rows[~others]
+
+    def totals(self) -> dict[int, NDArray[np.uint64]]:
+        """Counters of all processes so far by number, uint64, shape (TOTALS,)."""
+        keys, values = self._totals.everything()
+        found = dict(zip(keys.view(np.uint32)[:, 0].tolist(), values.view(np.uint64).copy(), strict=True))
+        alive = self._targets.everything()[1]
+        for number, skipped in zip(
+            alive[:, :4].copy().view(np.uint32)[:, 0], alive[:, 24:].copy().view(np.uint64)[:, 0], strict=True
+        ):
+            if int(number) in found:
+                found[int(number)][programs.SKIPPED] += skipped
+        return found
+
+    def forget(self, numbers: Iterable[int]) -> None:
+        """Drop the counters of processes that ended."""
+        for number in numbers:
+            self._totals.drop(struct.pack("=I", number))
+
+    def stack(self, number: int) -> list[int]:
+        """Addresses of a stack, innermost first."""
+        raw = self._stacks.get(struct.pack("=i", number))
+        return [] if raw is None else [word for (word,) in struct.iter_unpack("=Q", raw) if word]
+
+    def word(self, which: int) -> int:
+        return int(self._words.words[which])
+
+    def set_word(self, which: int, value: int) -> None:
+        self._words.words[which] = value
+
+    def close(self) -> None:
+        """Detach and unload. Idempotent."""
+        self._owned.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+class _Descriptor:
+    def __init__(self, fd: int) -> None:
+        self.fd = fd
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        os.close(self.fd)
+
+
+def _online() -> list[int]:
+    """CPUs that are online."""
+    with open("/sys/devices/system/cpu/online", encoding="ascii") as file:
+        spans = [span.split("-") for span in file.read().strip().split(",")]
+    return [cpu for span in spans for cpu in range(int(span[0]), int(span[-1]) + 1)]

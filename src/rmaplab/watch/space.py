@@ -1,0 +1,94 @@
+"""Address spaces as they were seen: which mapping and which file an address belongs to.
+
+For `rmaplab.watch.ledger`. /proc/PID/maps is read when an address is asked for that the last reading does not have; a
+forked child has its parent's until it execs. So what is known of a process survives it. A mapping that took another's
+place between two readings is taken for it.
+"""
+
+import os
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rmaplab import proctext
+
+_USER: Final = 1 << 63
+
+
+@dataclass(frozen=True, slots=True)
+class Vma:
+    """One mapping: bytes `start` .. `end`, `offset` in the file `path` ("" if anonymous)."""
+
+    start: int
+    end: int
+    offset: int
+    path: str
+    executable: bool
+
+    @property
+    def label(self) -> str:
+        """What it is called where addresses do not count."""
+        return self.path or "anonymous"
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A byte of code, wherever it is loaded: `path` in mount namespace `namespace`; `pid`: who was seen to run it.
+
+    Anonymous code has an empty path, and its address for an offset.
+    """
+
+    path: str
+    offset: int
+    namespace: str
+    pid: int
+
+
+class Space:
+    """The mappings of one process at one moment."""
+
+    def __init__(self, vmas: list[Vma], namespace: str, pid: int) -> None:
+        self.vmas, self.namespace, self.pid = vmas, namespace, pid
+        self._starts = np.array([vma.start for vma in vmas], np.uint64)
+        self._ends = np.array([vma.end for vma in vmas], np.uint64)
+
+    def find(self, addresses: NDArray[np.uint64]) -> NDArray[np.int64]:
+        """Index of each address' mapping in `vmas`, -1 where there is none: int64, the shape of `addresses`."""
+        if not self.vmas:
+            return np.full(len(addresses), -1)
+        at = np.searchsorted(self._starts, addresses, "right") - 1
+        inside = (at >= 0) & (addresses < self._ends[at])
+        return np.where(inside, at, -1)
+
+    def has(self, address: int) -> bool:
+        return address >= _USER or bool(self.find(np.array([address], np.uint64))[0] >= 0)
+
+    def place(self, address: int) -> Place | None:
+        """Where the code at `address` comes from; None if nothing is known to be there."""
+        index = int(self.find(np.array([address & _USER * 2 - 1], np.uint64))[0])
+        if index < 0:
+            return None
+        vma = self.vmas[index]
+        if not vma.path.startswith("/"):
+            return Place(vma.path, address, self.namespace, self.pid)
+        return Place(vma.path, address - vma.start + vma.offset, self.namespace, self.pid)
+
+
+NOTHING: Final = Space([], "", 0)
+
+
+def read(pid: int) -> Space | None:
+    """The mappings of a process now; None if it is gone, or they may not be read."""
+    try:
+        with open(f"/proc/{pid}/maps", "rb") as file:
+            raw = file.read()
+        namespace = os.readlink(f"/proc/{pid}/ns/mnt")
+    except OSError:
+        return None
+    vmas = []
+    for line in proctext.lines(raw):
+        one = proctext.maps_line(line)
+        vmas.append(Vma(one.start, one.end, one.offset, one.path, "x" in one.permissions))
+    return Space(vmas, namespace, pid) if vmas else None

@@ -1,0 +1,138 @@
+"""Watching: a command, processes or a cgroup, from the first write fault to the sum.
+
+For `rmaplab.cli.watch`. The kernel's programs (`hooks`) see every fault of the processes that are watched and of what
+they fork; `poll` fetches what they saw and must be called a few times a second.
+"""
+
+import os
+import time
+from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
+from typing import Final, Self
+
+import numpy as np
+
+from rmaplab import proctext
+from rmaplab.bpf.syscalls import BpfError
+from rmaplab.errors import NotAvailable
+from rmaplab.system.command import Command
+from rmaplab.system.pids import find, start_time
+from rmaplab.watch import layout, programs, space
+from rmaplab.watch.hooks import Faults, Hooks
+from rmaplab.watch.ledger import Ledger, Process
+from rmaplab.watch.symbols import Symbols
+
+_UNLIMITED: Final = 1 << 62
+
+
+class Watch:
+    """What is watched, and what was seen so far. A context manager: nothing is left in the kernel after it.
+
+    Raises NotAvailable where the kernel cannot be asked; the message says why.
+    """
+
+    def __init__(self) -> None:
+        self.ledger, self.symbols = Ledger(), Symbols()
+        self.began = time.monotonic()
+        with ExitStack() as owned:
+            self._hooks = owned.enter_context(_hooks())
+            self._hooks.set_word(programs.TOKENS, _UNLIMITED)
+            self._owned = owned.pop_all()
+
+    def add(self, pids: Iterable[int]) -> None:
+        """Watch these processes, and what they fork from now on. Raises RmaplabError if there is no such process."""
+        watched = self._hooks.watched()
+        for pid in pids:
+            seen = find(pid)
+            if pid in watched:
+                continue
+            number = self._hooks.add(pid)
+            one = Process(number, seen.pid, 0, _name(pid))
+            one.space = space.read(pid) or space.NOTHING
+            self.ledger.processes[number] = one
+            if start_time(pid) != seen.start:
+                self._hooks.drop(pid)
+
+    def launch(self, words: Sequence[str], output: int | None = None) -> Command:
+        """Start a command and watch it from its exec on. Raises RmaplabError if it cannot be started."""
+        self._hooks.add(os.getpid(), programs.ARMED)
+        try:
+            return Command(words, output, "watch")
+        finally:
+            self._hooks.drop(os.getpid())
+
+    def poll(self) -> None:
+        """Fetch what was seen since the last call."""
+        records, faults = self._hooks.news()
+        for record in records:
+            if record.kind == programs.EXEC:
+                earlier = (faults["process"] == record.process) & (faults["began"] < record.when)
+                self._add(record.process, faults[earlier])
+                faults = faults[~earlier]
+            process = self.ledger.note(record, proctext.decoded(record.name))
+            if process is not None and record.kind == programs.EXEC:
+                process.space = space.read(process.pid) or space.NOTHING
+        for number in np.unique(faults["process"]).tolist():
+            self._add(number, faults[faults["process"] == number])
+        for number, counts in self._hooks.totals().items():
+            if number in self.ledger.processes:
+                self.ledger.processes[number].totals = counts
+        self._hooks.forget(self.ledger.forget())
+
+    def alive(self) -> bool:
+        """Whether anybody is watched now."""
+        return bool(self._hooks.watched())
+
+    def lost(self) -> dict[str, int]:
+        """Events that were lost or not looked at, by kind."""
+        words = {
+            "faults": programs.LOST_FAULTS,
+            "processes": programs.LOST_PROCESSES,
+            "records": programs.LOST_RECORDS,
+            "detail": programs.LOST_DETAIL,
+            "stacks": programs.NO_STACK,
+        }
+        return {name: self._hooks.word(word) for name, word in words.items()}
+
+    def close(self) -> None:
+        """Detach. Idempotent."""
+        self._owned.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _add(self, number: int, faults: Faults) -> None:
+        process = self.ledger.processes.get(number)
+        if process is None or not len(faults):
+            return
+        stacks = [(int(one), self._hooks.stack(int(one)) if one >= 0 else []) for one in np.unique(faults["stack"])]
+        known = process.space.find(faults["address"])
+        if np.any(known < 0) or not all(process.space.has(a) for _, stack in stacks for a in stack[:1]):
+            process.space = space.read(process.pid) or process.space if not process.ended else process.space
+        self.ledger.add_places(process, faults)
+        for one, addresses in stacks:
+            frames = tuple(process.space.place(address) for address in addresses)
+            self.ledger.add_stack(number, frames, faults[faults["stack"] == one])
+
+
+def _hooks() -> Hooks:
+    """The kernel's hooks; where the first way to see the end of a fault is not to be had, the second."""
+    found = layout.find()
+    try:
+        return Hooks(found)
+    except BpfError as first:
+        try:
+            return Hooks(found, events=True)
+        except BpfError:
+            raise NotAvailable(f"copy-on-write faults cannot be watched: {first}") from first
+
+
+def _name(pid: int) -> str:
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            return proctext.stat(file.read()).name
+    except (OSError, proctext.Malformed):
+        return "?"
