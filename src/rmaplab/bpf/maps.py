@@ -7,6 +7,7 @@ import ctypes
 import errno
 import mmap
 import os
+import select
 import struct
 from typing import Final, Self
 
@@ -141,6 +142,10 @@ class Ring(_Owned):
         self._theirs = mmap.mmap(self.fd, page + 2 * size, prot=mmap.PROT_READ, offset=page)
         self._consumed = np.frombuffer(self._mine, np.uint64)[:1]
         self._produced = np.frombuffer(self._theirs, np.uint64)[:1]
+
+    def wait(self, seconds: float) -> None:
+        """Until a record comes that wakes, or the time is over."""
+        select.select([self.fd], [], [], seconds)
 
     def close(self) -> None:
         self._consumed = self._produced = np.zeros(1, np.uint64)

@@ -95,7 +95,7 @@ def _follow(
             _emit(answer.line(watched))
         if ended or (seconds is not None and now - began >= seconds) or not watched.alive():
             return
-        time.sleep(_POLL)
+        watched.wait(_POLL)
 
 
 def _emit(row: dict[str, Any]) -> None:

@@ -96,6 +96,7 @@ def _stack(one: Stack, symbols: Symbols) -> Answer:
 
 def line(watch: Watch) -> Answer:
     """What changed with time: the counters so far."""
+    watch.settle()
     lost = watch.lost()
     found = totals(watch.ledger.total())
     alive = sum(1 for one in watch.ledger.processes.values() if not one.ended)

@@ -117,6 +117,10 @@ class Hooks:
         """PIDs of all that is watched now."""
         return set(self._targets.everything()[0].view(np.uint32)[:, 0].tolist())
 
+    def wait(self, seconds: float) -> None:
+        """Until a process begins, executes or ends, or the time is over."""
+        self._ring.wait(seconds)
+
     def news(self) -> tuple[list[Record], Faults]:
         """What came since the last call, oldest first: of processes, and faults, dtype FAULT."""
         rows = self._ring.take(programs.RECORD).view(FAULT)[:, 0]

@@ -6,6 +6,7 @@ place between two readings is taken for it.
 """
 
 import os
+import time
 from dataclasses import dataclass
 from typing import Final
 
@@ -47,10 +48,11 @@ class Place:
 
 
 class Space:
-    """The mappings of one process at one moment."""
+    """The mappings of one process at one moment; `read`: when (time.monotonic)."""
 
     def __init__(self, vmas: list[Vma], namespace: str, pid: int) -> None:
         self.vmas, self.namespace, self.pid = vmas, namespace, pid
+        self.read = time.monotonic()
         self._starts = np.array([vma.start for vma in vmas], np.uint64)
         self._ends = np.array([vma.end for vma in vmas], np.uint64)
 

@@ -23,6 +23,9 @@ from rmaplab.watch.ledger import Ledger, Process
 from rmaplab.watch.symbols import Symbols
 
 _UNLIMITED: Final = 1 << 62
+_AGAIN: Final = 0.01
+_SETTLE: Final = 0.5
+"""Seconds: between two polls, and two looks at one process' mappings; between two looks at the counters."""
 
 
 class Watch:
@@ -33,7 +36,7 @@ class Watch:
 
     def __init__(self) -> None:
         self.ledger, self.symbols = Ledger(), Symbols()
-        self.began = time.monotonic()
+        self.began = self._polled = self._settled = time.monotonic()
         with ExitStack() as owned:
             self._hooks = owned.enter_context(_hooks())
             self._hooks.set_word(programs.TOKENS, _UNLIMITED)
@@ -63,17 +66,33 @@ class Watch:
 
     def poll(self) -> None:
         """Fetch what was seen since the last call."""
+        self._polled = time.monotonic()
         records, faults = self._hooks.news()
         for record in records:
             if record.kind == programs.EXEC:
                 earlier = (faults["process"] == record.process) & (faults["began"] < record.when)
                 self._add(record.process, faults[earlier])
                 faults = faults[~earlier]
+            if record.kind == programs.FORK and (parent := self.ledger.processes.get(record.parent)):
+                self._read(parent, _AGAIN)
             process = self.ledger.note(record, proctext.decoded(record.name))
             if process is not None and record.kind == programs.EXEC:
-                process.space = space.read(process.pid) or space.NOTHING
+                self._read(process)
         for number in np.unique(faults["process"]).tolist():
             self._add(number, faults[faults["process"] == number])
+        if time.monotonic() - self._settled > _SETTLE:
+            self.settle()
+
+    def wait(self, seconds: float) -> None:
+        """Until there is something to poll for at once, or the time is over; 10 ms at least, that storms cost little."""
+        rest = self._polled + _AGAIN - time.monotonic()
+        if rest > 0:
+            time.sleep(min(rest, seconds))
+        self._hooks.wait(max(0.0, seconds - max(rest, 0.0)))
+
+    def settle(self) -> None:
+        """Fetch the counters, as they are now."""
+        self._settled = time.monotonic()
         for number, counts in self._hooks.totals().items():
             if number in self.ledger.processes:
                 self.ledger.processes[number].totals = counts
@@ -104,6 +123,11 @@ class Watch:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def _read(self, process: Process, age: float = 0.0) -> None:
+        """The mappings of a process as they are now, unless they were read that many seconds ago, or it is gone."""
+        if not process.ended and time.monotonic() - process.space.read >= age:
+            process.space = space.read(process.pid) or process.space
+
     def _add(self, number: int, faults: Faults) -> None:
         process = self.ledger.processes.get(number)
         if process is None or not len(faults):
@@ -111,7 +135,7 @@ class Watch:
         stacks = [(int(one), self._hooks.stack(int(one)) if one >= 0 else []) for one in np.unique(faults["stack"])]
         known = process.space.find(faults["address"])
         if np.any(known < 0) or not all(process.space.has(a) for _, stack in stacks for a in stack[:1]):
-            process.space = space.read(process.pid) or process.space if not process.ended else process.space
+            self._read(process)
         self.ledger.add_places(process, faults)
         for one, addresses in stacks:
             frames = tuple(process.space.place(address) for address in addresses)

@@ -1,0 +1,57 @@
+"""Programs whose write faults are known, for tests that watch them: run as `python programs_to_watch.py NAME ARGS`."""
+
+import mmap
+import os
+import sys
+import time
+from typing import Final
+
+NAME: Final = "/memfd:truth (deleted)"
+"""What /proc/PID/maps calls the memory that counts."""
+
+
+def memory(pages: int) -> mmap.mmap:
+    """A private mapping of a file, written: anonymous pages in a mapping with a name."""
+    fd = os.memfd_create("truth")
+    os.ftruncate(fd, pages * mmap.PAGESIZE)
+    made = mmap.mmap(fd, pages * mmap.PAGESIZE, flags=mmap.MAP_PRIVATE)
+    made[:] = b"\1" * len(made)
+    return made
+
+
+def write(pages: mmap.mmap, count: int) -> None:
+    for page in range(count):
+        pages[page * mmap.PAGESIZE] = 2
+
+
+def family(children: int, pages: int) -> None:
+    """Each child copies all pages (the parent has them), one after the other; then the parent reuses them."""
+    made = memory(pages)
+    for _ in range(children):
+        pid = os.fork()
+        if not pid:
+            write(made, pages)
+            os._exit(0)
+        os.waitpid(pid, 0)
+    write(made, pages)
+    time.sleep(1)  # names of mappings are read while it is there
+
+
+def status(code: int) -> None:
+    sys.exit(code)
+
+
+def wait(_: int) -> None:
+    """Copies for ever, until it is told to end."""
+    made = memory(16)
+    print("ready", flush=True)
+    while True:
+        pid = os.fork()
+        if not pid:
+            write(made, 16)
+            os._exit(0)
+        os.waitpid(pid, 0)
+
+
+if __name__ == "__main__":
+    {"family": family, "status": status, "wait": wait}[sys.argv[1]](*map(int, sys.argv[2:]))

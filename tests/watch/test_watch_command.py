@@ -1,0 +1,110 @@
+"""`rmaplab watch` as a program: its sum is true, its exit status is the command's, nothing of it stays in the kernel."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from programs_to_watch import NAME
+
+from commands import RMAPLAB, no_traceback, rmaplab
+from rmaplab.bpf import syscalls
+
+pytestmark = [pytest.mark.live, pytest.mark.xdist_group("live"), pytest.mark.usefixtures("nothing_stays")]
+
+PROGRAM = (sys.executable, str(Path(__file__).with_name("programs_to_watch.py")))
+KEYS = {"seconds", "faults", "copied", "reused", "needless", "lost", "bytes", "exactness", "processes", "stacks"}
+
+
+def watched(*words: str, **options: Any) -> tuple[dict[str, Any], subprocess.CompletedProcess[str]]:
+    done = rmaplab("watch", "--json", "--", *words, **options)
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    return lines[-1], done
+
+
+def of_truth(process: dict[str, Any]) -> dict[str, Any]:
+    """What a process did to the memory whose truth is known."""
+    rows = [row for row in process["by_vma"] if row["vma"] == NAME]
+    return rows[0] if rows else {"copied": 0, "reused": 0, "needless": 0, "bytes": 0}
+
+
+@pytest.mark.parametrize(("children", "pages"), [(1, 300), (8, 100)])
+def test_the_sum_has_every_copy_of_every_process(children: int, pages: int) -> None:
+    found, done = watched(*PROGRAM, "family", str(children), str(pages))
+    assert done.returncode == 0
+    assert found.keys() >= KEYS
+    assert (found["exactness"], found["lost"]) == ("exact", 0)
+    parent, *forked = [one for one in found["processes"] if one["copied"] + one["reused"]]
+    assert len(forked) == children
+    assert {one["parent"] for one in forked} == {parent["pid"]}
+    for child in forked:
+        assert of_truth(child)["copied"] == pages
+        assert of_truth(child)["bytes"] == 4096 * pages
+    assert (of_truth(parent)["copied"], of_truth(parent)["reused"]) == (0, pages)
+    assert found["needless"] == 0
+    for key in ("faults", "copied", "reused", "bytes"):
+        assert found[key] == sum(one[key] for one in found["processes"])
+
+
+def test_the_stack_names_the_function_that_wrote() -> None:
+    found, _ = watched(*PROGRAM, "family", "4", "200")
+    assert found["stacks"][0]["copied"] >= 4 * 200
+    assert "(" in found["stacks"][0]["frames"][0]
+
+
+@pytest.mark.parametrize("code", [0, 1, 7])
+def test_the_exit_status_is_the_commands(code: int) -> None:
+    _, done = watched(*PROGRAM, "status", str(code))
+    assert done.returncode == code
+
+
+def test_a_command_that_cannot_be_started_is_a_line() -> None:
+    done = rmaplab("watch", "--json", "--", "/no/such/program")
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert "/no/such/program" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "words",
+    [[], ["--pid", "1", "--", "true"], ["--pid", "4194303"], ["--cgroup", "/no/such"], ["--every", "nan", "--", "true"]],
+)
+def test_senseless_calls_are_refused_in_a_line(words: list[str]) -> None:
+    done = rmaplab("watch", *words)
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+
+
+def started(*words: str) -> subprocess.Popen[str]:
+    running = subprocess.Popen(
+        [*RMAPLAB, "watch", "--json", *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert running.stderr is not None
+    assert running.stderr.readline() == "ready\n"
+    return running
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_ends_the_watch_with_its_sum_and_the_command(number: signal.Signals) -> None:
+    running = started("--", *PROGRAM, "wait", "0")
+    running.send_signal(number)
+    out, err = running.communicate(timeout=60)
+    no_traceback(err.replace("Traceback", "") if number == signal.SIGINT else err)  # the command's own, of ^C
+    assert json.loads(out.splitlines()[-1])["kind"] == "sum"
+    assert running.returncode in (128 + number, 1 if number == signal.SIGINT else -1)
+
+
+def test_nothing_is_attached_after_sigkill() -> None:
+    """`nothing_stays` looks afterwards; the command, which nobody can end any more, is ended here."""
+    before = syscalls.loaded()
+    running = started("--", *PROGRAM, "wait", "0")
+    while not syscalls.loaded().links - before.links:
+        time.sleep(0.01)
+    child = int(Path(f"/proc/{running.pid}/task/{running.pid}/children").read_text().split()[0])
+    running.kill()
+    subprocess.run(["kill", "-9", "--", f"-{child}"], check=True)
+    running.communicate(timeout=60)
