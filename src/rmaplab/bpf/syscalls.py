@@ -5,6 +5,7 @@ verifier's log. Needs CAP_BPF and CAP_PERFMON.
 """
 
 import ctypes
+import errno
 import os
 import platform
 import struct
@@ -21,9 +22,11 @@ _CALLS: Final = {
 """Numbers of bpf(2) and perf_event_open(2)."""
 _LIBC: Final = ctypes.CDLL(None, use_errno=True)
 _ATTR: Final = 128
+_INFO: Final = 256
 
 MAP_CREATE, LOOKUP, UPDATE, DELETE, NEXT_KEY, PROG_LOAD, TEST_RUN = 0, 1, 2, 3, 4, 5, 10
-PROG_NEXT_ID, MAP_NEXT_ID, RAW_TRACEPOINT_OPEN, LINK_NEXT_ID = 11, 12, 17, 31
+PROG_NEXT_ID, MAP_NEXT_ID, PROG_BY_ID, MAP_BY_ID, INFO, RAW_TRACEPOINT_OPEN = 11, 12, 13, 14, 15, 17
+LINK_BY_ID, LINK_NEXT_ID = 30, 31
 
 HASH, ARRAY, PERCPU_ARRAY, STACK_TRACE, RINGBUF = 1, 2, 6, 7, 27
 PERF_EVENT_PROGRAM, RAW_TRACEPOINT_PROGRAM, SYSCALL_PROGRAM = 7, 17, 31
@@ -126,16 +129,41 @@ def test_run(program: int, context: bytes) -> None:
 
 
 class Loaded(NamedTuple):
-    """Numbers of all that is loaded on this machine, whoever loaded it."""
+    """Names by number of what is loaded on this machine, by anybody; `links`: the program's number by the link's."""
 
-    programs: frozenset[int]
-    maps: frozenset[int]
-    links: frozenset[int]
+    programs: dict[int, str]
+    maps: dict[int, str]
+    links: dict[int, int]
 
 
 def loaded() -> Loaded:
     """What is loaded now. Needs CAP_SYS_ADMIN. Raises BpfError."""
-    return Loaded(*(frozenset(_ids(command)) for command in (PROG_NEXT_ID, MAP_NEXT_ID, LINK_NEXT_ID)))
+    return Loaded(
+        {number: _name(info, 64) for number, info in _objects(PROG_NEXT_ID, PROG_BY_ID)},
+        {number: _name(info, 24) for number, info in _objects(MAP_NEXT_ID, MAP_BY_ID)},
+        {number: struct.unpack_from("=I", info, 8)[0] for number, info in _objects(LINK_NEXT_ID, LINK_BY_ID)},
+    )
+
+
+def _name(info: bytes, offset: int) -> str:
+    return info[offset : offset + 16].partition(b"\0")[0].decode(errors="replace")
+
+
+def _objects(next_id: int, by_id: int) -> Iterator[tuple[int, bytes]]:
+    """Numbers, and what the kernel says of each (struct bpf_prog_info, bpf_map_info, bpf_link_info)."""
+    for number in _ids(next_id):
+        try:
+            fd = bpf(by_id, struct.pack("=I", number), "asking what is loaded")[0]
+        except BpfError as error:
+            if error.number == errno.ENOENT:
+                continue
+            raise
+        try:
+            info = ctypes.create_string_buffer(_INFO)
+            bpf(INFO, struct.pack("=IIQ", fd, _INFO, ctypes.addressof(info)), "asking what is loaded")
+            yield number, info.raw
+        finally:
+            os.close(fd)
 
 
 def _ids(command: int) -> Iterator[int]:
@@ -144,7 +172,7 @@ def _ids(command: int) -> Iterator[int]:
         try:
             _, answer = bpf(command, struct.pack("=II", found, 0), "listing what is loaded")
         except BpfError as error:
-            if error.number == 2:
+            if error.number == errno.ENOENT:
                 return
             raise
         found = struct.unpack_from("=I", answer, 4)[0]

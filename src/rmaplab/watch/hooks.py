@@ -54,14 +54,16 @@ class Hooks:
     def __init__(self, layout: Layout, *, events: bool = False) -> None:
         """`events`: software events tell the end of a fault, not the memory cgroups' tracepoint."""
         with ExitStack() as owned:
-            self._words = owned.enter_context(Words(programs.WORDS, "words"))
-            self._targets = owned.enter_context(Table(syscalls.HASH, 4, programs.TARGET, _TARGETS, "targets"))
-            threads = owned.enter_context(Table(syscalls.HASH, 4, programs.THREAD, _THREADS, "threads"))
-            self._totals = owned.enter_context(Table(syscalls.HASH, 4, 8 * programs.TOTALS, _TOTALS, "totals"))
-            self._stacks = owned.enter_context(Table(syscalls.STACK_TRACE, 4, 8 * programs.DEPTH, _STACKS, "stacks"))
-            self._ring = owned.enter_context(Ring(_RING, "ring"))
+            self._words = owned.enter_context(Words(programs.WORDS, "rmaplab_words"))
+            self._targets = owned.enter_context(Table(syscalls.HASH, 4, programs.TARGET, _TARGETS, "rmaplab_targets"))
+            threads = owned.enter_context(Table(syscalls.HASH, 4, programs.THREAD, _THREADS, "rmaplab_threads"))
+            self._totals = owned.enter_context(Table(syscalls.HASH, 4, 8 * programs.TOTALS, _TOTALS, "rmaplab_totals"))
+            self._stacks = owned.enter_context(
+                Table(syscalls.STACK_TRACE, 4, 8 * programs.DEPTH, _STACKS, "rmaplab_stacks")
+            )
+            self._ring = owned.enter_context(Ring(_RING, "rmaplab_ring"))
             scratch = owned.enter_context(
-                _Descriptor(syscalls.create_map(syscalls.PERCPU_ARRAY, 4, programs.SCRATCH, 1, "scratch"))
+                _Descriptor(syscalls.create_map(syscalls.PERCPU_ARRAY, 4, programs.SCRATCH, 1, "rmaplab_scratch"))
             )
             self._words.words[programs.NEXT_PROCESS] = 1
             maps = programs.Maps(
@@ -89,16 +91,16 @@ class Hooks:
                 owned.enter_context(_Descriptor(syscalls.attach_raw_tracepoint(program, tracepoint)))
 
         if events:
-            program = load(syscalls.PERF_EVENT_PROGRAM, programs.end(layout, maps, event=True), "fault_end")
+            program = load(syscalls.PERF_EVENT_PROGRAM, programs.end(layout, maps, event=True), "rmaplab_end")
             for cpu in _online():
                 for event, name in ((_MINOR, "page-faults-min"), (_MAJOR, "page-faults-maj")):
                     owned.enter_context(_Descriptor(syscalls.attach_software_event(program, event, cpu, name)))
         else:
-            attach(programs.end(layout, maps, event=False), "fault_end", "count_memcg_events")
-        attach(programs.leave(layout, maps), "exit", "sched_process_exit")
-        attach(programs.execute(layout, maps), "exec", "sched_process_exec")
-        attach(programs.fork(layout, maps), "fork", "sched_process_fork")
-        attach(programs.begin(layout, maps), "fault_begin", "page_fault_user", "page_fault_kernel")
+            attach(programs.end(layout, maps, event=False), "rmaplab_end", "count_memcg_events")
+        attach(programs.leave(layout, maps), "rmaplab_exit", "sched_process_exit")
+        attach(programs.execute(layout, maps), "rmaplab_exec", "sched_process_exec")
+        attach(programs.fork(layout, maps), "rmaplab_fork", "sched_process_fork")
+        attach(programs.begin(layout, maps), "rmaplab_begin", "page_fault_user", "page_fault_kernel")
 
     def add(self, pid: int, flags: int = 0, born: int = 0) -> int:
         """Watch a process from now on; returns its number."""
