@@ -3,17 +3,29 @@
 import json
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
 from rmaplab.bench.aims import Aim, aims
-from rmaplab.bench.operations import BASELINE, Config, Row, configurations, instructions, measure, prepared
+from rmaplab.bench.operations import (
+    BASELINE,
+    Config,
+    Row,
+    configurations,
+    instructions,
+    known,
+    measure,
+    prepared,
+    quartiles_of,
+)
 from rmaplab.bench.small import small_paths
 from rmaplab.bench.streams import STREAMS, measure_streams
 from rmaplab.cli.build import build
 from rmaplab.core import NAMES, available, why_missing
 from rmaplab.errors import RmaplabError
-from rmaplab.report.bench import plot, price_table, state_cost
+from rmaplab.report.bench import price_table, state_cost
+from rmaplab.report.charts import prices
 from rmaplab.trace import Verdict
 
 pytestmark = pytest.mark.skipif(not available(), reason=str(why_missing()))
@@ -90,7 +102,7 @@ def test_aims_report_the_dearest_batch() -> None:
 
 
 def test_measuring_covers_every_configuration_and_keeps_the_warm_up() -> None:
-    configs = configurations(["generations", "packed"], [0, 4])
+    configs = configurations(["generations", "mm-id", "packed"], [0, 4])
     rows = measure(configs, 2)
     assert [(r.scheme, r.order, r.op, r.threads, r.shared_folio) for r in rows] == [
         (c.scheme, c.order, c.op, c.threads, c.shared_folio) for c in configs
@@ -98,8 +110,27 @@ def test_measuring_covers_every_configuration_and_keeps_the_warm_up() -> None:
     assert all(len(r.runs_ns) == 2 and r.warm_up_ns > 0 and set(r.as_json()) >= KEYS for r in rows)
     posted = [r for r in rows if r.scheme == "generations"]
     assert all(r.ratio_generations == 1.0 for r in posted)
-    assert len(price_table(rows, 4).rows) == 2
-    assert "packed" in plot(rows).to_json()
+    assert [row[0] for row in price_table(rows, 4).rows] == ["mm-id", "generations", "packed"], "today's first"
+    today = [r for r in rows if r.scheme == "mm-id"]
+    assert all(r.ratio_mm_id == r.ratio_mm_id_low == r.ratio_mm_id_high == 1.0 for r in today)
+    drawn = prices(rows).to_json()
+    assert "packed" in drawn
+    assert '"scheme": "mm-id"' not in drawn, "it is the line at 1"
+
+
+def test_what_linux_does_today_is_measured_whoever_is_asked_for() -> None:
+    assert known(["packed"]) == ["mm-id", "packed"]
+    assert known() == list(NAMES)
+
+
+def test_a_price_leads_with_its_ratio_and_shows_its_spread() -> None:
+    rows = [
+        replace(row("mm-id", "map/unmap", [2.0, 2.0, 2.0]), ratio_mm_id=1.0, ratio_mm_id_low=1.0, ratio_mm_id_high=1.0),
+        replace(row("packed", "map/unmap", [1.0, 2.0, 4.0]), ratio_mm_id=1.0, ratio_mm_id_low=0.75, ratio_mm_id_high=1.5),
+    ]
+    today, packed = price_table(rows, 9).rows
+    assert (today[1], packed[1]) == ("2 ns", "1.00 (0.75-1.50)")
+    assert quartiles_of(np.array([1.0, 2.0, 4.0]), np.array([2.0, 2.0, 2.0])) == (1.0, 0.75, 1.5)
 
 
 def test_streams_cover_the_series_operations_batched_and_by_page() -> None:

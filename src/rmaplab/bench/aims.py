@@ -9,10 +9,9 @@ from typing import Final
 
 import numpy as np
 
-from rmaplab.bench.operations import Row
+from rmaplab.bench.operations import TODAY, UPDATE, Row
 from rmaplab.bench.small import small_paths
 
-UPDATE: Final = "map/unmap"
 _PER_PAGE: Final = ("estimated-sharers", "likely-shared")
 
 
@@ -38,6 +37,10 @@ def aims(rows: Sequence[Row]) -> list[Aim]:
     """Every aim the rows allow to judge."""
     table = {(r.scheme, r.order, r.op, r.threads, r.shared_folio): r for r in rows}
     wanted: list[tuple[str, tuple[str, int, str, int, bool], tuple[str, int, str, int, bool], float]] = [
+        *(
+            (f"moments-flag / {TODAY}, order 9, {words}", ("moments-flag", 9, *lane), (TODAY, 9, *lane), 1.05)
+            for words, lane in _FLAG
+        ),
         ("packed / generations-safe, order 9, 1 thread", ("packed", 9, UPDATE, 1, False), _SAFE, 0.45),
         (
             "packed / generations-safe, order 9, 2 threads on one folio",
@@ -65,6 +68,10 @@ def aims(rows: Sequence[Row]) -> list[Aim]:
     return [*found, *_batches(table), *_small()]
 
 
+_FLAG: Final = (
+    ("1 thread", (UPDATE, 1, False)),
+    ("2 threads on one folio", (UPDATE, 2, True)),
+)
 _SAFE: Final = ("generations-safe", 9, UPDATE, 1, False)
 
 

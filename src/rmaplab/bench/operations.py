@@ -5,26 +5,44 @@ random order, so that drift hits all alike; the first round is a warm-up and kep
 of the ratio within a round. Instructions are counted by single-stepping one operation (core/lib/steps.c).
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from random import Random
+from types import MappingProxyType
 from typing import Any, Final
 
 import numpy as np
 
 from rmaplab.bench.host import pinned_cpus
 from rmaplab.core import Folios, Op, Variant, load, variants
+from rmaplab.errors import RmaplabError
+from rmaplab.names import must_be
 
 ORDERS: Final = (0, 2, 4, 6, 9, 13)
 BATCHES: Final = (1, 16, 512)
 BASELINE: Final = "atomic-add"
+TODAY: Final = "mm-id"
+"""What Linux does today: what every price is held against."""
 POSTED: Final = "generations"
+"""The rmap-ID series as posted, which was never merged."""
+UPDATE: Final = "map/unmap"
 SMALL: Final = ("small", "small+hashed")
 """Order 0: what Linux does, and the same under a hashed table of sequence counts."""
 
 RUN_SECONDS: Final = 0.4e-3
 RETRIES: Final = 8
 UNDISTURBED: Final = 0.8
+LANES: Final[Mapping[tuple[str, int, bool], str]] = MappingProxyType(
+    {
+        (UPDATE, 1, False): "map/unmap",
+        (f"{UPDATE} 512", 1, False): "batch 512",
+        (UPDATE, 2, True): "two threads,\none folio",
+        ("verdict", 1, False): "verdict",
+        ("verdict-while-updated", 2, True): "verdict while\nupdated",
+        ("cow", 1, False): "COW\ndecision",
+    }
+)
+"""What tables and plots show: (operation, threads, on one folio) and its heading."""
 _LOOPS: Final = {"map/unmap": 0, "verdict": 1, "cow": 2, "add": 3, "verdict-while-updated": 4}
 
 
@@ -51,7 +69,10 @@ class Config:
 
 @dataclass(frozen=True)
 class Row:
-    """One result. `ns_spread` is the interquartile range; ratios are None where their base does not exist."""
+    """One result. `ns_spread` is the interquartile range; ratios are None where their base does not exist.
+
+    `ratio_mm_id` leads: median of the ratios within a round; `_low` and `_high` are their quartiles.
+    """
 
     scheme: str
     order: int
@@ -65,10 +86,27 @@ class Row:
     ratio_generations: float | None
     warm_up_ns: float
     runs_ns: list[float] = field(repr=False)
+    ratio_mm_id: float | None = None
+    ratio_mm_id_low: float | None = None
+    ratio_mm_id_high: float | None = None
 
     def as_json(self) -> dict[str, object]:
         """The row as a JSON object."""
         return asdict(self)
+
+
+def lane(row: Row) -> str | None:
+    """The heading of the row's operation in tables, on one line; None if they do not show it."""
+    title = LANES.get((row.op, row.threads, row.shared_folio))
+    return None if title is None else title.replace("\n", " ")
+
+
+def known(names: Iterable[str] | None = None) -> list[str]:
+    """Schemes to measure, `TODAY` always among them; all if no names are given. RmaplabError for an unknown one."""
+    wanted = set(names or ())
+    for name in sorted(wanted - set(variants())):
+        raise RmaplabError(f"scheme: {name}: {must_be(name, variants())}")
+    return [name for name in variants() if not wanted or name in wanted or name == TODAY]
 
 
 def configurations(schemes: Sequence[str], orders: Iterable[int]) -> list[Config]:
@@ -191,6 +229,7 @@ def _rows(benches: Sequence[_Bench]) -> list[Row]:
         config, times = bench.config, runs[bench.config]
         base = Config(BASELINE, 9, "add", config.threads, config.shared_folio)
         posted = Config(POSTED, config.order, config.op, config.threads, config.shared_folio)
+        today = runs.get(Config(TODAY, config.order, config.op, config.threads, config.shared_folio))
         quartiles = np.percentile(times, [25, 50, 75])
         rows.append(
             Row(
@@ -206,9 +245,18 @@ def _rows(benches: Sequence[_Bench]) -> list[Row]:
                 _ratio(times, runs.get(posted)),
                 round(bench.times[0], 3),
                 [round(float(ns), 3) for ns in times],
+                *quartiles_of(times, today),
             )
         )
     return rows
+
+
+def quartiles_of(times: Any, base: Any) -> tuple[float | None, float | None, float | None]:
+    """Median and quartiles of `times` / `base`, round by round; None where there is no base."""
+    if base is None:
+        return None, None, None
+    low, median, high = np.percentile(times / base, [25, 50, 75])
+    return round(float(median), 3), round(float(low), 3), round(float(high), 3)
 
 
 def _ratio(times: Any, base: Any) -> float | None:

@@ -13,7 +13,7 @@ from typing import Final
 
 import numpy as np
 
-from rmaplab.bench.operations import POSTED
+from rmaplab.bench.operations import POSTED, TODAY, quartiles_of
 from rmaplab.core import Folios, variants
 
 ORDER: Final = 9
@@ -26,7 +26,9 @@ _UNBATCHED_ONLY: Final = ("cow(-byte)", "cow-reuse(-byte)", "pte-dontneed")
 
 @dataclass(frozen=True)
 class StreamRow:
-    """Nanoseconds per page, median and interquartile range; the ratio is to `generations`, batched like this row."""
+    """Nanoseconds per page, median and interquartile range; ratios are to `mm-id` (with quartiles) and to `generations`,
+    batched like this row.
+    """
 
     scheme: str
     stream: str
@@ -34,6 +36,9 @@ class StreamRow:
     ns_per_page: float
     ns_spread: float
     ratio_generations: float | None
+    ratio_mm_id: float | None
+    ratio_mm_id_low: float | None
+    ratio_mm_id_high: float | None
 
     def as_json(self) -> dict[str, object]:
         """The row as a JSON object."""
@@ -81,4 +86,6 @@ def _row(config: tuple[str, str, bool], times: dict[tuple[str, str, bool], list[
     posted = times.get((POSTED, stream, batched))
     low, median, high = np.percentile(mine, [25, 50, 75])
     ratio = None if posted is None else round(float(np.median(mine / np.array(posted))), 3)
-    return StreamRow(scheme, stream, batched, round(float(median), 4), round(float(high - low), 4), ratio)
+    today = times.get((TODAY, stream, batched))
+    against = quartiles_of(mine, None if today is None else np.array(today))
+    return StreamRow(scheme, stream, batched, round(float(median), 4), round(float(high - low), 4), ratio, *against)

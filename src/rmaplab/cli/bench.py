@@ -11,12 +11,12 @@ import typer
 
 from rmaplab.bench.aims import aims
 from rmaplab.bench.host import host_facts
-from rmaplab.bench.operations import ORDERS, Row, configurations, measure
+from rmaplab.bench.operations import ORDERS, Row, configurations, known, measure
 from rmaplab.bench.streams import measure_streams
 from rmaplab.cli import options
-from rmaplab.core import variants
 from rmaplab.errors import RmaplabError
-from rmaplab.report.bench import aims_table, plot, price_table, streams_table
+from rmaplab.extras import charts
+from rmaplab.report.bench import aims_table, price_table, streams_table
 from rmaplab.report.console import emit_json, show
 from rmaplab.report.progress import progress
 from rmaplab.system.files import check_place, write_file
@@ -40,7 +40,7 @@ def bench(
 ) -> None:
     """Measure the C core's schemes against each other.
 
-    A time means something only as a ratio within one run: give whole columns, not single cells.
+    Prices are ratios to mm-id, what Linux does today, within one interleaved run, with their spread.
     """
     if what == "streams" and (order or plot_to):
         raise RmaplabError("bench streams: must come without --order and --plot")
@@ -49,7 +49,7 @@ def bench(
             raise RmaplabError(f"order: {one}: must be one of {', '.join(map(str, ORDERS))}")
     if plot_to is not None:
         _check_plot(plot_to)
-    chosen = _known_schemes(scheme or [])
+    chosen = known(scheme)
     if what == "streams":
         _streams(chosen, rounds, as_json)
     else:
@@ -60,13 +60,7 @@ def _check_plot(path: Path) -> None:
     if path.suffix not in _PLOTS:
         raise RmaplabError(f"--plot: {path}: must end in {', '.join(_PLOTS)}")
     check_place(path)
-
-
-def _known_schemes(names: list[str]) -> list[str]:
-    for name in names:
-        if name not in variants():
-            raise RmaplabError(f"scheme: {name}: must be one of {', '.join(variants())}")
-    return names or list(variants())
+    charts()
 
 
 def _operations(schemes: list[str], orders: list[int], rounds: int, as_json: bool, plot_to: Path | None) -> None:
@@ -83,7 +77,7 @@ def _operations(schemes: list[str], orders: list[int], rounds: int, as_json: boo
 def _save_plot(rows: Sequence[Row], path: Path) -> None:
     kind = _PLOTS[path.suffix]
     made: io.BytesIO | io.StringIO = io.BytesIO() if kind == "png" else io.StringIO()
-    plot(rows).save(made, format=kind)
+    charts().prices(rows).save(made, format=kind)
     write_file(path, made.getvalue())
 
 

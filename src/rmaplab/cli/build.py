@@ -20,6 +20,7 @@ def build(wanted: str | None) -> typer.Typer:
     app = typer.Typer(
         name="rmaplab",
         no_args_is_help=True,
+        context_settings={"help_option_names": ["-h", "--help"]},
         add_completion=False,
         pretty_exceptions_enable=False,
     )

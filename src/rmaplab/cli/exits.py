@@ -16,6 +16,7 @@ from typing import Any, Final
 import typer
 
 from rmaplab.errors import NotAvailable, RmaplabError
+from rmaplab.extras import remedy
 from rmaplab.system.signals import Interrupted
 from rmaplab.text import for_terminal
 
@@ -39,6 +40,10 @@ def reporting() -> Iterator[None]:
         _end(error, NOT_AVAILABLE)
     except RmaplabError as error:
         _end(error, USAGE)
+    except ModuleNotFoundError as error:
+        if (line := remedy(error)) is None:
+            raise
+        _end(line, NOT_AVAILABLE)
     except typer.TyperException as error:
         message = error.format_message()
         _end(f"{message} (see --help)" if message else "", USAGE)

@@ -1,7 +1,7 @@
 """`rmaplab refute`: decide whether a scheme, or a configuration of a linear one, can take shared memory for exclusive."""
 
 from collections.abc import Iterator
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from typing import Annotated
 
 import typer
@@ -10,16 +10,17 @@ from rmaplab.cli import options
 from rmaplab.cli.exits import FINDING, NOT_AVAILABLE
 from rmaplab.errors import RmaplabError
 from rmaplab.report.console import emit_json, note, say, show, table
+from rmaplab.report.refute import findings_table, in_words
 from rmaplab.schemes import SCHEMES, Scheme
 from rmaplab.verify.density import density_rows
+from rmaplab.verify.refute.answers import with_replays
 from rmaplab.verify.refute.decide import decide
-from rmaplab.verify.refute.elsewhere import on_the_core, on_the_model
 from rmaplab.verify.refute.machines import NONLINEAR, Event
 from rmaplab.verify.refute.posted import needs, posted_findings
 from rmaplab.verify.refute.problem import Budget, Decision, Finding, OutOfBudget
 from rmaplab.verify.refute.programs import Leaks, on_this_kernel, smallest_leak
 from rmaplab.verify.refute.programs import on_the_model as run_on_the_model
-from rmaplab.verify.refute.replay import as_scheme, replayed
+from rmaplab.verify.refute.replay import as_scheme
 from rmaplab.verify.refute.rocq import script
 from rmaplab.verify.refute.sequences import MOST_MAPPINGS, MOST_MMS, Searched, decide_sequences
 from rmaplab.verify.refute.users import decide_users
@@ -85,7 +86,7 @@ def refute(
         _end({s.finding.decision for s in searched})
     else:
         findings = [
-            _with_replay(f) for f in _findings(scheme, order, values, id_bits, word_bits, subids, posted, seconds)
+            with_replays(f) for f in _findings(scheme, order, values, id_bits, word_bits, subids, posted, seconds)
         ]
         if as_json:
             emit_json([f.row() for f in findings])
@@ -165,14 +166,6 @@ def _findings(
         yield decide(configure(scheme, one, values, id_bits, word_bits), seconds)
 
 
-def _with_replay(finding: Finding) -> Finding:
-    """With what engine, model and C core say of the witness. User functions have no scheme to replay."""
-    if finding.witness is None or finding.config.scheme not in LINEAR:
-        return finding
-    answers = [where(finding.config, finding.witness) for where in (replayed, on_the_model, on_the_core)]
-    return replace(finding, replays=tuple(a for a in answers if a))
-
-
 def _cow(
     scheme: str | None,
     order: list[int] | None,
@@ -238,31 +231,12 @@ def _event(e: Event) -> str:
 
 
 def _show(findings: list[Finding]) -> None:
-    rows = []
-    for f in findings:
-        c, w = f.config, f.witness
-        smallest = f"{w.mapcount} mappings, {len(w.mappings)} MMs" if w else "-"
-        rows.append((c.scheme, c.order, c.values, c.id_bits, c.word_bits, f.decision.value, smallest, f.reason))
-    columns = ("scheme", "order", "values", "ID bits", "word bits", "verdict", "smallest witness", "reason")
-    show(table("Can it take shared for exclusive?", columns, rows, left=len(columns)))
+    show(findings_table(findings))
     shown = set()
     for f in findings:
         if f.witness is not None and str(f.witness) not in shown:
             shown.add(str(f.witness))
-            say(*_in_words(f))
-
-
-def _in_words(finding: Finding) -> list[str]:
-    w, c = finding.witness, finding.config
-    assert w is not None
-    who = ", ".join(f"MM {mm} {pages}" for mm, pages in w.mappings.items())
-    sides = "; ".join(f"{left} = {right}" for left, right in w.sides)
-    return [
-        "",
-        f"{c.scheme}, order {c.order}: MM {w.mm} asks. Pages mapped: {who}: {w.mapcount} in all, of {c.pages}.",
-        f"Both sides, per value, modulo 2^{c.word_bits}: {sides}",
-        *finding.replays,
-    ]
+            say(*in_words(f))
 
 
 def _show_rows(rows: list[dict[str, object]], as_json: bool) -> None:

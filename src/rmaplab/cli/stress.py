@@ -11,6 +11,7 @@ from rmaplab.cli.exits import FINDING
 from rmaplab.cli.parting import ResumeOption, SchedulerOption, ShardOption, carried
 from rmaplab.core import variants
 from rmaplab.errors import RmaplabError
+from rmaplab.names import must_be
 from rmaplab.report.console import emit_json, say, show, table
 from rmaplab.report.progress import progress
 from rmaplab.stress.campaign import Raced, Stress
@@ -43,7 +44,7 @@ def stress(
     """
     for name in scheme or []:
         if name not in variants():
-            raise RmaplabError(f"scheme: {name}: must be one of {', '.join(variants())}")
+            raise RmaplabError(f"scheme: {name}: {must_be(name, variants())}")
     campaign = Stress(tuple(dict.fromkeys(scheme or variants())), seconds, workers, readers, _MODES[mode], seed)
     with progress() as bar:
         task = bar.add_task("racing", total=None)

@@ -22,6 +22,7 @@ from rmaplab.inspect.sharers import sharers
 from rmaplab.inspect.sharing import member, share
 from rmaplab.inspect.snapshot import Snapshot
 from rmaplab.inspect.tally import COLUMNS, ORDER_COLUMNS, Table, by_order, tally
+from rmaplab.names import must_be
 
 By = Literal["process", "vma", "cgroup", "order", "folio"]
 Row = dict[str, Any]
@@ -51,7 +52,7 @@ def sort_rows(found: list[Row], key: str | None, top: int | None) -> list[Row]:
     """Sorted by `key` (numbers descending, text ascending), cut to `top`. Raises RmaplabError for an unknown key."""
     if key is not None and found:
         if key not in found[0]:
-            raise RmaplabError(f"--sort {key}: must be one of {', '.join(found[0])}")
+            raise RmaplabError(f"--sort {key}: {must_be(key, found[0])}")
         text = [row for row in found if isinstance(row[key], str)]
         if text:
             found = sorted(found, key=lambda row: str(row[key]))

@@ -10,6 +10,7 @@ from types import MappingProxyType
 from typing import Final
 
 from rmaplab.errors import RmaplabError
+from rmaplab.names import must_be
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,9 +89,9 @@ class Wish:
 
     def __post_init__(self) -> None:
         if self.scheme not in (None, *SCHEMES):
-            raise RmaplabError(f"scheme: {self.scheme}: must be one of {', '.join(SCHEMES)}")
+            raise RmaplabError(f"scheme: {self.scheme}: {must_be(self.scheme, SCHEMES)}")
         if self.flavour not in (None, *FLAVOURS):
-            raise RmaplabError(f"flavour: {self.flavour}: must be one of {', '.join(FLAVOURS)}")
+            raise RmaplabError(f"flavour: {self.flavour}: {must_be(self.flavour, FLAVOURS)}")
         if isinstance(self.kernel, Path) and (self.flavour or self.debug):
             raise RmaplabError(f"{self.kernel}: a built kernel is what it is: must come without flavour= and debug")
         if self.flavour == "shipped" and self.scheme is not None:
@@ -135,4 +136,4 @@ def parse(text: str) -> Wish:
         if not Path(name).is_dir():
             raise RmaplabError(f"--kernel: {name}: must be a directory with a kernel, or one of {', '.join(KERNELS)}")
         return Wish(Path(name).resolve(), wish.get("scheme"), debug, wish.get("flavour"))
-    raise RmaplabError(f"--kernel: {name}: must be one of {', '.join(KERNELS)}, or a directory with a kernel")
+    raise RmaplabError(f"--kernel: {name}: {must_be(name, KERNELS, ', or a directory with a kernel')}")

@@ -4,6 +4,7 @@ from types import MappingProxyType
 from typing import Final
 
 from rmaplab.machine.protocol import BadOperation
+from rmaplab.names import must_be
 from rmaplab.scenarios import forks, mappings
 from rmaplab.scenarios.base import CHOICES, MAX_PROCESSES, Parameters, Scenario
 
@@ -57,7 +58,7 @@ SCENARIOS: Final = MappingProxyType(
 def find(name: str) -> Scenario:
     """The scenario of that name; BadOperation if there is none."""
     if name not in SCENARIOS:
-        raise BadOperation("scenario", repr(name), f"must be one of {', '.join(SCENARIOS)}")
+        raise BadOperation("scenario", repr(name), must_be(name, SCENARIOS))
     return SCENARIOS[name]
 
 

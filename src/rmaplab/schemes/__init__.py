@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import Final
 
 from rmaplab.errors import RmaplabError
+from rmaplab.names import must_be
 from rmaplab.schemes.base import (
     Cost,
     Exactness,
@@ -66,7 +67,7 @@ def select(names: Iterable[str] | None = None) -> tuple[Scheme, ...]:
         return tuple(SCHEMES.values())
     wanted = set(names)
     for name in sorted(wanted - set(SCHEMES)):
-        raise UnknownScheme(f"scheme {name!r}: must be one of {', '.join(SCHEMES)}")
+        raise UnknownScheme(f"scheme {name!r}: {must_be(name, SCHEMES)}")
     return tuple(s for s in SCHEMES.values() if s.name in wanted)
 
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from rmaplab.errors import RmaplabError
+from rmaplab.names import must_be
 from rmaplab.verify.race.draw import cycle, edges, listing
 from rmaplab.verify.race.mappings import MAPPINGS
 from rmaplab.verify.race.programs import PROMISES, Program, Programs, Verdict
@@ -19,8 +20,8 @@ def choose(programs: Programs, names: Sequence[str]) -> tuple[Program, ...]:
     listed = programs.all()
     for name in names:
         if not any(name in (p.name, f"{p.name}/{p.stage}") for p in listed):
-            known = ", ".join(dict.fromkeys(p.name for p in listed))
-            raise RmaplabError(f"{name}: no such program, must be one of {known}")
+            known = dict.fromkeys(p.name for p in listed)
+            raise RmaplabError(f"{name}: no such program, {must_be(name, known)}")
     return tuple(p for p in listed if not names or p.name in names or f"{p.name}/{p.stage}" in names)
 
 
@@ -29,7 +30,7 @@ def models(text: str | None) -> tuple[str, ...]:
     wanted = tuple(dict.fromkeys(text.split(","))) if text else tuple(MAPPINGS)
     for name in wanted:
         if name not in MAPPINGS:
-            raise RmaplabError(f"--model: {name}: no such model, must be one of {', '.join(MAPPINGS)}")
+            raise RmaplabError(f"--model: {name}: no such model, {must_be(name, MAPPINGS)}")
     return wanted
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from rmaplab.errors import RmaplabError
+from rmaplab.names import must_be
 from rmaplab.schemes import SCHEMES
 from rmaplab.schemes.generations import POSTED
 from rmaplab.schemes.packed import SUM_AT
@@ -38,7 +39,7 @@ def configure(scheme: str, order: int, values: int | None, id_bits: int | None, 
     another number of `values` than posted, each takes the same share of the ID's bits, rounded up.
     """
     if scheme not in LINEAR:
-        raise RmaplabError(f"scheme {scheme!r}: not a linear scheme, must be one of {', '.join(LINEAR)}")
+        raise RmaplabError(f"scheme {scheme!r}: not a linear scheme, {must_be(scheme, LINEAR)}")
     orders = range(POSTED[0].first, POSTED[-1].last + 1) if scheme == "generations" else range(1, 22)
     _within("order", order, orders.start, orders.stop - 1)
     _within("word bits", word_bits, SUM_AT + 1 if scheme == "packed" else 1, MOST_WORD_BITS)

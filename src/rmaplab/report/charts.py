@@ -1,0 +1,151 @@
+"""Plots of results (Altair): grouped bars with names, never a colour one has to look up among twenty.
+
+For the face, `rmaplab bench --plot` and the site's figures. Loaded through `rmaplab.extras.charts`: needs the extra
+`plot`.
+"""
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import altair as alt
+import polars as pl
+
+from rmaplab.bench.operations import LANES, TODAY, Row, lane
+from rmaplab.verify.refute.problem import Finding
+
+RIGHT, WASTE, DANGER, NEUTRAL = "#4c78a8", "#f2a541", "#c23b22", "#9aa5b1"
+_MOST_ROWS: Final = 30
+
+
+def answers(rows: pl.DataFrame) -> alt.Chart:
+    """Answers of each scheme, in parts: right, false shared (needless copies), false exclusive (unsafe), unknown.
+
+    `rows` as from `rmaplab.Run.to_polars`.
+    """
+    wrong = ("false exclusive", "false shared", "unknown")
+    totals = rows.group_by("scheme", maintain_order=True).agg(
+        pl.col("questions", "false_exclusive", "false_shared", "unknown").cast(pl.Int64).sum()
+    )
+    totals = totals.rename({"false_exclusive": wrong[0], "false_shared": wrong[1]})
+    totals = totals.with_columns(right=pl.col("questions") - pl.sum_horizontal(wrong))
+    long = totals.drop("questions").unpivot(index="scheme", variable_name="answer", value_name="questions")
+    scale = alt.Scale(domain=["right", *wrong], range=[RIGHT, DANGER, WASTE, NEUTRAL])
+    return _bars(long, "scheme", alt.X("questions:Q", title="questions"), "answer", scale, "What each scheme answered")
+
+
+def kernels(rows: pl.DataFrame) -> alt.Chart:
+    """Pages each kernel copied, for nothing and with a reason. `rows` as from `rmaplab.Comparison.to_polars`."""
+    parts = rows.with_columns(pl.col("copied") - pl.col("for_nothing").fill_null(0))
+    parts = parts.rename({"copied": "with a reason", "for_nothing": "for nothing"})
+    long = parts.unpivot(("for nothing", "with a reason"), index="kernel", variable_name="copy", value_name="pages")
+    scale = alt.Scale(domain=["for nothing", "with a reason"], range=[WASTE, NEUTRAL])
+    return _bars(long, "kernel", alt.X("pages:Q", title="pages copied"), "copy", scale, "What each kernel copied")
+
+
+def memory(rows: pl.DataFrame, by: str) -> alt.Chart:
+    """Exclusive and shared memory of the largest rows of an inspection. `by` is its grouping."""
+    named = {"process": ("name", "pid"), "vma": ("name", "pid"), "cgroup": ("cgroup",), "order": ("order",)}
+    parts = [pl.col(name).cast(pl.String) for name in named.get(by, ("folio",))]
+    if "exclusive" not in rows.columns:  # a folio is mapped by one or by several as a whole
+        alone = pl.col("owners") == 1
+        rows = rows.with_columns(
+            exclusive=pl.when(alone).then("resident").otherwise(0), shared=pl.when(alone).then(0).otherwise("resident")
+        )
+    top = rows.head(_MOST_ROWS).with_columns(pl.concat_str(parts, separator=" ").alias(by))
+    top = top.with_columns(pl.col("exclusive", "shared") / (1 << 20))
+    long = top.unpivot(("exclusive", "shared"), index=by, variable_name="mapped", value_name="MiB")
+    scale = alt.Scale(domain=["exclusive", "shared"], range=[RIGHT, WASTE])
+    return _bars(long, by, alt.X("MiB:Q"), "mapped", scale, "Who maps the memory")
+
+
+def witness(finding: Finding) -> alt.Chart:
+    """Pages of each MM of the witness beside what they are taken for: as many pages of the asking MM's own."""
+    found = finding.witness
+    c = finding.config
+    rows = [
+        {"side": "mapped by others", "mm": f"MM {mm}", "pages": n} for mm, n in (found.mappings if found else {}).items()
+    ]
+    if found:
+        rows.append({"side": f"taken for MM {found.mm}'s own", "mm": f"MM {found.mm}", "pages": found.mapcount})
+    data = pl.DataFrame(rows, schema={"side": pl.String, "mm": pl.String, "pages": pl.UInt32})
+    bars = alt.Chart(data, title=f"{c.scheme}, order {c.order}: {finding.decision.value}").mark_bar(stroke="white")
+    chart: alt.Chart = bars.encode(
+        x=alt.X("pages:Q", title=f"pages mapped, of {c.pages}", stack="zero"),
+        y=alt.Y("side:N", sort=None, title=None, axis=alt.Axis(labelLimit=200)),
+        color=alt.Color("mm:N", sort=None, title=None),
+        order=alt.Order("mm:N"),
+    ).properties(width=460, height=90)
+    return chart
+
+
+def prices(rows: Sequence[Row]) -> alt.Chart:
+    """Ratio to `mm-id` of every scheme, an operation a column and an order a row; a bar begins at 1, its line is the
+    interquartile range over the rounds.
+    """
+    shown = [
+        {
+            "scheme": row.scheme,
+            "operation": title,
+            "order": f"order {row.order}",
+            "ratio": row.ratio_mm_id,
+            "low": row.ratio_mm_id_low,
+            "high": row.ratio_mm_id_high,
+            "kind": _kind(row),
+        }
+        for row in sorted(rows, key=_place)
+        if (title := lane(row)) is not None and row.ratio_mm_id is not None and row.scheme != TODAY
+    ]
+    return price_chart(shown, "Price of each scheme, as a ratio to mm-id, what Linux does today")
+
+
+def price_chart(shown: Sequence[dict[str, Any]], title: str) -> alt.Chart:
+    """The bars of `prices`. `shown`: scheme, operation, order (a heading), ratio, low, high, kind (cheaper, dearer)."""
+    schema = {"scheme": pl.String, "operation": pl.String, "order": pl.String, "kind": pl.String}
+    data = pl.DataFrame(shown, schema={**schema, **dict.fromkeys(("ratio", "low", "high"), pl.Float64)})
+    base = alt.Chart(data).encode(y=alt.Y("scheme:N", sort=None, title=None))
+    axis = alt.Axis(values=[0.25, 0.5, 1, 2, 4, 8, 16, 64, 256], format="~g", labelOverlap=True)
+    scale = alt.Scale(type="log", base=2)
+    colour = alt.Scale(domain=["cheaper", "dearer"], range=[RIGHT, WASTE])
+    bar = base.mark_bar(height=9).encode(
+        x=alt.X("ratio:Q", scale=scale, axis=axis, title="times mm-id"),
+        x2=alt.datum(1),
+        color=alt.Color("kind:N", scale=colour, legend=None),
+        tooltip=["scheme", "operation", "order", "ratio", "low", "high"],
+    )
+    spread = base.mark_rule(color="#222").encode(x="low:Q", x2="high:Q")
+    one = alt.Chart(data).mark_rule(color="#222", strokeWidth=1.5).encode(x=alt.datum(1))
+    label = base.mark_text(align="left", dx=4, fontSize=9).encode(x="high:Q", text=alt.Text("ratio:Q", format=".2f"))
+    layers = alt.layer(bar, spread, one, label).properties(width=190, height=alt.Step(13))
+    chart: alt.Chart = layers.facet(
+        column=alt.Column("operation:N", sort=data["operation"].unique(maintain_order=True).to_list(), title=None),
+        row=alt.Row("order:N", sort=data["order"].unique(maintain_order=True).to_list(), title=None),
+        title=title,
+    ).resolve_scale(x="independent")
+    return chart
+
+
+def _place(row: Row) -> int:
+    """Operations in the order of the table."""
+    titles = [title.replace("\n", " ") for title in LANES.values()]
+    title = lane(row)
+    return len(titles) if title is None else titles.index(title)
+
+
+def _kind(row: Row) -> str:
+    return "cheaper" if (row.ratio_mm_id or 0) <= 1 else "dearer"
+
+
+def _bars(data: pl.DataFrame, name: str, x: alt.X, part: str, scale: alt.Scale, title: str) -> alt.Chart:
+    """One bar per `name`, in the order of the rows, stacked of its `part`s in the order of the scale."""
+    chart: alt.Chart = (
+        alt.Chart(data, title=title)
+        .mark_bar()
+        .encode(
+            x=x,
+            y=alt.Y(f"{name}:N", sort=None, title=None, axis=alt.Axis(labelLimit=240)),
+            color=alt.Color(f"{part}:N", scale=scale, title=None),
+            tooltip=data.columns,
+        )
+        .properties(width=420, height=alt.Step(18))
+    )
+    return chart
