@@ -4,7 +4,7 @@
 #   make prove          check the proofs (installs Debian's coq where it is missing)
 #   make stress         race the C core for a minute
 #   make race         every execution of the C core's locking under seven memory models
-#   make litmus       the kernel's own litmus tests: LITMUS=.../tools/memory-model/litmus-tests
+#   make litmus       the kernel's own litmus tests, LITMUS=.../tools/memory-model/litmus-tests, and ours as such; by herd7 too, if installed
 #   make bench          measure the C core's schemes against each other
 #   make mutants        plant faults in the model, one at a time, and print which are found
 #   make fuzz           change what /proc and traces say at random for FUZZ seconds; no reader may do worse than one line
@@ -53,6 +53,9 @@ race: venv
 litmus: venv
 	@test -n "$(LITMUS)" || { echo "make litmus: LITMUS must name a directory of .litmus files"; exit 2; }
 	$(BIN)/python -m rmaplab.verify.race.litmus "$(LITMUS)"
+	$(BIN)/rmaplab race --export litmus --into build/litmus --seconds 5
+	$(BIN)/python -m rmaplab.verify.race.litmus build/litmus | tail -1
+	if command -v herd7 >/dev/null; then $(BIN)/python -m rmaplab.verify.race.herd "$(LITMUS)/.." build/litmus; fi
 
 bench: venv
 	$(BIN)/rmaplab bench

@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from rmaplab.verify.race.export import can_be_exported, exported
 from rmaplab.verify.race.litmus import judge, main, parse
+from rmaplab.verify.race.programs import load
 from rmaplab.verify.race.shapes import shapes
 
 HERE = Path(__file__).parent
@@ -47,3 +49,22 @@ def test_file_that_contradicts_its_result_line_is_reported(tmp_path: Path) -> No
 def test_bad_litmus_text_is_one_clear_error(text: str, says: str) -> None:
     with pytest.raises(ValueError, match=says):
         judge(parse(text))
+
+
+@pytest.mark.parametrize("stage", ["add-return", "posted cmpxchg", "mm-id", "moments-flag", "small, hashed"])
+def test_exported_program_read_back_as_a_litmus_file_has_the_enumerators_verdict(stage: str) -> None:
+    """Two ways from C to a verdict: recorded headers, and the text that says the same in Linux' words."""
+    programs = load()
+    names = ("writer-reader", "drop-cow", "turn-ask", "map-map")
+    results = []
+    for program in programs.all():
+        if program.stage == stage and program.name in names:
+            for file in exported(programs, program):
+                assert judge(parse(file.text)).observed == file.result.lower(), file.text
+                results.append(file.result)
+    assert {"Never", "Sometimes"} <= set(results)
+
+
+def test_programs_with_16_byte_accesses_are_not_exported() -> None:
+    programs = load()
+    assert {p.stage for p in programs.all() if not can_be_exported(programs, p)} == {"packed"}

@@ -1,5 +1,6 @@
 """`rmaplab race`: every execution of a few threads over the C core's headers, under seven memory models."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -11,13 +12,18 @@ from rmaplab.cli.exits import FINDING
 from rmaplab.cli.parting import ResumeOption, SchedulerOption, ShardOption, carried
 from rmaplab.report.console import emit_json, note, show, table
 from rmaplab.system.files import told, write_file
+from rmaplab.verify.race.barriers import BARRIERS, needs
+from rmaplab.verify.race.barriers import cells as barrier_cells
+from rmaplab.verify.race.barriers import row as barrier_row
 from rmaplab.verify.race.campaign import Races, verdict_of
 from rmaplab.verify.race.draw import listing, svg
-from rmaplab.verify.race.programs import BOUND, Verdict
-from rmaplab.verify.race.result import cells, meaning, models, row
+from rmaplab.verify.race.export import Unfinished, can_be_exported, exported
+from rmaplab.verify.race.programs import BOUND, Verdict, load
+from rmaplab.verify.race.result import cells, choose, meaning, models, row
 
 
 def race(
+    context: typer.Context,
     program: Annotated[list[str] | None, typer.Argument(help="Programs, NAME or NAME/STAGE; all by default.")] = None,
     model: Annotated[str | None, typer.Option(help="Models, separated by commas; all by default.")] = None,
     bits: Annotated[int, typer.Option(parser=options.count(32, 64), help="Width of the sequence count: 64 or 32.")] = 64,
@@ -27,6 +33,16 @@ def race(
     draw: Annotated[
         Path | None, typer.Option(help="Write the smallest bad executions as SVG into this directory.")
     ] = None,
+    export: Annotated[
+        str | None, typer.Option(help="litmus: write the programs as litmus files of Linux' model, for herd7.")
+    ] = None,
+    into: Annotated[Path | None, typer.Option(help="The directory for --export, otherwise ./litmus.")] = None,
+    barriers: Annotated[
+        bool,
+        typer.Option(
+            "--barriers", help="Take the headers' barriers out one at a time: which model needs it, and what breaks?"
+        ),
+    ] = False,
     shard: ShardOption = None,
     resume: ResumeOption = None,
     scheduler: SchedulerOption = None,
@@ -38,6 +54,20 @@ def race(
     """
     if bits not in (64, 32):
         raise typer.BadParameter(f"{bits}: must be 64 or 32", param_hint="--bits")
+    if export is not None:
+        if export != "litmus":
+            raise typer.BadParameter(f"{export}: must be litmus", param_hint="--export")
+        options.refuse(context, "--export", "model", "draw", "barriers", "shard", "resume")
+        _export(program or (), bits, seconds, into or Path("litmus"), as_json)
+        return
+    if into is not None:
+        raise typer.BadParameter(f"{into}: must come with --export", param_hint="--into")
+    if barriers:
+        if program:
+            raise typer.BadParameter(f"{program[0]}: --barriers runs programs of its own", param_hint="PROGRAM")
+        options.refuse(context, "--barriers", "draw", "shard", "resume")
+        _barriers(models(model), bits, seconds, as_json)
+        return
     campaign = Races.of(program or (), models(model), bits, seconds)
     rows = carried(campaign, shard, resume, scheduler, _tell)
     if draw is not None:
@@ -73,6 +103,41 @@ def _show(found: list[Verdict], columns: tuple[str, ...], bits: int) -> None:
             typer.echo("\n".join(listing(v.witness, v.roles, v.words)))
         elif v.reason:
             typer.echo(f"{v.program}/{v.stage} under {v.model}: {v.promise}: undecided: {v.reason}")
+
+
+def _export(names: Sequence[str], bits: int, seconds: float, into: Path, as_json: bool) -> None:
+    programs = load(bits)
+    written = []
+    with told(into):
+        into.mkdir(parents=True, exist_ok=True)
+    for program in choose(programs, names):
+        if not can_be_exported(programs, program):
+            note(f"{program.name}/{program.stage}: has 16-byte accesses, which Linux' model does not know: left out")
+            continue
+        try:
+            for file in exported(programs, program, seconds):
+                path = into / f"{file.name}.litmus"
+                write_file(path, file.text)
+                written.append({"file": str(path), "result": file.result})
+        except Unfinished as error:
+            note(f"{error}: left out")
+    if as_json:
+        emit_json(written)
+    else:
+        typer.echo(f"{len(written)} files in {into}")
+
+
+def _barriers(columns: tuple[str, ...], bits: int, seconds: float, as_json: bool) -> None:
+    found = []
+    for need in needs(BARRIERS, columns, seconds, bits):
+        found.append(need)
+        note(f"without the {need.barrier.name}, under {need.model}: {need.verdict}")
+    if as_json:
+        emit_json([barrier_row(need) for need in found])
+    else:
+        title = f"What breaks without it, {bits}-bit sequence count ({BOUND})"
+        show(table(title, ("barrier", *columns), barrier_cells(found, columns), left=1))
+        typer.echo("-: nothing in the programs run; ?: undecided")
 
 
 def _draw(found: list[Verdict], folder: Path) -> None:

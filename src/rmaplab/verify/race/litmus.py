@@ -105,15 +105,15 @@ def _initial(text: str, names: Sequence[str]) -> tuple[dict[str, int], tuple[int
     locations = {name: i for i, name in enumerate(dict.fromkeys(names))}
     sets: dict[str, str] = {}
     for part in filter(None, (p.strip() for p in text.split(";"))):
-        match = re.fullmatch(r"(?:[\w\s]*\s)?\**\s*(\w+)\s*(?:=\s*(?:&?(\w+)|ATOMIC_INIT\((\d+)\)))?", part)
+        match = re.fullmatch(r"(?:[\w\s]*\s)?\**\s*(\w+)\s*(?:=\s*(?:&?(-?\w+)|ATOMIC_INIT\((-?\d+)\)))?", part)
         if not match:
             raise ValueError(f"initial state: {part!r}: cannot be read")
         locations.setdefault(match.group(1), len(locations))
         sets[match.group(1)] = match.group(2) or match.group(3) or "0"
     for value in sets.values():
-        if not value.isdigit():
+        if not value.lstrip("-").isdigit():
             locations.setdefault(value, len(locations))
-    values = {name: int(v) if v.isdigit() else ADDRESS + locations[v] for name, v in sets.items()}
+    values = {name: int(v) & _WORD if v.lstrip("-").isdigit() else ADDRESS + locations[v] for name, v in sets.items()}
     return locations, tuple(values.get(name, 0) for name in locations)
 
 

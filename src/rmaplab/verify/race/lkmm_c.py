@@ -90,6 +90,7 @@ Running = Generator[Operation, int | None, Value]
 
 
 def _signed(n: int) -> int:
+    n &= (1 << 64) - 1
     return n - (1 << 64) if n >> 63 else n
 
 

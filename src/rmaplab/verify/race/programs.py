@@ -25,7 +25,7 @@ PROMISES: Final = {
     "false-exclusive": "no reader calls a folio exclusive that was shared throughout",
     "warned": "no sanity check fires without cause",
 }
-_ROWS: Final = (
+ROWS: Final = (
     *("read", "read_acquire", "write", "write_release", "add", "add_release", "add_return", "add_return_acquire"),
     *("add_return_release", "add_negative", "fetch_or_acquire", "cmpxchg", "cmpxchg_acquire", "cmpxchg_release"),
     *("cmpxchg128", "read128", "fence_release", "fence_acquire", "fence_full", "full_add_return", "full_cmpxchg"),
@@ -142,7 +142,7 @@ class Programs:
 
 
 def _numbered(mapping: Mapping[str, Row]) -> Sequence[Row]:
-    return [mapping[name] for name in _ROWS]
+    return [mapping[name] for name in ROWS]
 
 
 def load(bits: int = 64, core: Path = build.CORE, extra: Sequence[str] = ()) -> Programs:

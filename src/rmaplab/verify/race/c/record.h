@@ -77,6 +77,8 @@ int record_cas128(struct rmap_u128 *p, struct rmap_u128 *old, struct rmap_u128 v
 #define rmap_add_return_acquire(p, v) RECORD_TYPED(p, RECORD_ADD(p, v, ROW_ADD_RETURN_ACQUIRE) + (u64)(v))
 #define rmap_add_return_release(p, v) RECORD_TYPED(p, RECORD_ADD(p, v, ROW_ADD_RETURN_RELEASE) + (u64)(v))
 #define rmap_add_negative(p, v) (RECORD_TYPED(p, RECORD_ADD(p, v, ROW_ADD_NEGATIVE) + (u64)(v)) < 0)
+/* No header says it; barriers.py has it where an acquire is taken out. */
+#define rmap_fetch_or(p, v) RECORD_TYPED(p, record_or(p, sizeof(*(p)), ROW_ADD_RETURN, v))
 #define rmap_fetch_or_acquire(p, v) RECORD_TYPED(p, record_or(p, sizeof(*(p)), ROW_FETCH_OR_ACQUIRE, v))
 #define rmap_fetch_and_release(p, v) RECORD_TYPED(p, record_and(p, sizeof(*(p)), ROW_FETCH_AND_RELEASE, v))
 #define rmap_try_cmpxchg(p, old, new) RECORD_CAS(p, old, new, ROW_CMPXCHG)
