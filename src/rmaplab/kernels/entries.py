@@ -34,7 +34,7 @@ class Kernel:
 
 def _known() -> dict[str, Kernel]:
     kernels = (
-        Kernel("6.1", Package("bookworm-security", r"linux-image-6\.1\.0-\d+-amd64"), None, "linux-6.6"),
+        Kernel("6.1", Package("bookworm-security", r"linux-image-6\.1\.0-\d+-amd64"), None, "linux-6.1"),
         Kernel(
             "6.12",
             Package("bookworm-security", r"linux-image-6\.12\.\d+\+deb12-amd64"),
@@ -46,7 +46,7 @@ def _known() -> dict[str, Kernel]:
             "7.3",
             Package("trixie-backports", r"linux-image-7\.3\.\d+\+deb13-amd64"),
             Package("trixie-backports", r"linux-source-7\.3"),
-            "linux-6.18",
+            "linux-7.x",
         ),
     )
     return {kernel.name: kernel for kernel in kernels}

@@ -14,7 +14,7 @@ from rmaplab.trace import Trace
 
 def kernels_table(judged: Sequence[tuple[Trace | Happened, Judgement]]) -> Sheet:
     """One row per kernel: what its faults did, what they did for nothing, and the most memory it needed."""
-    columns = ("kernel", "faults", "reused", "copied", "for nothing", "splits", "peak memory")
+    columns = ("kernel", "faults", "reused", "copied", "for nothing", "splits", "peak memory", "standing")
     return table(f"{judged[0][0].meta.scenario}: what each kernel does", columns, [_row(*one) for one in judged])
 
 
@@ -28,4 +28,5 @@ def _row(trace: Trace | Happened, judgement: Judgement) -> tuple[object, ...]:
         counted(judgement.avoidable_copies.pages),
         f"{stats['splits']:.0f}",
         size(int(stats["peak_pages"]) * trace.meta.page_size),
+        answers["standing"],
     )

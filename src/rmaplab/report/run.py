@@ -8,9 +8,10 @@ from dataclasses import replace
 from typing import Any, Final
 
 from rmaplab.judge import Happened, Judgement, SchemeJudgement
+from rmaplab.machine.model.policy import UNSEEN, kernels
 from rmaplab.report.console import table
 from rmaplab.report.sheet import Sheet
-from rmaplab.trace import Trace
+from rmaplab.trace import Meta, Trace
 
 _WORDS: Final = ("right", "imprecise", "UNSOUND", "not asked")
 """What a run shows of a scheme; one run proves none of them right."""
@@ -46,10 +47,18 @@ def kernel_answers(source: Trace | Happened) -> dict[str, Any]:
     seen = happened.sees("questions", "outcomes")
     return {
         "release": happened.meta.kernel,
+        "standing": standing(happened.meta),
         "reused_pages": happened.pages.get("reused", 0) if seen else None,
         "copied_pages": happened.pages.get("copied", 0) if seen else None,
         "write_seconds": happened.meta.stats.get("write_seconds"),
     }
+
+
+def standing(meta: Meta) -> str:
+    """Whether this kernel is one that ran: itself, or for a model whether one was seen to behave so."""
+    if meta.source != "model":
+        return "it ran"
+    return kernels[meta.kernel].standing if meta.kernel in kernels else UNSEEN
 
 
 def run_tables(source: Trace | Happened, judgement: Judgement) -> list[Sheet]:
@@ -132,7 +141,7 @@ def _summary(trace: Happened, judgement: Judgement) -> Sheet:
             f"{happened['events']} rmap updates, {counted(happened['questions'])} questions{own}, "
             f"{counted(happened['cow_faults'])} COW faults",
         ),
-        ("the kernel", f"{kernel['release']} ({trace.meta.source}, {trace.meta.exactness})"),
+        ("the kernel", f"{kernel['release']} ({_source(trace.meta)}, {trace.meta.exactness})"),
         ("  reused", _pages(kernel["reused_pages"], trace)),
         ("  copied", _pages(kernel["copied_pages"], trace)),
         ("  writing took", "unknown" if seconds is None else f"{seconds * 1e3:.1f} ms"),
@@ -146,6 +155,10 @@ def _summary(trace: Happened, judgement: Judgement) -> Sheet:
         rows.append(("", f"and perhaps {avoidable.unknown_pages} more, whose other references are unknown"))
     made = table(f"{trace.meta.scenario or 'trace'}", ("", ""), rows, left=2)
     return replace(made, headings=False)
+
+
+def _source(meta: Meta) -> str:
+    return f"{meta.source}: {standing(meta)}" if meta.source == "model" else meta.source
 
 
 def _pages(count: int | None, trace: Happened) -> str:

@@ -9,11 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rmaplab.machine.model.physical.memory import Memory
+from rmaplab.machine.model.policy import Bit56
 from rmaplab.machine.model.space.addressspace import AddressSpace
 from rmaplab.machine.model.space.pagetable import PMD, SWAP
 from rmaplab.machine.observation import NONE, PRESENT, Observation, known_where
 from rmaplab.machine.observation import SWAP as SWAPPED
 from rmaplab.machine.protocol import PAGE_SIZE
+from rmaplab.trace import Verdict
 
 
 def observe(memory: Memory, spaces: Sequence[AddressSpace]) -> Observation:
@@ -46,11 +48,6 @@ def _joined(
     slot = memory.frame["folio"][frame]
     known = AddressSpace.counted(frame)
     count = memory.frame["mapcount"][frame] + memory.folio["entire"][slot]
-    # Of a PMD mapping, Linux 6.18's pagemap looks at the folio's first page for every page's bit 56.
-    huge = known & (flags & PMD != 0)
-    asked = np.where(huge, memory.folio["head"][slot], frame)
-    asked_count = memory.frame["mapcount"][asked] + memory.folio["entire"][slot]
-
     return Observation(
         mm=mm,
         address=page * PAGE_SIZE,
@@ -59,9 +56,22 @@ def _joined(
         head=known_where(known, memory.folio["head"][slot]),
         order=known_where(known, memory.folio["order"][slot]),
         mapcount=known_where(known, count),
-        mmap_exclusive=known_where(present, known & (asked_count == 1)),
+        mmap_exclusive=known_where(present, known & _alone(memory, frame, flags)),
         anon_exclusive=known_where(known, memory.frame["exclusive"][frame]),
         pmd_mapped=known_where(known, flags & PMD != 0),
         kind=known_where(known, memory.folio["kind"][slot]),
         slot=known_where(swapped, entry),
     )
+
+
+def _alone(memory: Memory, frame: NDArray[np.uint32], flags: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """What pagemap's bit 56 says of every frame that is a folio's."""
+    slot = memory.frame["folio"][frame]
+    bit = memory.policy.bit_56
+    if bit is Bit56.FOLIO:
+        flag: NDArray[np.bool_] = memory.verdicts(slot, 0)[0] == Verdict.EXCLUSIVE  # whoever asks
+        return flag
+    huge = (flags & PMD != 0) & (bit is Bit56.FIRST_PAGE)
+    asked = np.where(huge, memory.folio["head"][slot], frame)
+    alone: NDArray[np.bool_] = memory.frame["mapcount"][asked] + memory.folio["entire"][slot] == 1
+    return alone

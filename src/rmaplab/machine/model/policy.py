@@ -5,13 +5,15 @@ future kernel is one more entry of `KERNELS`.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final
 
 from rmaplab.machine.protocol import BadOperation
 from rmaplab.schemes import SCHEMES, Scheme
 from rmaplab.trace import Verdict
+
+UNSEEN: Final = "nobody booted it here"
 
 
 class LargeCow(StrEnum):
@@ -34,40 +36,106 @@ class Phase(StrEnum):
     """The state of the policy's scheme."""
 
 
+class Bit56(StrEnum):
+    """Which map count pagemap's bit 56 ("exclusively mapped") goes by."""
+
+    PAGE = "page"
+    """The page's own (up to 6.14)."""
+    FIRST_PAGE = "first page"
+    """The page's own, but where a PMD maps it that of the folio's first page (6.15 and later)."""
+    FOLIO = "folio"
+    """None of a page: the folio's answer to "maybe shared?"."""
+
+
 @dataclass(frozen=True, slots=True)
 class KernelPolicy:
-    """One kernel's rules.
+    """One kernel's rules. Every field but `name`, `title` and `confirmed` is a rule; defaults are those of Linux 6.18.
 
-    `scheme` answers for large folios; `unknown` is what an UNKNOWN counts as. `frees_lone_page`: a large folio of
-    which one page is mapped is copied, never reused, so that it is freed the sooner. `huge_zero_cow`: writing to
-    the huge zero folio gives a THP, not small pages. `mapping` and `unmapping` give
-    the order in which counters change.
+    `confirmed`: the kernels that were booted and held against these rules by random programs, "" if nobody did.
+    `scheme` answers for large folios; `unknown` is what an UNKNOWN counts as. `mapping` and `unmapping` give the order
+    in which counters change.
+
+    COW: `frees_lone_page`: a large folio of which one page is mapped is copied, never reused, so that it is freed the
+    sooner. `huge_zero_cow`: writing to the huge zero folio gives a THP, not small pages.
+    Advice: `unmapped_first_is_shared`: a folio whose first page is not mapped counts as shared. `whole_splits`:
+    MADV_COLD, MADV_FREE and MADV_PAGEOUT split also a folio that PTEs map whole. `shared_ends_walk`: a shared large folio
+    ends the walk through its block. `split_keeps_zeroes`: pages of zeroes stay when a folio is split.
+    `empties_tables`: MADV_DONTNEED of a whole block frees its table of PTEs, so that a THP fits again.
+    Faults: `mthp`: anonymous memory gets folios between a page and a PMD. `around_maps_whole`: fault-around maps all of
+    a large folio, also what lies beyond the 64 KiB. `disk_maps_whole`, `shmem_maps_whole`: a fault maps all of a large
+    folio of a disk file, of shmem, else one page. `shmem_swaps_large`: shmem comes back from swap in folios as it left.
+    `pins_disk_files`: a shared mapping of a disk file may be pinned for long. `moves_several`: mremap moves several
+    VMAs at once. `bit_56`: see there.
     """
 
     name: str
     title: str
     scheme: Scheme
     large_cow: LargeCow
-    frees_lone_page: bool = False
-    huge_zero_cow: bool = False
+    confirmed: str = ""
+    frees_lone_page: bool = True
+    huge_zero_cow: bool = True
+    unmapped_first_is_shared: bool = False
+    whole_splits: bool = False
+    shared_ends_walk: bool = False
+    split_keeps_zeroes: bool = False
+    empties_tables: bool = True
+    mthp: bool = True
+    around_maps_whole: bool = True
+    disk_maps_whole: bool = True
+    shmem_maps_whole: bool = True
+    shmem_swaps_large: bool = True
+    pins_disk_files: bool = False
+    moves_several: bool = True
+    bit_56: Bit56 = Bit56.FIRST_PAGE
     unknown: Verdict = Verdict.SHARED
     mapping: tuple[Phase, ...] = (Phase.REFS, Phase.VALUES, Phase.MAPCOUNT, Phase.PAGES)
     unmapping: tuple[Phase, ...] = (Phase.VALUES, Phase.MAPCOUNT, Phase.PAGES, Phase.REFS)
 
+    @property
+    def standing(self) -> str:
+        """Whether a kernel was seen to behave so: for wherever the name is shown."""
+        return f"held against {self.confirmed}" if self.confirmed else UNSEEN
+
 
 def _known() -> dict[str, KernelPolicy]:
+    newest = KernelPolicy("linux-7.x", "two MM slots and a flag", SCHEMES["mm-id"], LargeCow.EXCLUSIVE)
+    old = replace(
+        newest,
+        name="linux-6.12",
+        title="never reuses a part of a THP",
+        scheme=SCHEMES["likely-shared"],
+        large_cow=LargeCow.NEVER,
+        frees_lone_page=False,
+        huge_zero_cow=False,
+        empties_tables=False,
+        around_maps_whole=False,
+        disk_maps_whole=False,
+        shmem_swaps_large=False,
+        moves_several=False,
+        bit_56=Bit56.PAGE,
+    )
+    older = replace(
+        old,
+        name="linux-6.6",
+        title="guesses from the first page",
+        scheme=SCHEMES["estimated-sharers"],
+        large_cow=LargeCow.SOLE_REFERENCE,
+        unmapped_first_is_shared=True,
+        whole_splits=True,
+        shared_ends_walk=True,
+        split_keeps_zeroes=True,
+        mthp=False,
+        shmem_maps_whole=False,
+    )
     policies = (
-        KernelPolicy("linux-6.6", "guesses from the first page", SCHEMES["estimated-sharers"], LargeCow.SOLE_REFERENCE),
-        KernelPolicy("linux-6.12", "never reuses a part of a THP", SCHEMES["likely-shared"], LargeCow.NEVER),
-        KernelPolicy(
-            "linux-6.18",
-            "two MM slots and a flag",
-            SCHEMES["mm-id"],
-            LargeCow.EXCLUSIVE,
-            frees_lone_page=True,
-            huge_zero_cow=True,
-        ),
-        KernelPolicy("series-2023", "rmap IDs as posted", SCHEMES["generations"], LargeCow.EXCLUSIVE),
+        replace(older, name="linux-6.1", pins_disk_files=True),
+        older,
+        old,
+        replace(newest, name="linux-6.18", confirmed="6.18.44"),
+        newest,
+        replace(newest, name="rfc-2026", title="as 6.18, without map counts per page", bit_56=Bit56.FOLIO),
+        KernelPolicy("series-2023", "rmap IDs as posted", SCHEMES["generations"], LargeCow.EXCLUSIVE, "", False, False),
     )
     return {policy.name: policy for policy in policies}
 
@@ -78,14 +146,7 @@ kernels: Final[Mapping[str, KernelPolicy]] = _known()
 
 def precise(scheme: Scheme) -> KernelPolicy:
     """Linux 6.18 in everything but the question, which goes to `scheme`."""
-    return KernelPolicy(
-        f"precise:{scheme.name}",
-        f"Linux 6.18 asking {scheme.name}",
-        scheme,
-        LargeCow.EXCLUSIVE,
-        frees_lone_page=True,
-        huge_zero_cow=True,
-    )
+    return KernelPolicy(f"precise:{scheme.name}", f"Linux 6.18 asking {scheme.name}", scheme, LargeCow.EXCLUSIVE)
 
 
 def policy_of(kernel: str) -> KernelPolicy:

@@ -74,6 +74,8 @@ class ModelProcess:
         check_length("mmap", length)
         if not 0 <= order <= PMD_ORDER:
             raise BadOperation("mmap", f"order {order}", f"must be 0..{PMD_ORDER}")
+        if not (self._machine.policy.mthp or order == PMD_ORDER or file is not None):
+            order = 0
         backing: ModelFile | None = None
         if file is not None:
             backing = self._machine.own_file("mmap", file)
@@ -116,6 +118,8 @@ class ModelProcess:
         start, end = self._range("mremap", address, old_length or PAGE_SIZE, "mapped")
         check_length("mremap", new_length)
         vma = self._vma("mremap", start, end, alone=new_length > old_length)
+        if not self._machine.policy.moves_several:
+            self._vma("mremap", start, end, alone=True)
         if move and 0 < new_length < old_length:
             # Several VMAs move together only as they are: one that shrinks on the way is to be one (EFAULT).
             self._vma("mremap", start, start + (new_length >> PAGE_SHIFT), alone=True)
@@ -296,6 +300,8 @@ class ModelProcess:
     def _check_longterm(self, start: int, end: int) -> None:
         """A file system that wants to know of every write allows no lasting pin of its shared pages
         (writable_file_mapping_allowed() in mm/gup.c)."""
+        if self._machine.policy.pins_disk_files:
+            return
         if any(vma.shared and vma.on_disk for vma in self.space.vmas.within(start, end)):
             raise BadOperation("pin", "longterm", "a shared mapping of a disk file cannot be pinned for long")
 

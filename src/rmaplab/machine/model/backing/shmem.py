@@ -38,6 +38,8 @@ def read_back(memory: Memory, file: ModelFile, pages: Index) -> None:
     if swap is None or not file.swap[pages].any():
         return
     pages = pages[file.swap[pages] > 0]
+    if not memory.policy.shmem_swaps_large:
+        file.swap_order[pages] = 0
     for order in np.unique(file.swap_order[pages]).tolist():
         first = np.unique(pages[file.swap_order[pages] == order] >> order) << order
         whole = spread(first, np.full(len(first), 1 << order))

@@ -19,13 +19,14 @@ from rmaplab.machine.protocol import BadOperation
 
 
 def dontneed(space: AddressSpace, start: int, end: int) -> None:
-    """Unmap the pages. A block the range covers whole loses its table of PTEs (CONFIG_PT_RECLAIM)."""
+    """Unmap the pages. A block the range covers whole may lose its table of PTEs (CONFIG_PT_RECLAIM)."""
     step = space.memory.recorder.tick()
     for vma in space.vmas.within(start, end):
         lo, hi = max(vma.start, start), min(vma.end, end)
         space.split_edges(vma, lo, hi, step)
         space.zap(lo, hi, step)
-        space.forget_tables(-(-lo // BLOCK) * BLOCK, hi // BLOCK * BLOCK)
+        if space.memory.policy.empties_tables:
+            space.forget_tables(-(-lo // BLOCK) * BLOCK, hi // BLOCK * BLOCK)
 
 
 def populate_read(space: AddressSpace, start: int, end: int) -> None:

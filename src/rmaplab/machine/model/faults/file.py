@@ -116,7 +116,8 @@ def _fault_around(space: AddressSpace, vma: Vma, file: ModelFile, window: Window
             return
     elif _map_pmd(space, vma, window, at, int(cached[0]), int(around[0]), step, write=False):
         return
-    around = np.union1d(around, _whole_folios(space, vma, window, around[~last], cached[~last]))
+    if space.memory.policy.around_maps_whole:
+        around = np.union1d(around, _whole_folios(space, vma, window, around[~last], cached[~last]))
     around = around[leaf.frame[around] == 0]
     _map_pages(space, vma, leaf, around, file.frame[vma.offset_of(window.base) + around], step, write=False)
 
@@ -143,7 +144,8 @@ def _map_fault(
     if _map_pmd(space, vma, window, at, frame, at, step, write=write):
         return
     slot = memory.frame["folio"][frame]
-    size = 1 << int(memory.folio["order"][slot])
+    maps_whole = memory.policy.disk_maps_whole if file.on_disk else memory.policy.shmem_maps_whole
+    size = 1 << int(memory.folio["order"][slot]) if maps_whole else 1
     first = at - (frame - int(memory.folio["head"][slot]))
     last = first + size
     inside = vma.allows(first + window.base, size) and first // BLOCK == (last - 1) // BLOCK and first >= 0

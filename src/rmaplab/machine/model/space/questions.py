@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 
 from rmaplab.machine.model.faults.cow import NOBODY_ASKED
-from rmaplab.machine.model.physical.memory import Frames
+from rmaplab.machine.model.physical.memory import Frames, Memory
 from rmaplab.machine.model.space.addressspace import AddressSpace
 from rmaplab.trace import OUTCOMES, Verdict
 
@@ -48,9 +48,16 @@ def ask(space: AddressSpace, start: int, end: int) -> None:
 def maybe_shared(space: AddressSpace, slot: Frames) -> bool:
     """folio_maybe_mapped_shared() of the folio in `slot` (one element): a single mapping is exclusive."""
     memory = space.memory
+    if memory.policy.unmapped_first_is_shared and not _first_page_mapped(memory, int(slot[0])):
+        return True
     verdict, _ = memory.verdicts(slot, space.mm)
     answer = memory.policy.unknown if verdict[0] == Verdict.UNKNOWN else Verdict(int(verdict[0]))
     return bool(memory.folio["mapcount"][slot[0]] > 1) and answer is Verdict.SHARED
+
+
+def _first_page_mapped(memory: Memory, slot: int) -> bool:
+    head = memory.folio["head"][slot]
+    return bool(memory.folio["entire"][slot] or memory.frame["mapcount"][head])
 
 
 def may_split(space: AddressSpace, frame: int, pages: int, step: int, *, cached: int = 0) -> bool:

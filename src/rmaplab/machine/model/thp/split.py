@@ -13,7 +13,7 @@ from rmaplab.machine.model.physical.memory import ZERO, Memory
 from rmaplab.machine.model.reclaim.files import cold_file
 from rmaplab.machine.model.space.addressspace import AddressSpace
 from rmaplab.machine.model.space.pagetable import BLOCK, CLEAN, PMD, SWAP, Leaf, W, Window
-from rmaplab.machine.model.space.questions import may_split, shared_in_advice
+from rmaplab.machine.model.space.questions import may_split, maybe_shared, shared_in_advice
 from rmaplab.machine.protocol import BadOperation
 from rmaplab.trace import KINDS
 
@@ -96,11 +96,13 @@ def separate(space: AddressSpace, leaf: Leaf, lo: int, hi: int, step: int) -> li
         pages = index[at : at + size]
         frame = int(leaf.frame[pages[0]])
         order = int(memory.folio["order"][memory.frame["folio"][frame]])
-        if order and size == 1 << order:
+        if order and size == 1 << order and not memory.policy.whole_splits:
             found.append(pages)
         elif not order or _try_split(space, frame, size, step):
             # Where the folio was split, pages full of zeroes became the zero page.
             found += list(pages[space.counted(leaf.frame[pages]), None])
+        elif memory.policy.shared_ends_walk and maybe_shared(space, memory.frame["folio"][frame : frame + 1]):
+            break
     return found
 
 
@@ -125,7 +127,8 @@ def split_folio(memory: Memory, slot: int, step: int) -> None:
         memory.unmap_pages(memory.runs(leaf.frame[index]), space.mm, step)
     mapped = [leaf.frame[index] for _, leaf, index in mappings]
     kept = np.unique(np.concatenate(mapped)) if mapped else np.zeros(0, np.uint32)
-    kept = kept[memory.frame["value"][kept] != 0]
+    if not memory.policy.split_keeps_zeroes:
+        kept = kept[memory.frame["value"][kept] != 0]
     memory.break_up(slot, kept)
     for space, leaf, index in mappings:
         stays = np.isin(leaf.frame[index], kept)

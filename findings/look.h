@@ -1,0 +1,1 @@
+../src/rmaplab/machine/differential/c/look.h
