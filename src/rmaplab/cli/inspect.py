@@ -1,5 +1,6 @@
 """`rmaplab inspect`: who maps this machine's memory, exclusively or shared, and what the kernel makes of it."""
 
+import re
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, nullcontext
@@ -17,13 +18,17 @@ from rmaplab.cli.exits import FINDING, NOT_AVAILABLE
 from rmaplab.errors import NotAvailable, RmaplabError
 from rmaplab.inspect import unprivileged
 from rmaplab.inspect.cgroups import cgroup_pids, find_cgroup
+from rmaplab.inspect.erosion import worker_rows
+from rmaplab.inspect.family import relatives
 from rmaplab.inspect.freeze import frozen
+from rmaplab.inspect.groups import total as total_of
 from rmaplab.inspect.join import Index
 from rmaplab.inspect.look import Look, look
 from rmaplab.inspect.probes import KernelView, probe
-from rmaplab.inspect.processes import Mm, Notes
+from rmaplab.inspect.processes import Mm, Notes, command_line
 from rmaplab.inspect.snapshot import Choose, by_pid, everybody, of_pids, require_frames
 from rmaplab.inspect.views import By, Row, rows, sort_rows
+from rmaplab.names import must_be
 from rmaplab.report.console import emit_json, note, say, show, stdout, terminal_size
 from rmaplab.report.inspect_table import DEFAULT_TOP, page, row_key
 from rmaplab.system.files import check_place, write_file
@@ -41,11 +46,16 @@ class _Wish:
     pids: list[int] | None
     cgroup: str | None
     by: By
-    sort: str | None
+    sort: list[str]
+    columns: list[str] | None
     top: int | None
     write: bool
     addresses: bool
     details: bool
+    family: bool = False
+    name: str | None = None
+    mapping: str | None = None
+    total: bool = False
 
 
 def inspect(
@@ -54,10 +64,21 @@ def inspect(
     ] = None,
     cgroup: Annotated[str | None, typer.Option(help="Show the processes of this cgroup and those below.")] = None,
     everything: Annotated[bool, typer.Option("--all", help="Show all processes.")] = False,
-    by: Annotated[
-        Literal["process", "vma", "cgroup", "order", "folio"], typer.Option(help="One row per ...")
-    ] = "process",
-    sort: Annotated[str | None, typer.Option(help="Sort by this field (as named in the JSON).")] = None,
+    family: Annotated[
+        bool, typer.Option("--family", help="With the descendants of the PIDs: what all of them share, some, one.")
+    ] = False,
+    name: Annotated[
+        str | None, typer.Option(parser=options.pattern, help="Only processes whose name or command matches this.")
+    ] = None,
+    mapping: Annotated[
+        str | None, typer.Option(parser=options.pattern, help="Only mappings whose file or name matches this.")
+    ] = None,
+    by: Annotated[By, typer.Option(help="One row per ... (worker: of a --family, what it still shares).")] = "process",
+    sort: Annotated[
+        str | None, typer.Option(help="Sort by these fields, as named in the JSON; -FIELD: the other way round.")
+    ] = None,
+    columns: Annotated[str | None, typer.Option(help="Show these fields, as named in the JSON.")] = None,
+    total: Annotated[bool, typer.Option("--total", help="The sum of all shown, as if it were one process.")] = False,
     top: Annotated[
         int | None,
         typer.Option(
@@ -84,16 +105,27 @@ def inspect(
         raise RmaplabError("--watch: must come without --freeze, --html and --parquet")
     if watch is not None and as_json:
         raise RmaplabError("--watch: must come without --json")
-    if addresses and not (html or parquet or (as_json and by in ("vma", "folio"))):
+    if addresses and not (html or parquet or (as_json and by in ("vma", "folio", "worker"))):
         raise RmaplabError(
-            "--addresses: must come with --html, --parquet, or --json by vma or folio: no table shows them"
+            "--addresses: must come with --html, --parquet, or --json by vma, worker or folio: no table shows them"
         )
+    if family and not pid and cgroup is None:
+        raise RmaplabError("--family: must come with PIDs or --cgroup")
+    if by == "worker" and not family:
+        raise RmaplabError("--by worker: must come with --family")
+    if mapping is not None and by in ("order", "folio", "worker"):
+        raise RmaplabError(f"--mapping: {mapping}: must come without --by {by}, whose rows are no sums of mappings")
     for one in pid or []:
         find(one)
     if html is not None:
         check_place(html)
     pids = pid or None if cgroup is None else cgroup_pids(cgroup)
-    wish = _Wish(pids, cgroup, by, sort, top, what_if == "write", addresses, as_json or sort == "sharers")
+    fields = _fields(columns)
+    keys = _fields(sort) or []
+    details = as_json or "sharers" in (*(key.removeprefix("-") for key in keys), *(fields or ()))
+    wish = _Wish(
+        pids, cgroup, by, keys, fields, top, what_if == "write", addresses, details, family, name, mapping, total
+    )
     try:
         require_frames()
     except NotAvailable as missing:
@@ -105,6 +137,10 @@ def inspect(
             "--watch": watch,
             "--freeze": freeze,
             "--addresses": addresses,
+            "--family": family,
+            "--mapping": mapping,
+            "--columns": columns,
+            "--total": total,
         }
         if refused := [name for name, given in asked.items() if given]:
             raise NotAvailable(f"{', '.join(refused)}: {missing}") from missing
@@ -129,18 +165,46 @@ def inspect(
 
 
 def _answer(wish: _Wish, view: KernelView) -> tuple[Look, list[Row]]:
-    answer = look(_chooser(wish), view, write=wish.write, addresses=wish.addresses, progress=_progress())
-    return answer, sort_rows(rows(answer.scope, wish.by, details=wish.details), wish.sort, None)
+    answer = look(
+        _chooser(wish),
+        view,
+        write=wish.write,
+        addresses=wish.addresses,
+        family=wish.family,
+        mapping=wish.mapping,
+        progress=_progress(),
+    )
+    if wish.by == "worker":
+        found = worker_rows(answer.snapshot, answer.family.workers if answer.family else [], addresses=wish.addresses)
+    else:
+        found = rows(answer.scope, wish.by, details=wish.details)
+    found = sort_rows(found, wish.sort, None)
+    if wish.columns is not None and found and (missing := [field for field in wish.columns if field not in found[0]]):
+        raise RmaplabError(f"--columns {missing[0]}: {must_be(missing[0], found[0])}")
+    return answer, found
+
+
+def _fields(listed: str | None) -> list[str] | None:
+    return None if listed is None else [word.strip() for word in listed.split(",") if word.strip()]
 
 
 def _chooser(wish: _Wish) -> Choose:
+    kin = relatives(wish.pids) if wish.family and wish.pids and wish.cgroup is None else []
+
     def choose(mms: Sequence[Mm]) -> Index:
-        if wish.pids is None:
-            return everybody(mms)
         known = by_pid(mms)
-        return of_pids(mms, wish.pids if wish.cgroup is None else [pid for pid in wish.pids if pid in known])
+        if wish.pids is None:
+            found = everybody(mms)
+        else:
+            asked = wish.pids if wish.cgroup is None else [pid for pid in wish.pids if pid in known]
+            found = of_pids(mms, [*asked, *(pid for pid in kin if pid in known)])
+        return found if wish.name is None else found[[_named(mms[mm], wish.name) for mm in found.tolist()]]
 
     return choose
+
+
+def _named(mm: Mm, pattern: str) -> bool:
+    return any(re.search(pattern, text) for one in mm.processes for text in (one.name, command_line(one.tid)))
 
 
 def _progress() -> Callable[[int, int], None]:
@@ -156,12 +220,15 @@ def _progress() -> Callable[[int, int], None]:
 def _show(answer: Look, found: list[Row], wish: _Wish, as_json: bool) -> None:
     if as_json:
         most = wish.top or _JSON_ROWS.get(wish.by)
-        emit_json({**answer.head(), "by": wish.by, "rows": found[:most]})
+        shown = found[:most] if wish.columns is None else [{f: row[f] for f in wish.columns} for row in found[:most]]
+        sum_of_all = {"total": total_of(answer.scope)} if wish.total else {}
+        emit_json({**answer.head(), **sum_of_all, "by": wish.by, "rows": shown})
         if wish.top is None and most is not None and len(found) > most:
             note(f"--by {wish.by}: the first {most} of {len(found)} rows; --top N gives more")
         return
     top = wish.top or DEFAULT_TOP
-    show(page(answer, found[:top], max(0, len(found) - top), wish.by))
+    whole = total_of(answer.scope) if wish.total else None
+    show(page(answer, found[:top], max(0, len(found) - top), wish.by, columns=wish.columns, total=whole))
 
 
 def _watch(wish: _Wish, view: KernelView, seconds: float) -> None:
@@ -172,7 +239,9 @@ def _watch(wish: _Wish, view: KernelView, seconds: float) -> None:
     with Live(console=console, auto_refresh=False) if console.is_terminal else nullcontext() as live:
         while True:
             answer, found = _answer(wish, view)
-            shown = page(answer, found[:top], max(0, len(found) - top), wish.by, before)
+            sum_of_all = total_of(answer.scope) if wish.total else None
+            hidden = max(0, len(found) - top)
+            shown = page(answer, found[:top], hidden, wish.by, before, columns=wish.columns, total=sum_of_all)
             if live:
                 console.size = ConsoleDimensions(*terminal_size())
                 live.update(shown, refresh=True)
@@ -186,7 +255,8 @@ def _watch(wish: _Wish, view: KernelView, seconds: float) -> None:
 def _without_frames(wish: _Wish, as_json: bool, missing: NotAvailable) -> None:
     """Show the kernel's own counters and end: the truth cannot be had."""
     notes = Notes()
-    found = sort_rows(unprivileged.rows(wish.pids, notes), wish.sort, wish.top)
+    chosen = unprivileged.rows(wish.pids, notes, wish.name)
+    found = sort_rows(chosen, wish.sort, wish.top)
     if as_json:
         emit_json({"exactness": "unknown", "why": str(missing), "left_out": notes.lines(), "rows": found})
     else:

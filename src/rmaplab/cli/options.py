@@ -58,6 +58,16 @@ def seed(least: int = 0) -> Callable[[object], int]:
     return count(least, _MOST_SEED)
 
 
+def pattern(value: object) -> str:
+    """Parser of a regular expression, as Python's `re` understands it."""
+    text = str(value)
+    try:
+        re.compile(text)
+    except (re.error, RecursionError, OverflowError) as error:
+        raise typer.BadParameter(f"{_shown(text)}: must be a regular expression: {error}") from error
+    return text
+
+
 def refuse(context: typer.Context, mode: str, *names: str) -> None:
     """Raise RmaplabError if one of the parameters `names` was given on the command line: `mode` would ignore it."""
     for parameter in context.command.params:

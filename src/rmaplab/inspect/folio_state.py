@@ -8,7 +8,7 @@ tells; the differences must agree.
 import mmap
 import os
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final, Protocol, Self
 
 import numpy as np
@@ -57,8 +57,10 @@ def _as_pagemap(entry: Words) -> Words:
 class FolioState:
     """One element per folio asked for, int64 except where said. `mapcount`: all mappings (PMD ones count one), -1 where
     this kernel does not keep it; `swap`: the slot of its first page as pagemap has it, if in the swap cache, uint64;
-    `ksm`: bool, whether its mapping says KSM; `slot_id`, `slot_count`: shape (n, 2), -1 where the kernel has no MM ids or
-    the folio is small; `maybe_shared`: int8, 1, 0, or -1 likewise; `known`: bool, whether the folio could be read."""
+    `ksm`: bool, whether its mapping says KSM; `birth`: of an anonymous folio a name of the VMA that it was first faulted
+    into (the address of its anon_vma), 0 if there is none, uint64; `slot_id`, `slot_count`: shape (n, 2), -1 where the
+    kernel has no MM ids or the folio is small; `maybe_shared`: int8, 1, 0, or -1 likewise; `known`: bool,
+    whether the folio could be read."""
 
     refcount: NDArray[np.int64]
     mapcount: NDArray[np.int64]
@@ -68,6 +70,7 @@ class FolioState:
     slot_count: NDArray[np.int64]
     maybe_shared: NDArray[np.int8]
     known: NDArray[np.bool_]
+    birth: Words = field(default_factory=lambda: np.zeros(0, np.uint64))
 
 
 class Objects(Protocol):
@@ -117,6 +120,7 @@ class FolioReader:
         shape = (len(heads), 2)
         slot_id, slot_count = np.full(shape, -1, np.int64), np.full(shape, -1, np.int64)
         flag = np.full(len(heads), -1, np.int8)
+        mapping = self._word(data, "mapping")
         if self.has_mm_ids:
             ids = self.mm_ids(data)
             slot_id[large] = ids.view(np.uint32).reshape(shape)[large] & np.uint32((1 << 31) - 1)
@@ -127,11 +131,12 @@ class FolioReader:
             self._int(data, "_refcount"),
             np.where(large, total, small),
             _as_pagemap(self._word(data, "swap")),
-            (self._word(data, "mapping") & _MAPPING_KSM) == _MAPPING_KSM,
+            (mapping & _MAPPING_KSM) == _MAPPING_KSM,
             slot_id,
             slot_count,
             flag,
             good,
+            np.where(mapping & _MAPPING_KSM == 1, mapping & ~_MAPPING_KSM, np.uint64(0)),
         )
 
     def raw_ids(self, head: int) -> int:

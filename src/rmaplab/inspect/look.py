@@ -4,18 +4,23 @@ For `rmaplab inspect`, its `--watch` and the benchmark: the order of the steps s
 data and its exactness; `view` is probed once and serves any number of looks.
 """
 
+import re
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+import numpy as np
+
 from rmaplab.inspect.bpf import BpfError
 from rmaplab.inspect.disagree import Disagreement, disagreements, large_folios
+from rmaplab.inspect.erosion import Worker, erosion
 from rmaplab.inspect.exactness import Exactness, columns
+from rmaplab.inspect.family import Common, common
 from rmaplab.inspect.price import Price, what_if_write
 from rmaplab.inspect.probes import KernelView, Source
 from rmaplab.inspect.recheck import Moved, recheck
 from rmaplab.inspect.snapshot import Choose, Progress, Snapshot, take
+from rmaplab.inspect.sums import Scope
 from rmaplab.inspect.tally import apart
-from rmaplab.inspect.views import Scope
 
 FORMAT: Final = "rmaplab-inspect-1"
 _TRIES: Final = 3
@@ -24,9 +29,17 @@ _PATIENCE: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True)
+class Family:
+    """The targets as one family: what they have in common, and how much each worker still has of its inheritance."""
+
+    common: Common
+    workers: list[Worker]
+
+
+@dataclass(frozen=True, slots=True)
 class Look:
     """A snapshot, what is shown of it, and what was found. `prices` by leader PID; `apart`: bytes of the targets that
-    are in none of the sums, by kind."""
+    are in none of the sums, by kind; `family` if it was asked for."""
 
     scope: Scope
     sources: list[Source]
@@ -34,6 +47,7 @@ class Look:
     moved: Moved
     apart: dict[str, int] = field(default_factory=dict)
     prices: dict[int, Price] = field(default_factory=dict)
+    family: Family | None = None
 
     @property
     def snapshot(self) -> Snapshot:
@@ -74,6 +88,7 @@ class Look:
             "disagreements": [
                 {"what": d.what, "count": d.count, "bytes": d.bytes, "finding": d.finding} for d in self.disagreements
             ],
+            **({} if self.family is None else {"family": self.family.common.as_json()}),
             "what_if_write": {str(pid): price.as_json() for pid, price in self.prices.items()},
         }
 
@@ -84,9 +99,12 @@ def look(
     *,
     write: bool = False,
     addresses: bool = False,
+    family: bool = False,
+    mapping: str | None = None,
     progress: Progress | None = None,
 ) -> Look:
-    """Take a snapshot and answer everything about the MMs that `choose` picks.
+    """Take a snapshot and answer everything about the MMs that `choose` picks. `mapping`: a regular expression; only
+    mappings with such a name count in rows that are sums of mappings.
 
     Raises RmaplabError, NotAvailable.
     """
@@ -102,13 +120,15 @@ def look(
     prices = {}
     if write:
         prices = {snapshot.mms[mm].leader.pid: what_if_write(snapshot, mm, view) for mm in snapshot.targets.tolist()}
+    wanted = None if mapping is None else np.array([bool(re.search(mapping, n)) for n in snapshot.vmas.name], np.bool_)
     return Look(
-        Scope(snapshot, large, addresses),
+        Scope(snapshot, large, addresses, wanted),
         sources,
         disagreements(snapshot, large, view),
         recheck(snapshot),
         apart(snapshot),
         prices,
+        Family(common(snapshot), erosion(snapshot, view)) if family else None,
     )
 
 

@@ -3,16 +3,20 @@
 For `rmaplab inspect` without root. Only processes whose smaps we may read.
 """
 
+import re
 from collections.abc import Iterable
 
 from rmaplab.inspect import kernel
-from rmaplab.inspect.processes import Notes, process, processes
-from rmaplab.inspect.views import Row
+from rmaplab.inspect.processes import Notes, command_line, process, processes
+from rmaplab.inspect.sums import Row
 
 
-def rows(pids: Iterable[int] | None, notes: Notes) -> list[Row]:
-    """smaps of the processes (None: of all), largest first; notes say whose could not be read."""
+def rows(pids: Iterable[int] | None, notes: Notes, name: str | None = None) -> list[Row]:
+    """smaps of the processes (None: of all), largest first; notes say whose could not be read. `name`: only of those
+    whose name or command it matches."""
     found = processes() if pids is None else [p for pid in pids if (p := process(pid))]
+    if name is not None:
+        found = [p for p in found if re.search(name, p.name) or re.search(name, command_line(p.tid))]
     made: list[Row] = []
     for one in found:
         counters = kernel.rollup(one.tid)

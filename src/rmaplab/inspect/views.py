@@ -4,39 +4,26 @@ For the table, the JSON and the page, which all show the same rows, each with it
 asked for, and no column that costs more than all others unless `details` are.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import Any, Final, Literal
+from collections.abc import Callable, Sequence
+from typing import Final, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from rmaplab.errors import RmaplabError
 from rmaplab.inspect import kernel
 from rmaplab.inspect.disagree import LargeFolios
 from rmaplab.inspect.folios import COUNTED, HUGETLB, KINDS
-from rmaplab.inspect.join import regroup
+from rmaplab.inspect.groups import by_cgroup, by_command, by_container, by_file, by_user
 from rmaplab.inspect.processes import command_line
-from rmaplab.inspect.scan import ABSENT
 from rmaplab.inspect.sharers import sharers
-from rmaplab.inspect.sharing import member, share
-from rmaplab.inspect.snapshot import Snapshot
-from rmaplab.inspect.tally import COLUMNS, ORDER_COLUMNS, Table, by_order, tally
+from rmaplab.inspect.sharing import member
+from rmaplab.inspect.sums import Row, Scope, Sums
+from rmaplab.inspect.tally import ORDER_COLUMNS, by_order
 from rmaplab.names import must_be
 
-By = Literal["process", "vma", "cgroup", "order", "folio"]
-Row = dict[str, Any]
+__all__ = ["By", "Row", "Scope", "rows", "sort_rows"]
 
-_SHOWN: Final = tuple(c for c in COLUMNS if c != "kernel_exclusive")
-
-
-@dataclass(frozen=True, slots=True)
-class Scope:
-    """What is shown: a snapshot, the kernel's state of its large folios, and whether addresses may be."""
-
-    snapshot: Snapshot
-    large: LargeFolios | None = None
-    addresses: bool = False
+By = Literal["process", "vma", "cgroup", "user", "command", "container", "file", "order", "folio", "worker"]
 
 
 def rows(scope: Scope, by: By, *, details: bool = True) -> list[Row]:
@@ -48,16 +35,17 @@ def rows(scope: Scope, by: By, *, details: bool = True) -> list[Row]:
     return sorted(made, key=lambda row: -row["resident"])
 
 
-def sort_rows(found: list[Row], key: str | None, top: int | None) -> list[Row]:
-    """Sorted by `key` (numbers descending, text ascending), cut to `top`. Raises RmaplabError for an unknown key."""
-    if key is not None and found:
-        if key not in found[0]:
-            raise RmaplabError(f"--sort {key}: {must_be(key, found[0])}")
-        text = [row for row in found if isinstance(row[key], str)]
-        if text:
-            found = sorted(found, key=lambda row: str(row[key]))
+def sort_rows(found: list[Row], keys: Sequence[str], top: int | None) -> list[Row]:
+    """Sorted by `keys`, the first counts most (numbers descending, text ascending; with a "-" the other way), cut to
+    `top`. Raises RmaplabError for an unknown key."""
+    for key in reversed(keys):
+        name, turned = key.removeprefix("-"), key.startswith("-")
+        if found and name not in found[0]:
+            raise RmaplabError(f"--sort {key}: {must_be(name, found[0])}")
+        if any(isinstance(row[name], str) for row in found):
+            found = sorted(found, key=lambda row, name=name: str(row[name]), reverse=turned)  # type: ignore[misc]
         else:
-            found = sorted(found, key=lambda row: _number(row[key]), reverse=True)
+            found = sorted(found, key=lambda row, name=name: _number(row[name]), reverse=not turned)  # type: ignore[misc]
     return found if top is None else found[:top]
 
 
@@ -67,85 +55,17 @@ def _number(value: object) -> float:
     return float(value) if isinstance(value, int | float) else -1.0
 
 
-def _sizes(table: Table, index: int, page_size: int) -> Row:
-    return {name: round(float(table[name][index]) * page_size) for name in _SHOWN}
-
-
-def _per_group(snapshot: Snapshot, pages: NDArray[np.int64], group: NDArray[np.int64], groups: int) -> Any:
-    """Pages per VMA summed over groups of VMAs, in bytes."""
-    return (np.bincount(group, pages, groups) * snapshot.page_size).astype(np.int64)
-
-
-def _absent(snapshot: Snapshot, group: NDArray[np.int64], groups: int) -> dict[str, NDArray[np.int64]]:
-    """Bytes per group of VMAs of everything in a page table that is no folio's: by scan.ABSENT."""
-    return {name: _per_group(snapshot, snapshot.absent_pages(name), group, groups) for name in ABSENT}
-
-
-def _with_absent(sizes: Row, absent: dict[str, NDArray[np.int64]], index: int) -> Row:
-    """`sizes` and what is no folio's; the zero page counts with zero folios (huge ones)."""
-    more = {name: int(column[index]) for name, column in absent.items()}
-    return sizes | more | {"zero": sizes["zero"] + more["zero"]}
-
-
-def _bytes_of(scope: Scope, folios: NDArray[np.int64], owner: NDArray[np.int64], groups: int) -> NDArray[np.int64]:
-    """Bytes that each group maps of the folios `folios` (rows), as often as it maps them."""
-    if not len(folios):
-        return np.zeros(groups, np.int64)
-    sharing = scope.snapshot.sharing
-    wanted = np.zeros(len(sharing.folios), np.bool_)
-    wanted[folios] = True
-    sums = np.zeros(groups)
-    for part in sharing.rows():
-        chosen = wanted[part.folio]
-        sums += np.bincount(owner[part.extent[chosen]], part.pages[chosen], groups)
-    return (sums * scope.snapshot.page_size).round().astype(np.int64)
-
-
-@dataclass(frozen=True, slots=True)
-class _Marks:
-    """Per group, in bytes: `wrong`: taken for shared by the kernel though one MM maps it; `unseen`: somebody maps it
-    whose page table was not seen; `doubtful`: sizes that do not add up with the kernel's counts. `general`:
-    a reason concerns all rows."""
-
-    wrong: NDArray[np.int64]
-    unseen: NDArray[np.int64]
-    doubtful: NDArray[np.int64]
-    general: bool
-
-    @classmethod
-    def of(cls, scope: Scope, owner: NDArray[np.int64], groups: int) -> "_Marks":
-        large, account = scope.large, scope.snapshot.account
-        wrong = np.zeros(0, np.int64) if large is None else large.row[large.false_shared]
-        return cls(
-            _bytes_of(scope, wrong, owner, groups),
-            _bytes_of(scope, account.more, owner, groups),
-            _bytes_of(scope, account.missized, owner, groups),
-            scope.snapshot.exactness.general,
-        )
-
-    def row(self, index: int) -> Row:
-        """Columns that say how far a row's numbers can be trusted."""
-        exact = not (self.general or self.doubtful[index])
-        return {
-            "false_shared": int(self.wrong[index]),
-            "unseen": int(self.unseen[index]),
-            "exactness": "exact" if exact else "estimate",
-        }
-
-
 def _by_process(scope: Scope) -> list[Row]:
-    snapshot, sharing = scope.snapshot, scope.snapshot.sharing
+    snapshot = scope.snapshot
     count = len(snapshot.mms)
-    table = tally(sharing, sharing.owner, count)
-    absent = _absent(snapshot, snapshot.vmas.mm, count)
-    marks = _Marks.of(scope, sharing.owner, count)
+    sums = Sums.of(scope, snapshot.vmas.mm, count)
     made = []
     for mm in scope.snapshot.targets.tolist():
         leader = snapshot.mms[mm].leader
         made.append(
             {"pid": leader.pid, "pids": list(snapshot.mms[mm].pids), "name": leader.name}
-            | _with_absent(_sizes(table, mm, snapshot.page_size), absent, mm)
-            | marks.row(mm)
+            | sums.row(mm)
+            | sums.trust(mm)
             | _kernel_columns(kernel.rollup(leader.tid))
             | {"command": command_line(leader.tid), "cgroup": snapshot.cgroups[mm]}
         )
@@ -157,15 +77,12 @@ def _kernel_columns(counters: kernel.Counters | None) -> Row:
 
 
 def _by_vma(scope: Scope) -> list[Row]:
-    snapshot, sharing, vmas = scope.snapshot, scope.snapshot.sharing, scope.snapshot.vmas
-    group = sharing.extents.vma.astype(np.int64)
-    table = tally(sharing, group, len(vmas))
-    absent = _absent(snapshot, np.arange(len(vmas)), len(vmas))
-    marks = _Marks.of(scope, group, len(vmas))
+    snapshot, vmas = scope.snapshot, scope.snapshot.vmas
+    sums = Sums.of(scope, np.arange(len(vmas)), len(vmas))
     smaps = {mm: kernel.per_vma(snapshot.mms[mm].leader.tid) or {} for mm in scope.snapshot.targets.tolist()}
     made = []
     for vma in np.flatnonzero(np.isin(vmas.mm, scope.snapshot.targets)).tolist():
-        sizes = _with_absent(_sizes(table, vma, snapshot.page_size), absent, vma)
+        sizes = sums.row(vma)
         if not any(sizes.values()):
             continue
         mm, start = int(vmas.mm[vma]), int(vmas.start[vma])
@@ -178,32 +95,8 @@ def _by_vma(scope: Scope) -> list[Row]:
             }
             | where
             | sizes
-            | marks.row(vma)
+            | sums.trust(vma)
             | _kernel_columns(smaps[mm].get(start))
-        )
-    return made
-
-
-def _by_cgroup(scope: Scope) -> list[Row]:
-    """Here a cgroup is the owner: exclusive is what no process outside maps."""
-    snapshot, sharing = scope.snapshot, scope.snapshot.sharing
-    names, of_mm = np.unique(np.array(snapshot.cgroups, object), return_inverse=True)
-    owner = of_mm[sharing.owner].astype(np.int64)
-    grouped = replace(
-        share(sharing.extents, owner, regroup(sharing.joined, owner), sharing.folios),
-        unseen=sharing.unseen,
-        times=sharing.times,
-    )
-    table = tally(grouped, owner, len(names))
-    absent = _absent(snapshot, of_mm[snapshot.vmas.mm].astype(np.int64), len(names))
-    marks = _Marks.of(scope, owner, len(names))
-    made = []
-    for index in np.unique(of_mm[scope.snapshot.targets]).tolist():
-        members = np.flatnonzero(of_mm == index).tolist()
-        made.append(
-            {"cgroup": str(names[index]), "processes": sum(len(snapshot.mms[mm].pids) for mm in members)}
-            | _with_absent(_sizes(table, index, snapshot.page_size), absent, index)
-            | marks.row(index)
         )
     return made
 
@@ -282,10 +175,14 @@ def _state_columns(large: LargeFolios | None, at: int | None) -> Row:
     }
 
 
-_VIEWS: Final[dict[By, Callable[[Scope], list[Row]]]] = {
+_VIEWS: Final[dict[str, Callable[[Scope], list[Row]]]] = {
     "process": _by_process,
     "vma": _by_vma,
-    "cgroup": _by_cgroup,
+    "cgroup": by_cgroup,
+    "user": by_user,
+    "command": by_command,
+    "container": by_container,
+    "file": by_file,
     "order": _by_order,
     "folio": _by_folio,
 }

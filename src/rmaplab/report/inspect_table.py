@@ -10,8 +10,9 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from rmaplab.inspect.exactness import stands_on_others
-from rmaplab.inspect.look import Look
+from rmaplab.inspect.look import Family, Look
 from rmaplab.inspect.price import Price
+from rmaplab.inspect.scan import ABSENT
 from rmaplab.inspect.views import By, Row
 from rmaplab.report.sheet import Column, Sheet
 from rmaplab.text import for_terminal
@@ -37,13 +38,18 @@ _COLUMNS: Final[dict[By, str]] = {
     "process": "pid name resident exclusive shared uss pss pmd hugetlb swapped kernel_uss kernel_pss false_shared unseen",
     "vma": "pid name resident exclusive shared uss pss partial hugetlb swapped kernel_pss false_shared unseen",
     "cgroup": "cgroup processes resident exclusive shared uss pss pmd hugetlb swapped false_shared unseen",
+    "user": "user processes resident exclusive shared uss pss pmd hugetlb swapped false_shared unseen",
+    "command": "command processes resident exclusive shared uss pss pmd hugetlb swapped false_shared unseen",
+    "container": "container processes resident exclusive shared uss pss pmd hugetlb swapped false_shared unseen",
+    "file": "file processes resident exclusive shared uss pss pmd hugetlb false_shared unseen",
+    "worker": "pid name parent inherited still_shared alone copied born kept",
     "order": "order folio_size folios resident exclusive shared partial unmapped hugetlb max_owners false_shared unseen",
     "folio": "folio order kind resident owners mapcount kernel_mapcount kernel_refcount kernel_shared pids",
 }
 _IF_ANY: Final = frozenset({"hugetlb", "swapped", "unseen"})
 """Columns left out where no row has any."""
 
-_NAMES: Final = frozenset({"name", "cgroup", "kind"})
+_NAMES: Final = frozenset({"name", "cgroup", "user", "command", "container", "file", "kind"})
 _LEFT: Final = _NAMES | {"pids"}
 _FIRST_TO_GO: Final = frozenset(
     {"kernel_uss", "kernel_pss", "uss", "pmd", "partial", "unmapped", "processes", "folio_size", "max_owners"}
@@ -51,7 +57,10 @@ _FIRST_TO_GO: Final = frozenset(
 )
 """Left out before others where a terminal is narrow; the rest goes from the right."""
 
-_BYTES: Final = frozenset({*_SIZES, "folio_size"})
+_BYTES: Final = frozenset(
+    {*_SIZES, *ABSENT, "folio_size", "zero", "special", "kernel_rss", "kernel_swap", "once"}
+    | {"inherited", "still_shared", "alone", "copied", "born"}
+)
 _UNITS: Final = "BKMGTP"
 _FEW: Final = 6
 DEFAULT_TOP: Final = 40
@@ -72,6 +81,8 @@ def cell(name: str, value: Any) -> str:
         return "-"
     if name in _BYTES:
         return size(int(value))
+    if name == "kept":
+        return f"{value:.1%}"
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, list):
@@ -80,16 +91,27 @@ def cell(name: str, value: Any) -> str:
     return str(value)
 
 
-def table(rows: Sequence[Row], by: By, before: dict[object, Row] | None = None) -> Sheet:
+def table(
+    rows: Sequence[Row],
+    by: By,
+    before: dict[object, Row] | None = None,
+    columns: Sequence[str] | None = None,
+    total: Row | None = None,
+) -> Sheet:
     """The rows of grouping `by`; with `before` (rows of the last look, by `row_key`) what changed is marked.
 
-    A number that is an estimate has a ~ before it.
+    A number that is an estimate has a ~ before it. `columns` replaces the usual ones; `total` stands below.
     """
     names = [n for n in _COLUMNS[by].split() if rows and n in rows[0] and (n not in _IF_ANY or any(r[n] for r in rows))]
+    if columns is not None:
+        names = [name for name in columns if rows and name in rows[0]]
     cells = []
     for row in rows:
         old = None if before is None else before.get(row_key(row, by), {})
         cells.append([_marked(n, row, old) for n in names])
+    if total is not None and names:
+        last = [_marked(n, total, None) if n in total and n not in _NAMES else Text("") for n in names]
+        cells.append([Text("total"), *last[1:]])
     return Sheet("", [_column(n) for n in names], cells, gap=1)
 
 
@@ -100,8 +122,8 @@ def _column(name: str) -> Column:
 
 def row_key(row: Row, by: By) -> object:
     """What stays the same of a row from look to look."""
-    keys = {"process": ("pid",), "vma": ("pid", "name"), "cgroup": ("cgroup",), "order": ("order",), "folio": ("folio",)}
-    return tuple(row[k] for k in keys[by])
+    keys = {"process": ("pid",), "worker": ("pid",), "vma": ("pid", "name")}
+    return tuple(row[k] for k in keys.get(by, (by,)))
 
 
 def _marked(name: str, row: Row, old: Row | None) -> Text:
@@ -119,9 +141,17 @@ def _marked(name: str, row: Row, old: Row | None) -> Text:
     return text
 
 
-def page(look: Look, rows: Sequence[Row], hidden: int, by: By, before: dict[object, Row] | None = None) -> RenderableType:
+def page(
+    look: Look,
+    rows: Sequence[Row],
+    hidden: int,
+    by: By,
+    before: dict[object, Row] | None = None,
+    columns: Sequence[str] | None = None,
+    total: Row | None = None,
+) -> RenderableType:
     """The whole answer: table, what was cut off, and the lines of `footer`."""
-    parts: list[RenderableType] = [table(rows, by, before)]
+    parts: list[RenderableType] = [table(rows, by, before, columns, total)]
     if hidden:
         parts.append(Text(f"... and {hidden} more (--top N shows N)", "dim"))
     parts += [Text(for_terminal(line)) for line in footer(look)]
@@ -146,10 +176,28 @@ def footer(look: Look) -> Iterator[str]:
         yield f"left out: {line}"
     if look.apart:
         yield "in none of these sums: " + ", ".join(f"{_APART[name]} {size(value)}" for name, value in look.apart.items())
+    if look.family is not None:
+        yield from family_lines(look.family)
     for found in look.disagreements:
         yield f"disagreement: {found.count} {found.what}: {size(found.bytes)}"
     for pid, price in look.prices.items():
         yield from price_lines(pid, price, look)
+
+
+def family_lines(family: Family) -> Iterator[str]:
+    """What all, some and one of the family map; and how much of the workers' inheritance is still shared."""
+    common = family.common
+    outside = sum(common.outside)
+    yield (
+        f"family of {len(common.by_members)} address spaces, every page once: all of them map {size(common.all)},"
+        f" some {size(common.some)}, one {size(common.one)}; others map {size(outside)} of it too"
+    )
+    pages = sum(one.pages.sum(axis=0) for one in family.workers)
+    if family.workers and (inherited := int(pages[:3].sum())):
+        yield (
+            f"inheritance: {len(family.workers)} workers still share {int(pages[0]) / inherited:.1%} of what they"
+            f" inherited; copied {int(pages[2]) / inherited:.1%}, mine alone by now {int(pages[1]) / inherited:.1%}"
+        )
 
 
 _APART: Final = {
