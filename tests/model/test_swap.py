@@ -41,8 +41,8 @@ def test_contents_survive_swap_and_fork(order: int, pages: int) -> None:
         check(machine)
         parent.exit()
         child.exit()
-        assert machine.memory.swap is not None
-        assert not machine.memory.swap.used.any()
+        assert machine.world.swap.device is not None
+        assert not machine.world.swap.device.used.any()
         validate(machine.trace())
 
 
@@ -174,8 +174,8 @@ def test_lazily_freed_swap_entries_are_gone_at_once() -> None:
 def test_the_oracle_sees_contents_that_changed_in_swap() -> None:
     with ModelMachine() as machine:
         swapped(machine, 4)
-        assert machine.memory.swap is not None
-        machine.memory.swap.version[machine.memory.swap.count > 0] += 1
+        assert machine.world.swap.device is not None
+        machine.world.swap.device.version[machine.world.swap.device.count > 0] += 1
         with pytest.raises(ContentLeak):
             check(machine)
 
@@ -183,8 +183,8 @@ def test_the_oracle_sees_contents_that_changed_in_swap() -> None:
 def test_the_invariants_see_a_slot_that_counts_wrongly() -> None:
     with ModelMachine() as machine:
         swapped(machine, 4)
-        assert machine.memory.swap is not None
-        machine.memory.swap.count[1] += 1
+        assert machine.world.swap.device is not None
+        machine.world.swap.device.count[1] += 1
         with pytest.raises(Broken, match="swap slot"):
             check(machine)
 
@@ -207,7 +207,7 @@ def test_a_full_device_gives_nothing() -> None:
 
 def swapped_file(machine: ModelMachine, pages: int, order: int = 0) -> tuple[ModelProcess, ModelFile, int]:
     """A process that maps a shmem file of `pages` pages of value 5, all of them in swap."""
-    if machine.memory.swap is None:
+    if machine.world.swap.device is None:
         machine.swap(LENGTH)
     process, file = machine.spawn(), machine.file(pages * PAGE_SIZE, order=order)
     address = process.mmap(pages * PAGE_SIZE, file=file, shared=True)
@@ -226,8 +226,8 @@ def test_shmem_comes_back_from_swap_in_the_folios_it_left_in(order: int, pages: 
         assert np.count_nonzero(file.frame) == 1 << order
         assert process.read(address, pages * PAGE_SIZE).tolist() == [5] * pages
         assert set(machine.observe()["order"].to_list()) == {order}
-        assert machine.memory.swap is not None
-        assert not machine.memory.swap.used.any()
+        assert machine.world.swap.device is not None
+        assert not machine.world.swap.device.used.any()
         check(machine)
 
 
@@ -275,7 +275,7 @@ def test_a_private_mapping_copies_what_it_writes_from_swap_and_the_file_keeps_it
 def test_slots_of_shared_anonymous_memory_live_as_long_as_its_last_mapping_those_of_a_file_longer() -> None:
     with ModelMachine() as machine:
         process, file, address = swapped_file(machine, 4)
-        swap = machine.memory.swap
+        swap = machine.world.swap.device
         assert swap is not None
         process.munmap(address, 4 * PAGE_SIZE)
         shared = process.mmap(4 * PAGE_SIZE, shared=True)
@@ -308,7 +308,7 @@ def test_a_large_shmem_folio_without_slots_in_a_row_goes_page_by_page() -> None:
         process.write(address, PMD_SIZE, 6)
         process.madvise(address, PMD_SIZE, "pageout")
         # Beside the first THP the device has a header and 511 slots.
-        assert np.count_nonzero(machine.memory.swapped[1].swap) == 511
+        assert np.count_nonzero(machine.world.swap.files[1].swap) == 511
         assert process.read(address, PMD_SIZE).tolist() == [6] * 512
         assert set(machine.observe()["order"].drop_nulls()) == {0}
         check(machine)
@@ -317,8 +317,8 @@ def test_a_large_shmem_folio_without_slots_in_a_row_goes_page_by_page() -> None:
 def test_the_invariants_see_a_file_page_that_changed_in_swap() -> None:
     with ModelMachine() as machine:
         _, file, _ = swapped_file(machine, 4)
-        assert machine.memory.swap is not None
-        machine.memory.swap.version[file.swap] += 1
+        assert machine.world.swap.device is not None
+        machine.world.swap.device.version[file.swap] += 1
         with pytest.raises(Broken, match="last write"):
             check(machine)
 

@@ -9,11 +9,11 @@ from functools import wraps
 from inspect import signature
 from operator import index
 from reprlib import repr as shortened
-from typing import Any, Final, ParamSpec, TypeVar
+from typing import Any, Final, ParamSpec, TypeVar, get_args
 
 import numpy as np
 
-from rmaplab.machine.protocol import BadOperation
+from rmaplab.machine.protocol import PMD_ORDER, Advice, BadOperation
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -47,10 +47,37 @@ def _word(call: str, name: str, value: object) -> str:
     return str(value)
 
 
+def _within(most: int) -> Callable[[str, str, object], int]:
+    """A rule: a whole number from 0 to `most`."""
+
+    def rule(call: str, name: str, value: object) -> int:
+        number = _whole(call, name, value)
+        if not 0 <= number <= most:
+            raise BadOperation(call, f"{name} {number}", f"must be 0..{most}")
+        return number
+
+    return rule
+
+
+def _one_of(words: tuple[str, ...]) -> Callable[[str, str, object], str]:
+    """A rule: one of the protocol's words."""
+
+    def rule(call: str, name: str, value: object) -> str:
+        word = _word(call, name, value)
+        if word not in words:
+            raise BadOperation(call, shortened(word), f"must be one of {', '.join(words)}")
+        return word
+
+    return rule
+
+
 _RULES: Final[dict[str, Callable[[str, str, object], Any]]] = {
-    **dict.fromkeys(("length", "old_length", "new_length", "address", "offset", "order", "value"), _whole),
+    **dict.fromkeys(("length", "old_length", "new_length", "address", "offset"), _whole),
     **dict.fromkeys(("writable", "move", "dontunmap", "shared", "longterm"), _flag),
-    **dict.fromkeys(("advice", "kind"), _word),
+    "order": _within(PMD_ORDER),
+    "value": _within(255),
+    "advice": _one_of(get_args(Advice)),
+    "kind": _one_of(("file", "shmem")),
 }
 """By the parameter's name in the protocol."""
 

@@ -201,14 +201,14 @@ PLANTED: Final = (
     ),
     Fault(
         "fork-counts-no-swap-entries",
-        "                parent.memory.swap.get(leaf.frame[lo",
-        "                parent.memory.swap.get(leaf.frame[hi",
+        "                parent.swap.device.get(leaf.frame[lo",
+        "                parent.swap.device.get(leaf.frame[hi",
         "a child's swap entries count",
     ),
     Fault(
         "fork-child-shares-anon-vma",
-        "    return replace(vma, anon_vma=parent.memory.next_anon_vma(), cloned=True)\n",
-        "    return replace(vma, anon_vma=parent.memory.next_anon_vma(), cloned=False)\n",
+        "    return replace(vma, anon_vma=parent.world.next_anon_vma(), cloned=True)\n",
+        "    return replace(vma, anon_vma=parent.world.next_anon_vma(), cloned=False)\n",
         "VMAs whose anon_vma came by fork do not merge with unfaulted neighbours",
     ),
     # --- advice ---------------------------------------------------------------------------------------------------
@@ -313,8 +313,8 @@ PLANTED: Final = (
     ),
     Fault(
         "pageout-partial-folio-goes-whole",
-        'memory.swap.take(order) if memory.swap and not folio["partial"][slot] else 0\n',
-        "memory.swap.take(order) if memory.swap else 0\n",
+        'device.take(order) if device and not folio["partial"][slot] else 0\n',
+        "device.take(order) if device else 0\n",
         "a partially mapped folio is split, not written whole",
     ),
     Fault(
@@ -363,8 +363,8 @@ PLANTED: Final = (
     ),
     Fault(
         "swap-zero-per-page",
-        '        swap.zero[there] = not memory.frame["value"][here].any()\n',
-        '        swap.zero[there] = memory.frame["value"][here] == 0\n',
+        '        device.zero[there] = not memory.frame["value"][here].any()\n',
+        '        device.zero[there] = memory.frame["value"][here] == 0\n',
         "zeroes are told per folio at swap-out",
     ),
     Fault(
@@ -431,19 +431,19 @@ PLANTED: Final = (
     ),
     Fault(
         "swapcache-reference-counts",
-        "(refs == 1) & (cached == 0) | (refs == 2) & (cached > 0) & (memory.swap.count[cached] == 0))\n",
+        "(refs == 1) & (cached == 0) | (refs == 2) & (cached > 0) & (self.device.count[cached] == 0))\n",
         "(refs == 1) & (cached == 0))\n",
         "the swap cache's reference does not count once no entry is left",
     ),
     Fault(
         "swapcache-ignores-entries",
-        "(refs == 2) & (cached > 0) & (memory.swap.count[cached] == 0))\n",
+        "(refs == 2) & (cached > 0) & (self.device.count[cached] == 0))\n",
         "(refs == 2) & (cached > 0))\n",
         "the swap cache's reference counts while another page table holds an entry",
     ),
     Fault(
         "swapcache-stays-after-last-unmapping",
-        '    leave(memory, cached[memory.swap.count[memory.folio["swapcache"][cached]] == 0])\n',
+        '        self.leave(cached[self.device.count[folio["swapcache"][cached]] == 0])\n',
         "",
         "the last unmapping takes a page out of the swap cache",
     ),
@@ -681,8 +681,8 @@ PLANTED: Final = (
     ),
     Fault(
         "ksm-scans-in-order-of-mm",
-        "        for mm in memory.ksm_mms.copy():\n",
-        "        for mm in sorted(memory.ksm_mms):\n",
+        "        for mm in world.ksm_mms.copy():\n",
+        "        for mm in sorted(world.ksm_mms):\n",
         "address spaces are scanned in the order of their first advice",
     ),
     Fault(

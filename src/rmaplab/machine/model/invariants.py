@@ -4,19 +4,18 @@ For tests and the differential runner: `check(machine)` raises `Broken` naming t
 O(pages of all page tables).
 """
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rmaplab.machine.model.backing.pagecache import ModelFile
+from rmaplab.machine.model.backing.swapdevice import SwapSlots
+from rmaplab.machine.model.machine import ModelMachine
 from rmaplab.machine.model.physical.memory import Memory
 from rmaplab.machine.model.space.addressspace import AddressSpace
 from rmaplab.machine.model.space.pagetable import BLOCK, PMD, SWAP, SWAP_EXCLUSIVE, W, Window
 from rmaplab.trace import KINDS
-
-if TYPE_CHECKING:
-    from rmaplab.machine.model.machine import ModelMachine
 
 _KSM: Final = KINDS.index("ksm")
 
@@ -25,14 +24,14 @@ class Broken(AssertionError):
     """The model contradicts itself."""
 
 
-def check(machine: "ModelMachine") -> None:
+def check(machine: ModelMachine) -> None:
     """All invariants: counters equal the sums over page tables, references cover mappings, exclusive pages have one
     mapping, and every page reads as it must (the leak oracle, `ContentLeak`)."""
-    memory = machine.memory
+    memory, device = machine.memory, machine.world.swap.device
     pages = np.zeros(memory.frame.rows, np.int64)
-    entries, marked = np.zeros((2, memory.swap.pages if memory.swap else 0), np.int64)
+    entries, marked = np.zeros((2, device.pages if device else 0), np.int64)
     entire, sums = np.zeros(memory.folio.rows, np.int64), np.zeros((memory.folio.rows, 3), np.uint64)
-    for space in memory.spaces.values():
+    for space in machine.world.spaces.values():
         for vma, window in [pair for v in space.vmas for pair in space.spans(v.start, v.end)]:
             space.check_contents(vma, window)
             _count_swapped(window, entries, marked)
@@ -52,9 +51,9 @@ def check(machine: "ModelMachine") -> None:
     _none("KSM folio of more than one page", merged & (memory.folio.used("order") > 0))
     _none("exclusive KSM page", exclusive & merged[memory.frame.used("folio")])
     _truth(memory, sums)
-    for file in memory.swapped:
-        _count_file(memory, file, entries)
-    _swap(memory, entries, marked)
+    for file in machine.world.swap.files:
+        _count_file(device, file, entries)
+    _swap(memory, device, entries, marked)
 
 
 def _count(
@@ -85,20 +84,20 @@ def _count_swapped(window: Window, entries: NDArray[np.int64], marked: NDArray[n
     marked += np.bincount(slots[flags & SWAP_EXCLUSIVE != 0], minlength=len(entries))
 
 
-def _count_file(memory: Memory, file: ModelFile, entries: NDArray[np.int64]) -> None:
+def _count_file(swap: SwapSlots | None, file: ModelFile, entries: NDArray[np.int64]) -> None:
     """Add the page cache's entries, of pages that are not cached and hold the last write to the file."""
     pages = np.flatnonzero(file.swap)
     slots = file.swap[pages]
     np.add.at(entries, slots, 1)
     _none("file page cached and in swap", file.frame[pages] != 0)
-    if memory.swap is not None:
-        _none("file page in swap that is not its last write", memory.swap.version[slots] != file.expect[pages])
+    if swap is not None:
+        _none("file page in swap that is not its last write", swap.version[slots] != file.expect[pages])
 
 
-def _swap(memory: Memory, entries: NDArray[np.int64], marked: NDArray[np.int64]) -> None:
+def _swap(memory: Memory, swap: SwapSlots | None, entries: NDArray[np.int64], marked: NDArray[np.int64]) -> None:
     """Slots count their entries in page tables and page caches, of which an exclusive one is the only one; swap cache and
     slots know each other."""
-    swap, cached = memory.swap, np.flatnonzero(memory.folio.used("swapcache"))
+    cached = np.flatnonzero(memory.folio.used("swapcache"))
     refs, mapcount, order = (memory.folio[name][cached] for name in ("refs", "mapcount", "order"))
     _none("refcount below mapcount and swap cache", refs < mapcount + (1 << order.astype(np.int64)))
     if swap is None:

@@ -6,15 +6,15 @@ modules. A refused operation has changed nothing.
 
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, Literal, get_args
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rmaplab.machine.arena import Area, Areas, check_length, refuse_beyond
 from rmaplab.machine.arguments import checked
-from rmaplab.machine.model.backing.pagecache import PAGE_SHIFT, ModelFile
-from rmaplab.machine.model.backing.shmem import forget_unmapped
+from rmaplab.machine.base import BaseProcess, check_mremap, check_offset
+from rmaplab.machine.model.backing.pagecache import PAGE_SHIFT
 from rmaplab.machine.model.calls.advice import ADVICE
 from rmaplab.machine.model.calls.fork import fork
 from rmaplab.machine.model.calls.migrate import migrate
@@ -24,12 +24,8 @@ from rmaplab.machine.model.physical.memory import Frames
 from rmaplab.machine.model.space.addressspace import AddressSpace
 from rmaplab.machine.model.space.questions import ask
 from rmaplab.machine.model.space.vma import Vma
+from rmaplab.machine.model.system import ModelSystem
 from rmaplab.machine.protocol import PAGE_SIZE, PMD_ORDER, Advice, BadOperation, File, Pin, Written
-
-if TYPE_CHECKING:
-    from rmaplab.machine.model.machine import ModelMachine
-
-_ADVICE: Final = get_args(Advice)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -41,24 +37,19 @@ class ModelPin:
     slots: Frames = field(repr=False)
 
 
-class ModelProcess:
-    """One address space of the model."""
+class ModelProcess(BaseProcess[Area, ModelPin]):
+    """One process of the model; it joins `family`, all processes of its machine."""
 
-    def __init__(self, machine: "ModelMachine", space: AddressSpace, areas: Areas[Area]) -> None:
-        self._machine, self.space, self._areas = machine, space, areas
-        self._pins: list[ModelPin] = []
-        self._alive = True
-        self._vforked: ModelProcess | None = None
-        """The parent that waits for this process to exec or end."""
-        self._waits = False
+    def __init__(
+        self, system: ModelSystem, space: AddressSpace, areas: Areas[Area], family: list["ModelProcess"]
+    ) -> None:
+        super().__init__(system, areas)
+        self._system, self.space, self._family = system, space, family
+        family.append(self)
 
     @property
     def mm(self) -> int:
         return self.space.mm
-
-    @property
-    def alive(self) -> bool:
-        return self._alive
 
     @checked
     def mmap(
@@ -72,28 +63,22 @@ class ModelProcess:
     ) -> int:
         self._check_alive("mmap")
         check_length("mmap", length)
-        if not 0 <= order <= PMD_ORDER:
-            raise BadOperation("mmap", f"order {order}", f"must be 0..{PMD_ORDER}")
-        if not (self._machine.policy.mthp or order == PMD_ORDER or file is not None):
+        backing = self._system.own_file("mmap", file) if file is not None else None
+        check_offset(offset, length, backing)
+        if not (self._system.policy.mthp or order == PMD_ORDER or file is not None):
             order = 0
-        backing: ModelFile | None = None
-        if file is not None:
-            backing = self._machine.own_file("mmap", file)
-            if offset < 0 or offset % PAGE_SIZE or offset + length > file.length:
-                raise BadOperation("mmap", f"offset {offset}", f"must be in pages, within {file.length} bytes")
+        if backing is not None:
             order = order or backing.order
-        elif offset:
-            raise BadOperation("mmap", f"offset {offset}", "only a file has offsets")
         elif shared:
-            backing = self._machine.anonymous_file(length, order)
-        address = self._machine.arena.take("mmap", length)
+            backing = self._system.anonymous_file(length, order)
+        address = self._system.arena.take("mmap", length)
         start, pages = address >> PAGE_SHIFT, length >> PAGE_SHIFT
         self.space.table.add(start, pages)
         thp = order > 0 and not (backing is not None and backing.on_disk)
         vma = Vma(start, start + pages, order, shared=shared, file=backing, pgoff=offset >> PAGE_SHIFT, thp=thp)
         self.space.vmas.add(vma)
         self._areas.add(Area(address, length))
-        self._machine.recorder.tick()
+        self._system.recorder.tick()
         return address
 
     @checked
@@ -118,19 +103,16 @@ class ModelProcess:
         start, end = self._range("mremap", address, old_length or PAGE_SIZE, "mapped")
         check_length("mremap", new_length)
         vma = self._vma("mremap", start, end, alone=new_length > old_length)
-        if not self._machine.policy.moves_several:
+        if not self._system.policy.moves_several:
             self._vma("mremap", start, end, alone=True)
         if move and 0 < new_length < old_length:
             # Several VMAs move together only as they are: one that shrinks on the way is to be one (EFAULT).
             self._vma("mremap", start, start + (new_length >> PAGE_SHIFT), alone=True)
-        if not old_length and not vma.shared:
-            raise BadOperation("mremap", "old_length 0", "only a shared mapping can be mapped a second time")
-        if dontunmap and old_length != new_length:
-            raise BadOperation("mremap", f"new_length {new_length}", "dontunmap keeps the length")
+        check_mremap(old_length, new_length, shared=vma.shared, dontunmap=dontunmap)
         if not (move or dontunmap or not old_length):
             self._resize(vma, address, old_length, new_length)
             return address
-        target = self._machine.arena.take("mremap", new_length)
+        target = self._system.arena.take("mremap", new_length)
         self._areas.add(Area(target, new_length))
         to, new_pages = target >> PAGE_SHIFT, new_length >> PAGE_SHIFT
         if old_length:
@@ -143,7 +125,7 @@ class ModelProcess:
         area = self._areas.around("mremap", start << PAGE_SHIFT, pages << PAGE_SHIFT)
         if new_pages < pages:
             unmap(self.space, start + new_pages, start + pages)
-        step = self._machine.recorder.tick()
+        step = self._system.recorder.tick()
         self.space.table.add(to, new_pages)
         for vma in self.space.vmas.within(start, start + min(pages, new_pages)):
             lo, hi = max(vma.start, start), min(vma.end, start + pages, start + new_pages)
@@ -158,12 +140,12 @@ class ModelProcess:
         if new_length > old_length:
             if end != area.end:
                 raise BadOperation("mremap", f"new_length {new_length}", "only the end of a mapping can grow in place")
-            self._machine.arena.grow("mremap", area, new_end - area.start)
+            self._system.arena.grow("mremap", area, new_end - area.start)
             region = self.space.table.region(vma.start)
             self.space.table.grow(region, (new_end >> PAGE_SHIFT) - region.start)
             vma.end = new_end >> PAGE_SHIFT
             vma.place()
-            self._machine.recorder.tick()
+            self._system.recorder.tick()
         elif new_length < old_length:
             unmap(self.space, new_end >> PAGE_SHIFT, end >> PAGE_SHIFT)
         if end == area.end:
@@ -175,8 +157,6 @@ class ModelProcess:
 
     @checked
     def madvise(self, address: int, length: int, advice: Advice) -> None:
-        if advice not in _ADVICE:
-            raise BadOperation("madvise", advice, f"must be one of {', '.join(_ADVICE)}")
         start, end = self._range("madvise", address, length, "mapped")
         if advice == "populate_write":
             self._range("madvise populate_write", address, length, "writable")
@@ -186,7 +166,7 @@ class ModelProcess:
         if advice == "populate_read":
             self._check_file("madvise populate_read", start, end)
         if advice in ("cold", "pageout"):
-            self._machine.write_back()
+            self._system.write_back()
         if advice not in ADVICE:
             raise BadOperation("madvise", advice, "not in the model yet")
         ADVICE[advice](self.space, start, end)
@@ -199,12 +179,10 @@ class ModelProcess:
 
     @checked
     def write(self, address: int, length: int, value: int = 1) -> Written:
-        if not 0 <= value <= 255:
-            raise BadOperation("write", f"value {value}", "must be 0..255")
         start, end = self._range("write", address, length, "writable")
         self._check_file("write", start, end)
         clock = time.perf_counter()
-        tally = fault.write(self.space, start, end, value, self._machine.next_version())
+        tally = fault.write(self.space, start, end, value, self._system.next_version())
         return Written(end - start, tally.reused, tally.copied, time.perf_counter() - clock)
 
     @checked
@@ -215,20 +193,18 @@ class ModelProcess:
 
     @checked
     def poke(self, address: int, length: int, value: int = 1) -> Written:
-        if not 0 <= value <= 255:
-            raise BadOperation("poke", f"value {value}", "must be 0..255")
         start, end = self._range("poke", address, length, "mapped")
         if self._vma("poke", start, end, alone=False).shared:
             self._range("poke", address, length, "writable")
         self._check_file("poke", start, end)
         clock = time.perf_counter()
-        tally = remote.poke(self.space, start, end, value, self._machine.next_version())
+        tally = remote.poke(self.space, start, end, value, self._system.next_version())
         return Written(end - start, tally.reused, tally.copied, time.perf_counter() - clock)
 
     @checked
     def migrate(self, address: int, length: int, *, shared: bool = False) -> int:
         start, end = self._range("migrate", address, length, "mapped")
-        return migrate(self.space, start, end, self._machine.files(), shared=shared)
+        return migrate(self.space, start, end, self._system.caches(), self._system.ksm, shared=shared)
 
     @checked
     def ask(self, address: int, length: int) -> None:
@@ -236,13 +212,12 @@ class ModelProcess:
 
     def fork(self) -> "ModelProcess":
         self._check_alive("fork")
-        child = ModelProcess(self._machine, fork(self.space, self._machine.new_mm()), self._areas.copy())
-        self._machine.adopt(child)
-        return child
+        space = fork(self.space, self._system.new_mm())
+        return ModelProcess(self._system, space, self._areas.copy(), self._family)
 
     def vfork(self) -> "ModelProcess":
         child = self._share("vfork")
-        self._waits, child._vforked = True, self
+        self._lend_to(child)
         return child
 
     def clone_vm(self) -> "ModelProcess":
@@ -250,15 +225,14 @@ class ModelProcess:
 
     def _share(self, call: str) -> "ModelProcess":
         self._check_alive(call)
-        child = ModelProcess(self._machine, self.space, self._areas)
-        self._machine.adopt(child)
-        self._machine.recorder.tick()
-        return child
+        self.space.users += 1
+        self._system.recorder.tick()
+        return ModelProcess(self._system, self.space, self._areas, self._family)
 
     def exec(self) -> None:
         self._check_alive("exec")
         self._leave()
-        self.space = AddressSpace(self._machine.memory, self._machine.new_mm())
+        self.space = AddressSpace(self._system.world, self._system.new_mm())
         self._areas = Areas()
 
     def exit(self) -> None:
@@ -269,17 +243,17 @@ class ModelProcess:
     def _leave(self) -> None:
         """Leave the address space, and unmap everything if nobody else is left in it (mmput()); pins go with the process
         that holds them."""
-        step = self._machine.recorder.tick()
-        if self._vforked is not None:
-            self._vforked._waits, self._vforked = False, None
-        if not any(p.space is self.space for p in self._machine.processes() if p is not self):
+        step = self._system.recorder.tick()
+        self._give_back()
+        self.space.users -= 1
+        if not self.space.users:
             for vma in self.space.vmas:
                 self.space.zap(vma.start, vma.end, step)
             self.space.table.drop()
-            del self._machine.memory.spaces[self.mm]
-            forget_unmapped(self._machine.memory)
+            del self._system.world.spaces[self.mm]
+            self._system.world.forget_unmapped()
         for pin in self._pins:
-            self._machine.memory.drop(pin.slots, longterm=pin.longterm)
+            self._system.memory.drop(pin.slots, longterm=pin.longterm)
         self._pins.clear()
 
     @checked
@@ -292,7 +266,7 @@ class ModelProcess:
         else:
             fault.read(self.space, start, end)
             slots = self.space.folios(start, end)
-            self._machine.memory.hold(slots)
+            self._system.memory.hold(slots)
         pin = ModelPin(end - start, longterm, slots)
         self._pins.append(pin)
         return pin
@@ -300,7 +274,7 @@ class ModelProcess:
     def _check_longterm(self, start: int, end: int) -> None:
         """A file system that wants to know of every write allows no lasting pin of its shared pages
         (writable_file_mapping_allowed() in mm/gup.c)."""
-        if self._machine.policy.pins_disk_files:
+        if self._system.policy.pins_disk_files:
             return
         if any(vma.shared and vma.on_disk for vma in self.space.vmas.within(start, end)):
             raise BadOperation("pin", "longterm", "a shared mapping of a disk file cannot be pinned for long")
@@ -309,15 +283,13 @@ class ModelProcess:
         """GUP goes page by page: the pin on one page is an extra reference to the COW fault on the next."""
         fault.populate_write(self.space, page, page + 1, touch=False)
         slots = self.space.folios(page, page + 1)
-        self._machine.memory.hold(slots, longterm=True)
+        self._system.memory.hold(slots, longterm=True)
         return slots
 
     def unpin(self, pin: Pin) -> None:
-        self._check_alive("unpin")
-        if not isinstance(pin, ModelPin) or pin not in self._pins:
-            raise BadOperation("unpin", pin, f"not a pin that the process with MM {self.mm} holds")
-        self._pins.remove(pin)
-        self._machine.memory.drop(pin.slots, longterm=pin.longterm)
+        own = self._own_pin(pin)
+        self._pins.remove(own)
+        self._system.memory.drop(own.slots, longterm=own.longterm)
 
     def _range(self, call: str, address: int, length: int, need: Literal["any", "mapped", "writable"]) -> tuple[int, int]:
         """The virtual pages of the range, or BadOperation: it must lie in one area, and be `need` throughout."""
@@ -346,10 +318,3 @@ class ModelProcess:
         if alone and len(vmas) > 1:
             raise BadOperation(call, f"[{start << PAGE_SHIFT:#x}, {end << PAGE_SHIFT:#x})", "must lie within one VMA")
         return vmas[0]
-
-    def _check_alive(self, call: str) -> None:
-        if not self._alive:
-            raise BadOperation(call, f"process with MM {self.mm}", "it has ended")
-        if self._waits:
-            raise BadOperation(call, f"process with MM {self.mm}", "it waits for its vfork child to exec or end")
-        self._machine.check_open(call)

@@ -5,37 +5,40 @@ shmem_swapin_folio()). A folio of any order goes out and comes back as a whole, 
 synchronous; it is dirty ever after, as its slots are free once it is back.
 """
 
+from collections.abc import Set
+
 import numpy as np
 
 from rmaplab.machine.model.backing.pagecache import ModelFile
+from rmaplab.machine.model.backing.swap import Swap
 from rmaplab.machine.model.physical.columns import Index, spread
 from rmaplab.machine.model.physical.memory import Memory
 
 
-def write_out(memory: Memory, file: ModelFile, first: int, order: int) -> bool:
+def write_out(memory: Memory, swap: Swap, file: ModelFile, first: int, order: int) -> bool:
     """Put the folio that caches file page `first` and those after it, which only the page cache refers to, into swap.
     False if there is no device or no room on it for 2^order slots in a row."""
-    swap, pages = memory.swap, slice(first, first + (1 << order))
-    slot = swap.take(order) if swap is not None else 0
-    if swap is None or not slot:
+    device, pages = swap.device, slice(first, first + (1 << order))
+    slot = device.take(order) if device is not None else 0
+    if device is None or not slot:
         return False
     there, frames = slice(slot, slot + (1 << order)), file.frame[pages]
-    swap.version[there] = memory.frame["version"][frames]
-    swap.value[there] = memory.frame["value"][frames]
-    swap.zero[there] = not memory.frame["value"][frames].any()
+    device.version[there] = memory.frame["version"][frames]
+    device.value[there] = memory.frame["value"][frames]
+    device.zero[there] = not memory.frame["value"][frames].any()
     slots = np.arange(there.start, there.stop)
-    swap.get(slots)
+    device.get(slots)
     file.swap[pages], file.swap_order[pages] = slots, order
     file.forget(first, 1 << order)
-    if file not in memory.swapped:
-        memory.swapped.append(file)
+    if file not in swap.files:
+        swap.files.append(file)
     return True
 
 
-def read_back(memory: Memory, file: ModelFile, pages: Index) -> None:
+def read_back(memory: Memory, swap: Swap, file: ModelFile, pages: Index) -> None:
     """Cache again what is swapped out of these file pages (ascending), each with all of the folio it left with."""
-    swap = memory.swap
-    if swap is None or not file.swap[pages].any():
+    device = swap.device
+    if device is None or not file.swap[pages].any():
         return
     pages = pages[file.swap[pages] > 0]
     if not memory.policy.shmem_swaps_large:
@@ -47,18 +50,17 @@ def read_back(memory: Memory, file: ModelFile, pages: Index) -> None:
         file.swap[whole] = 0
         file.cache(first, order)
         frames = file.frame[whole]
-        memory.frame["version"][frames], memory.frame["value"][frames] = swap.version[slots], swap.value[slots]
+        memory.frame["version"][frames], memory.frame["value"][frames] = device.version[slots], device.value[slots]
         file.dirty[whole] = True
-        swap.put(slots)
+        device.put(slots)
 
 
-def forget_unmapped(memory: Memory) -> None:
-    """Files that nobody maps any more and that do not last give their slots back."""
-    if memory.swap is None or not memory.swapped:
+def forget(swap: Swap, mapped: Set[int]) -> None:
+    """Files that do not last and are not among the `mapped` (by `id`) give their slots back."""
+    if swap.device is None:
         return
-    mapped = {id(vma.file) for space in memory.spaces.values() for vma in space.vmas}
-    for file in [f for f in memory.swapped if not f.lasting and id(f) not in mapped]:
-        memory.swapped.remove(file)
+    for file in [f for f in swap.files if not f.lasting and id(f) not in mapped]:
+        swap.files.remove(file)
         slots = file.swap[file.swap > 0].astype(np.int64)
         file.swap[:] = 0
-        memory.swap.put(np.sort(slots))
+        swap.device.put(np.sort(slots))

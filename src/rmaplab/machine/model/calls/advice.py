@@ -37,8 +37,8 @@ def populate_read(space: AddressSpace, start: int, end: int) -> None:
 def mergeable(space: AddressSpace, start: int, end: int) -> None:
     """Let KSM scan private mappings; it comes to new address spaces last. Of shared ones the advice is ignored."""
     private = [vma for vma in space.vmas.within(start, end) if vma.private and not vma.mergeable]
-    if private and space.mm not in space.memory.ksm_mms:
-        space.memory.ksm_mms.append(space.mm)
+    if private and space.mm not in space.world.ksm_mms:
+        space.world.ksm_mms.append(space.mm)
     _set_flag(space, private, start, end, "mergeable", value=True)
 
 

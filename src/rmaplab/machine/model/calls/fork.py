@@ -25,9 +25,9 @@ def fork(parent: AddressSpace, mm: int) -> AddressSpace:
     """A child address space `mm`. Only private VMAs that may hold anonymous pages have their page tables copied; the
     rest faults in again."""
     step = parent.memory.recorder.tick()
-    if parent.mm in parent.memory.ksm_mms:
-        parent.memory.ksm_mms.append(mm)
-    child = AddressSpace(parent.memory, mm, VmaList([_child_vma(parent, v) for v in parent.vmas if not v.dontfork]))
+    if parent.mm in parent.world.ksm_mms:
+        parent.world.ksm_mms.append(mm)
+    child = AddressSpace(parent.world, mm, VmaList([_child_vma(parent, v) for v in parent.vmas if not v.dontfork]))
     child.forebears = parent.forebears | {parent.mm}
     copied = [v for v in parent.vmas if v.private and v.anon_vma and not v.dontfork and not v.wipeonfork]
     for region in parent.table.regions:
@@ -41,7 +41,7 @@ def fork(parent: AddressSpace, mm: int) -> AddressSpace:
 def _child_vma(parent: AddressSpace, vma: Vma) -> Vma:
     if not vma.anon_vma or vma.wipeonfork:
         return replace(vma, anon_vma=0, cloned=False)
-    return replace(vma, anon_vma=parent.memory.next_anon_vma(), cloned=True)
+    return replace(vma, anon_vma=parent.world.next_anon_vma(), cloned=True)
 
 
 def _fork_region(
@@ -63,8 +63,8 @@ def _fork_region(
             mapped, whole = _mapped(leaf, lo, hi, left_out)
             frames.append(mapped)
             huge.append(whole)
-            if parent.memory.swap is not None:
-                parent.memory.swap.get(leaf.frame[lo + np.flatnonzero(leaf.flags[lo:hi] & SWAP)].astype(np.int64))
+            if parent.swap.device is not None:
+                parent.swap.device.get(leaf.frame[lo + np.flatnonzero(leaf.flags[lo:hi] & SWAP)].astype(np.int64))
         leaves[number] = _child_leaf(child, leaf, ranges, left_out, len(pinned), step)
     _dup(child, np.concatenate(frames), np.concatenate(huge), step)
     return leaves

@@ -12,11 +12,11 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from rmaplab.machine.model.backing import swapcache
 from rmaplab.machine.model.backing.pagecache import ModelFile
+from rmaplab.machine.model.ksm.scanner import Scanner
 from rmaplab.machine.model.physical.columns import Index, Runs
 from rmaplab.machine.model.physical.memory import Frames, Memory
-from rmaplab.machine.model.space.addressspace import AddressSpace
+from rmaplab.machine.model.space.addressspace import AddressSpace, World
 from rmaplab.machine.model.space.pagetable import BLOCK, CLEAN, LEAF, PMD, Leaf
 from rmaplab.machine.model.thp.split import split_folio
 from rmaplab.trace import KINDS, Verdict
@@ -50,20 +50,21 @@ class _Mapping:
         (memory.map_pages if there else memory.unmap_pages)(runs, mm, step)
 
 
-def migrate(space: AddressSpace, start: int, end: int, files: Iterable[ModelFile], *, shared: bool) -> int:
+def migrate(space: AddressSpace, start: int, end: int, files: Iterable[ModelFile], ksm: Scanner, *, shared: bool) -> int:
     """Move the folios under [start, end) that nobody else may map, or all with `shared`; returns the pages of the range
-    that changed their frame. `files`: all there are, for what they cache moves too."""
-    memory = space.memory
+    that changed their frame. `files`: all there are, for what they cache moves too; `ksm` knows
+    the reverse map of KSM pages."""
+    memory, world = space.memory, space.world
     before = _frames(space, start, end)
     slots = np.unique(memory.frame["folio"][before[space.counted(before)]])
     step = memory.recorder.tick()
     if not shared and len(slots):
         slots = slots[_may_move(space, slots, before, step)]
-    whole = [part for slot in slots.tolist() for part in _split_if_partial(memory, slot)]
+    whole = [part for slot in slots.tolist() for part in _split_if_partial(world, slot)]
     slots, step = np.array(whole, np.uint32), memory.recorder.tick()
     plain = _plain(memory, slots)
-    _move_small(memory, slots[plain], list(files), step)
-    _move(memory, slots[~plain], list(files), step)
+    _move_small(world, slots[plain], list(files), step)
+    _move(world, ksm, slots[~plain], list(files), step)
     return int((before != _frames(space, start, end)).sum())
 
 
@@ -101,13 +102,13 @@ def _may_move(space: AddressSpace, slots: Frames, frames: Frames, step: int) -> 
     return np.asarray(~shared)
 
 
-def _split_if_partial(memory: Memory, slot: int) -> list[int]:
+def _split_if_partial(world: World, slot: int) -> list[int]:
     """The folio's slot; or those of its pieces if it is partially mapped and nobody holds it: then it is split."""
-    folio = memory.folio
+    memory, folio = world.memory, world.memory.folio
     if not folio["partial"][slot] or folio["refs"][slot] != folio["mapcount"][slot]:
         return [slot]
     pages = _pages(memory, slot)
-    split_folio(memory, slot, memory.recorder.tick())
+    split_folio(world, slot, memory.recorder.tick())
     left: list[int] = memory.frame["folio"][pages].tolist()
     return [piece for piece in left if piece]
 
@@ -125,9 +126,10 @@ def _plain(memory: Memory, slots: Frames) -> NDArray[np.bool_]:
     return np.asarray(free & (folio["order"][slots] == 0) & (folio["swapcache"][slots] == 0) & (kind != _KSM))
 
 
-def _move_small(memory: Memory, slots: Frames, files: list[ModelFile], step: int) -> None:
+def _move_small(world: World, slots: Frames, files: list[ModelFile], step: int) -> None:
     """Move folios that are `_plain`, all at once: of small folios no scheme remembers the order of mappings."""
-    folio, old = memory.folio, memory.folio["head"][slots].copy()
+    memory, folio = world.memory, world.memory.folio
+    old = folio["head"][slots].copy()
     wanted, new_of = _marked(memory, slots), np.arange(memory.frame.rows, dtype=np.uint32)
     for kind in np.unique(folio["kind"][slots]).tolist():
         which = old[folio["kind"][slots] == kind]
@@ -135,7 +137,7 @@ def _move_small(memory: Memory, slots: Frames, files: list[ModelFile], step: int
     for name in ("version", "value", "exclusive"):
         memory.frame[name][new_of[old]] = memory.frame[name][old]
     memory.hold(slots)
-    for space, leaf, _ in _leaves(memory, wanted):
+    for space, leaf, _ in _leaves(world, wanted):
         index = np.flatnonzero(wanted[memory.frame["folio"][leaf.memory()]])
         frames = leaf.frame[index]
         folio["dirty"][memory.frame["folio"][frames[leaf.flags[index] & CLEAN == 0]]] = True
@@ -167,20 +169,21 @@ def _marked(memory: Memory, slots: Frames) -> NDArray[np.bool_]:
     return marks
 
 
-def _leaves(memory: Memory, wanted: NDArray[np.bool_]) -> Iterator[tuple[AddressSpace, Leaf, int]]:
+def _leaves(world: World, wanted: NDArray[np.bool_]) -> Iterator[tuple[AddressSpace, Leaf, int]]:
     """Leaves that map a wanted folio, each its space's own from now on, and the page each begins at."""
-    for space in memory.spaces.values():
+    memory = world.memory
+    for space in world.spaces.values():
         for region in space.table.regions:
             for number, shared in list(region.leaves.items()):
                 if wanted[memory.frame["folio"][shared.memory()]].any():
                     yield space, space.table.own(region, number), region.start + number * LEAF
 
 
-def _move(memory: Memory, slots: Frames, files: list[ModelFile], step: int) -> None:
+def _move(world: World, ksm: Scanner, slots: Frames, files: list[ModelFile], step: int) -> None:
     """Unmap every folio, move those without references but their mappings' and the page cache's, and map all again."""
-    mappings = _mappings(memory, slots)
+    memory, mappings = world.memory, _mappings(world, slots)
     for slot in slots.tolist():
-        if _cannot_unmap(memory, slot):
+        if _cannot_unmap(memory, ksm, slot):
             continue
         anon = memory.folio["kind"][slot] == _ANON
         mine = sorted(mappings[slot], key=lambda m: (m.first, m.placed if anon else m.space.mm))
@@ -192,7 +195,7 @@ def _move(memory: Memory, slots: Frames, files: list[ModelFile], step: int) -> N
         cached = 0 if memory.folio["kind"][slot] in _UNCACHED else len(_pages(memory, slot))
         to = slot
         if memory.folio["refs"][slot] == 1 + cached + (memory.folio["swapcache"][slot] > 0):
-            to = _twin(memory, slot, mine, files, cached)
+            to = _twin(world, ksm, slot, mine, files, cached)
         if not cached and memory.folio["order"][to] > 1:
             memory.folio["partial"][to] |= _page_by_page(mine)
         for mapping in mine:
@@ -208,15 +211,16 @@ def _page_by_page(mappings: list[_Mapping]) -> bool:
     return len(np.unique(np.concatenate([np.zeros(0, np.uint32), *pages]))) > (0 if last >= 0 else 1)
 
 
-def _cannot_unmap(memory: Memory, slot: int) -> bool:
+def _cannot_unmap(memory: Memory, ksm: Scanner, slot: int) -> bool:
     """folio_try_share_anon_rmap_pte(): a pinned exclusive page keeps its mapping. Of a KSM page all must be found."""
     if memory.folio["kind"][slot] == _KSM:
-        return not memory.ksm.reaches(int(memory.folio["head"][slot]))
+        return not ksm.reaches(int(memory.folio["head"][slot]))
     return bool(memory.folio["pins"][slot] and memory.frame["exclusive"][_pages(memory, slot)].any())
 
 
-def _twin(memory: Memory, slot: int, mappings: list[_Mapping], files: list[ModelFile], cached: int) -> int:
+def _twin(world: World, ksm: Scanner, slot: int, mappings: list[_Mapping], files: list[ModelFile], cached: int) -> int:
     """A folio like `slot`, which nobody maps now, in its place in page tables and page cache; returns its slot."""
+    memory = world.memory
     old, order = _pages(memory, slot), int(memory.folio["order"][slot])
     head = int(memory.allocate(order, 1, KINDS[memory.folio["kind"][slot]])[0])
     for name in ("version", "value", "exclusive"):
@@ -225,23 +229,23 @@ def _twin(memory: Memory, slot: int, mappings: list[_Mapping], files: list[Model
         mapping.leaf.frame[mapping.index] = mapping.leaf.frame[mapping.index].astype(np.int64) + head - old[0]
     new = memory.frame["folio"][head : head + 1]
     if memory.folio["kind"][slot] == _KSM:
-        memory.ksm.follow(int(old[0]), head)
+        ksm.follow(int(old[0]), head)
     for file in files if cached else ():
         here = (file.frame >= old[0]) & (file.frame <= old[-1])
         file.frame[here] = file.frame[here].astype(np.int64) + head - old[0]
     for name in ("dirty", "lazy"):
         memory.folio[name][new] = memory.folio[name][slot]
-    swapcache.move(memory, slot, int(new[0]))
+    world.swap.move(slot, int(new[0]))
     memory.hold(new, cached)
     memory.drop(np.array([slot], np.uint32), cached)
     return int(new[0])
 
 
-def _mappings(memory: Memory, slots: Frames) -> dict[int, list[_Mapping]]:
+def _mappings(world: World, slots: Frames) -> dict[int, list[_Mapping]]:
     """Who maps these folios, by folio slot."""
     found: dict[int, list[_Mapping]] = {slot: [] for slot in slots.tolist()}
-    wanted = _marked(memory, slots)
-    for space, leaf, base in _leaves(memory, wanted):
+    wanted = _marked(world.memory, slots)
+    for space, leaf, base in _leaves(world, wanted):
         for slot, mapping in _of_leaf(space, leaf, base, wanted):
             found[slot].append(mapping)
     return found

@@ -5,7 +5,6 @@ For the model's processes. Moving changes no counter: the same MM maps the same 
 
 from dataclasses import replace
 
-from rmaplab.machine.model.backing.shmem import forget_unmapped
 from rmaplab.machine.model.ksm.scanner import unmerge
 from rmaplab.machine.model.space.addressspace import AddressSpace
 from rmaplab.machine.model.space.pagetable import BLOCK, PMD, Leaf
@@ -103,4 +102,4 @@ def unmap(space: AddressSpace, start: int, end: int) -> None:
         space.zap(vma.start, vma.end, step)
         space.vmas.remove(vma)
     space.tidy(start, end)
-    forget_unmapped(space.memory)
+    space.world.forget_unmapped()

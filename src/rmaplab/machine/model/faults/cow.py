@@ -10,9 +10,9 @@ from typing import Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from rmaplab.machine.model.backing import swapcache
 from rmaplab.machine.model.physical.columns import Index, Runs
-from rmaplab.machine.model.physical.memory import HUGE_ZERO, Frames, Memory
+from rmaplab.machine.model.physical.memory import HUGE_ZERO, Frames
+from rmaplab.machine.model.physical.recorder import NOBODY_ASKED
 from rmaplab.machine.model.policy import LargeCow
 from rmaplab.machine.model.space.addressspace import AddressSpace
 from rmaplab.machine.model.space.pagetable import BLOCK, CLEAN, DIRTY, PMD, Leaf, W, Window
@@ -24,7 +24,6 @@ from rmaplab.trace import KINDS, OUTCOMES, Verdict
 REUSED: Final = OUTCOMES.index("reused")
 COPIED: Final = OUTCOMES.index("copied")
 SPLIT: Final = OUTCOMES.index("split")
-NOBODY_ASKED: Final = 255
 _ANON: Final = KINDS.index("anon")
 _KSM: Final = KINDS.index("ksm")
 
@@ -192,7 +191,7 @@ def replace_pages(space: AddressSpace, leaf: Leaf, index: Index, step: Index, ac
     mapped = space.counted(old)
     slots = space.memory.frame["folio"][old[mapped]]
     space.memory.unmap_pages(space.memory.runs(old[mapped]), space.mm, 0, each=step[mapped])
-    swapcache.leave_unmapped(space.memory, slots)
+    space.swap.leave_unmapped(slots)
 
 
 def _sweep(space: AddressSpace, leaf: Leaf, index: Index, step: Index, what: What) -> Tally:
@@ -201,7 +200,7 @@ def _sweep(space: AddressSpace, leaf: Leaf, index: Index, step: Index, what: Wha
     slots = memory.frame["folio"][leaf.frame[index]]
     while len(index):
         folios, which, count = np.unique(slots, return_inverse=True, return_counts=True)
-        reuse, now = _decide(memory, folios, count, space.mm)
+        reuse, now = _decide(space, folios, count)
         rank = np.arange(len(index)) - _first_of_group(which)
         chosen = rank < now[which]
         keep = chosen & reuse[which]
@@ -210,7 +209,7 @@ def _sweep(space: AddressSpace, leaf: Leaf, index: Index, step: Index, what: Wha
         for part, outcome in ((keep, REUSED), (copy, COPIED)):
             if part.any():
                 _record(space, what, slots[part], step[part], page[part], 1, outcome, asked=True)
-        swapcache.leave(memory, np.unique(slots[keep & (memory.folio["swapcache"][slots] > 0)]))
+        space.swap.leave(np.unique(slots[keep & (memory.folio["swapcache"][slots] > 0)]))
         leaf.flags[index[keep]] |= _GRANT[what]
         memory.frame["exclusive"][leaf.frame[index[keep]]] = True
         if copy.any():
@@ -234,20 +233,20 @@ def _first_of_group(which: NDArray[np.int64]) -> Index:
     return np.arange(len(which)) - rank
 
 
-def _decide(memory: Memory, folios: Frames, count: Index, mm: int) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
+def _decide(space: AddressSpace, folios: Frames, count: Index) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
     """May each folio's next page be reused, and for how many of its `count` coming faults does that hold at least?
 
     A copy takes away one mapping and one reference of the folio, by the asking MM; a reuse changes no counter.
     """
-    policy, folio = memory.policy, memory.folio
+    memory, policy, folio = space.memory, space.memory.policy, space.memory.folio
     refs, mapcount = folio["refs"][folios], folio["mapcount"][folios]
     small = folio["order"][folios] == 0
-    sole = swapcache.sole(memory, folios)
+    sole = space.swap.sole(folios)
     if policy.large_cow is LargeCow.NEVER:
         return small & sole, count
     if policy.large_cow is LargeCow.SOLE_REFERENCE:
         return sole, np.where(sole, count, np.minimum(count, refs - 1))
-    verdict, truth = memory.verdicts(folios, mm)
+    verdict, truth = memory.verdicts(folios, space.mm)
     answer = np.where(verdict == Verdict.UNKNOWN, policy.unknown, verdict)
     held = refs != mapcount
     lone = policy.frees_lone_page & (mapcount <= 1)

@@ -76,7 +76,7 @@ def _bring_in(space: AddressSpace, vma: Vma, file: ModelFile, base: int, index: 
     if file.on_disk:
         read_in(file, pages, huge=vma.thp)
         return
-    read_back(space.memory, file, pages)
+    read_back(space.memory, space.swap, file, pages)
     order = vma.fault_order
     if order and (vma.start - vma.pgoff) % (1 << order) == 0:
         first = np.unique((index + base) >> order) << order

@@ -10,7 +10,6 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from rmaplab.machine.model.backing import swapcache
 from rmaplab.machine.model.backing.swapdevice import SwapSlots
 from rmaplab.machine.model.faults.cow import replace_pages
 from rmaplab.machine.model.physical.columns import Index, Runs
@@ -32,7 +31,7 @@ def swap_in(space: AddressSpace, vma: Vma, window: Window, step: Index, *, write
     """
     leaf, lo, hi = window.leaf, window.lo, window.hi
     index = lo + np.flatnonzero(leaf.flags[lo:hi] & SWAP)
-    swap = space.memory.swap
+    swap = space.swap.device
     if not len(index) or swap is None:
         return
     space.memory.counters.faults += len(index)
@@ -107,7 +106,7 @@ def _read_cached(
     absent = slots[swap.folio[slots] == 0]
     fresh = memory.allocate(0, len(absent), "anon")
     _fill(space, swap, fresh, absent)
-    swapcache.enter(memory, memory.frame["folio"][fresh], absent)
+    space.swap.enter(memory.frame["folio"][fresh], absent)
     folios = swap.folio[slots]
     frames = memory.folio["head"][folios]
     merged = memory.folio["kind"][folios] == _KSM
@@ -116,7 +115,7 @@ def _read_cached(
         # should_try_to_free_swap(): the cache and the fault hold the only references.
         sole = (memory.folio["refs"][folios] == 1) & (swap.count[slots] == 0) & ~merged
         memory.hold(folios)
-        swapcache.leave(memory, folios[sole])
+        space.swap.leave(folios[sole])
     else:
         memory.hold(folios)
     exclusive = ~merged & ((leaf.flags[index] & SWAP_EXCLUSIVE != 0) | (memory.folio["refs"][folios] == 1))

@@ -15,7 +15,7 @@ import numpy as np
 from rmaplab.machine.model.faults import cow
 from rmaplab.machine.model.physical.columns import Runs
 from rmaplab.machine.model.physical.memory import Memory
-from rmaplab.machine.model.space.addressspace import AddressSpace
+from rmaplab.machine.model.space.addressspace import AddressSpace, World
 from rmaplab.machine.model.space.pagetable import CLEAN, LEAF, Leaf, W
 from rmaplab.machine.model.thp.split import split_folio
 from rmaplab.trace import KINDS
@@ -61,7 +61,7 @@ class _Item:
 class Scanner:
     """The system's one scanner. `merge` is O(full scans x mergeable pages), page by page."""
 
-    memory: Memory
+    world: World
     _items: dict[int, dict[int, _Item]] = field(default_factory=dict)
     """By MM and virtual page."""
     _stable: dict[int, list[_Node]] = field(default_factory=dict)
@@ -73,6 +73,10 @@ class Scanner:
     _news: bool = False
     """Did this full scan change anything that the next would meet?"""
     _step: int = 0
+    memory: Memory = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.memory = self.world.memory
 
     def merge(self) -> None:
         """Full scans until one changes nothing."""
@@ -83,17 +87,17 @@ class Scanner:
             self._scan_all()
 
     def _scan_all(self) -> None:
-        memory = self.memory
+        world = self.world
         self._unstable.clear()
-        memory.ksm_mms[:] = [mm for mm in memory.ksm_mms if mm in memory.spaces]
-        for mm in [mm for mm in self._items if mm not in memory.spaces]:
+        world.ksm_mms[:] = [mm for mm in world.ksm_mms if mm in world.spaces]
+        for mm in [mm for mm in self._items if mm not in world.spaces]:
             _forget(self._items.pop(mm))
-        for mm in memory.ksm_mms.copy():
-            space = memory.spaces[mm]
+        for mm in world.ksm_mms.copy():
+            space = world.spaces[mm]
             if any(vma.mergeable for vma in space.vmas):
                 self._scan(space)
             else:
-                memory.ksm_mms.remove(mm)
+                world.ksm_mms.remove(mm)
                 _forget(self._items.pop(mm, {}))
         self._count_moved()
 
@@ -196,7 +200,7 @@ class Scanner:
             places.setdefault(item.page, set()).add(item.space.mm)
         return all(
             not places.get(page, set()).isdisjoint({space.mm, *space.forebears})
-            for space, page in _mappings(self.memory, frame)
+            for space, page in _mappings(self.world, frame)
         )
 
     def follow(self, old: int, new: int) -> None:
@@ -256,7 +260,7 @@ class Scanner:
         slot = int(memory.frame["folio"][frame])
         if not memory.folio["order"][slot] or memory.folio["refs"][slot] != memory.folio["mapcount"][slot]:
             return False
-        split_folio(memory, slot, self._step)
+        split_folio(self.world, slot, self._step)
         self._news = True
         return True
 
@@ -275,7 +279,7 @@ class Scanner:
         self._count_moved()
         memory = self.memory
         frame = int(memory.folio["head"][slot])
-        users = Counter(space.mm for space, _ in _mappings(memory, frame))
+        users = Counter(space.mm for space, _ in _mappings(self.world, frame))
         old, new = int(memory.folio["ident"][slot]), memory.recorder.folios(0, _KSM, 1)
         for mm, times in users.items():
             memory.recorder.events(self._step, np.full(times, old), mm, 0, -1, entire=False)
@@ -294,10 +298,10 @@ def _entry(space: AddressSpace, page: int) -> tuple[Leaf, int]:
     return window.leaf, window.lo
 
 
-def _mappings(memory: Memory, frame: int) -> list[tuple[AddressSpace, int]]:
+def _mappings(world: World, frame: int) -> list[tuple[AddressSpace, int]]:
     """Every place where a small folio is mapped: the address space, and the virtual page."""
     found = []
-    for space in memory.spaces.values():
+    for space in world.spaces.values():
         for region in space.table.regions:
             for number, leaf in region.leaves.items():
                 base = region.start + number * LEAF

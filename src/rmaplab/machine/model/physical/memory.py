@@ -7,24 +7,17 @@ zero folio: both are mapped without rmap, and nobody counts them. Knows nothing 
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rmaplab.machine.model.backing.swapdevice import SwapSlots
 from rmaplab.machine.model.physical.answers import Answers
 from rmaplab.machine.model.physical.columns import Columns, Index, Pool, Runs, runs_of, spread
 from rmaplab.machine.model.physical.recorder import Recorder
-from rmaplab.machine.model.physical.single import note_partial_one, update_one
 from rmaplab.machine.model.policy import KernelPolicy, Phase
 from rmaplab.machine.protocol import PMD_ORDER
 from rmaplab.trace import KINDS, Verdict
-
-if TYPE_CHECKING:
-    from rmaplab.machine.model.backing.pagecache import ModelFile
-    from rmaplab.machine.model.ksm.scanner import Scanner
-    from rmaplab.machine.model.space.addressspace import AddressSpace
 
 ZERO: Final = 1
 HUGE_ZERO: Final = 1 << PMD_ORDER
@@ -98,15 +91,6 @@ class Memory:
         )
         self._free_frames: dict[int, Pool] = defaultdict(Pool)
         self._free_slots = Pool()
-        self._anon_vmas = 0
-        self.spaces: dict[int, AddressSpace] = {}
-        self.ksm: Scanner
-        """The machine sets it."""
-        self.ksm_mms: list[int] = []
-        """MMs with mergeable memory in the order KSM scans them; some may have ended."""
-        self.swap: SwapSlots | None = None
-        self.swapped: list[ModelFile] = []
-        """Files with pages in swap, now or once."""
         self.frame.extend(_FIRST_FRAME)
         self.folio.extend(3)
         self.frame["folio"][ZERO] = _SMALL
@@ -204,11 +188,6 @@ class Memory:
         first = self.folio.extend(left)
         return np.concatenate((slots, np.arange(first, first + left, dtype=np.uint32)))
 
-    def next_anon_vma(self) -> int:
-        """A number for a new anon_vma."""
-        self._anon_vmas += 1
-        return self._anon_vmas
-
     # --- rmap ---------------------------------------------------------------------------------------------------
 
     def runs(self, frames: Frames) -> Runs:
@@ -228,7 +207,7 @@ class Memory:
 
     def map_run(self, first: int, size: int, mm: int, step: int) -> None:
         """`map_pages` of one run: the frames [first, first + size)."""
-        update_one(self, int(self.frame["folio"][first]), first, size, mm, step, sign=1, entire=False)
+        self._update_one(int(self.frame["folio"][first]), first, size, mm, step, sign=1, entire=False)
 
     def unmap_pages(self, runs: Runs, mm: int, step: int | Index, *, each: Index | None = None) -> None:
         """Take away one PTE mapping of every page of every run, then free folios nobody refers to.
@@ -245,7 +224,7 @@ class Memory:
         mapped from now on, whatever is mapped later (folio_set_partially_mapped())."""
         folio = self.folio
         if len(slots) == 1:
-            note_partial_one(self, int(slots[0]), int(runs.first[0]), int(runs.size[0]))
+            self._note_partial_one(int(slots[0]), int(runs.first[0]), int(runs.size[0]))
             return
         some = (folio["order"][slots] > 1) & (folio["kind"][slots] == _ANON) & (folio["mapcount"][slots] > 0)
         some &= (folio["entire"][slots] == 0) & ~folio["partial"][slots]
@@ -258,7 +237,7 @@ class Memory:
             return
         slots = self.slots(runs)
         if len(runs) == 1 and each is None:
-            update_one(self, int(slots[0]), int(runs.first[0]), int(runs.size[0]), mm, step, sign=sign, entire=False)
+            self._update_one(int(slots[0]), int(runs.first[0]), int(runs.size[0]), mm, step, sign=sign, entire=False)
             return
         page = runs.first - self.folio["head"][slots]
         nr = runs.size * sign
@@ -275,6 +254,36 @@ class Memory:
                 self._count(phase, slots, mm, page, nr, entire=False)
             self._show(phase, slots, sign)
 
+    def _update_one(
+        self, slot: int, first: int, size: int, mm: int, step: int | Index, *, sign: int, entire: bool
+    ) -> None:
+        """`_rmap` or `_entire` of a single run, in plain numbers: map (`sign` +1) or unmap (-1) the `size` frames from
+        `first` on of the folio in `slot`. Arrays of one element would cost ten times as much."""
+        folio = self.folio
+        page, nr = first - int(folio["head"][slot]), sign if entire else sign * size
+        self.recorder.events(step, folio["ident"][slot], mm, page, nr, entire=entire)
+        for phase in self.policy.mapping if sign > 0 else self.policy.unmapping:
+            if phase is Phase.VALUES:
+                order = int(folio["order"][slot])
+                if order:
+                    self.answers.update_one(order, int(folio["row"][slot]), mm, page, nr, entire=entire)
+            elif phase is not Phase.PAGES:
+                folio[phase][slot] += nr
+            elif entire:
+                folio["entire"][slot] += sign
+            else:
+                self.frame["mapcount"][first : first + size] += np.int32(sign)
+            if self.observer is not None:
+                self.observer(self, f"{'map' if sign > 0 else 'unmap'} {phase}", np.array([slot], np.uint32))
+
+    def _note_partial_one(self, slot: int, first: int, size: int) -> None:
+        """`_note_partial` of a single run."""
+        folio = self.folio
+        if folio["order"][slot] <= 1 or folio["kind"][slot] != _ANON or folio["partial"][slot]:
+            return
+        if folio["mapcount"][slot] > 0 and not folio["entire"][slot]:
+            folio["partial"][slot] = not self.frame["mapcount"][first : first + size].all()
+
     def map_entire(self, slots: Frames, mm: int, step: int | Index) -> None:
         """PMD-map each of these large folios once more."""
         self._entire(slots, mm, step, sign=1)
@@ -283,7 +292,7 @@ class Memory:
         """Take away one PMD mapping of each, then free what nobody refers to."""
         self._entire(slots, mm, step, sign=-1)
         if len(slots) == 1:
-            note_partial_one(self, int(slots[0]), int(self.folio["head"][slots[0]]), 1 << PMD_ORDER)
+            self._note_partial_one(int(slots[0]), int(self.folio["head"][slots[0]]), 1 << PMD_ORDER)
             self.release(slots)
             return
         heads = self.folio["head"][slots].astype(np.int64)
@@ -295,7 +304,7 @@ class Memory:
             return
         if len(slots) == 1:
             slot = int(slots[0])
-            update_one(self, slot, int(self.folio["head"][slot]), 1 << PMD_ORDER, mm, step, sign=sign, entire=True)
+            self._update_one(slot, int(self.folio["head"][slot]), 1 << PMD_ORDER, mm, step, sign=sign, entire=True)
             return
         page, nr = np.zeros(len(slots), np.int64), np.full(len(slots), sign, np.int64)
         self.recorder.events(step, self.folio["ident"][slots], mm, page, nr, entire=True)

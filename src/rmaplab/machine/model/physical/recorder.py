@@ -3,12 +3,17 @@
 For the model only; the same rows, with the same meaning, as the live recorder's.
 """
 
+from typing import Final
+
 import numpy as np
 import polars as pl
 from numpy.typing import ArrayLike
 
 from rmaplab.machine.model.physical.columns import Columns
 from rmaplab.trace import EVENTS, FOLIOS, KINDS, OUTCOMES, QUESTIONS, QUESTIONS_ASKED, Meta, Trace, Verdict
+
+NOBODY_ASKED: Final = 255
+"""`kernel` of a question the kernel did not answer by a verdict."""
 
 
 class Recorder:

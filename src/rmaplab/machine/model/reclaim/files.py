@@ -13,18 +13,19 @@ from rmaplab.machine.model.backing.pagecache import ModelFile
 from rmaplab.machine.model.backing.shmem import write_out
 from rmaplab.machine.model.physical.columns import Index
 from rmaplab.machine.model.physical.memory import Frames, Memory
-from rmaplab.machine.model.space.addressspace import AddressSpace
-from rmaplab.machine.model.space.pagetable import BLOCK, DIRTY, PMD, Leaf, W, Window
+from rmaplab.machine.model.space.addressspace import AddressSpace, World
+from rmaplab.machine.model.space.pagetable import DIRTY, PMD, Leaf, W, Window
 from rmaplab.machine.model.space.questions import may_split, maybe_shared
+from rmaplab.machine.model.space.rmap import unmap_everywhere
 from rmaplab.machine.model.space.vma import Vma
 from rmaplab.trace import KINDS
 
 _ANON = KINDS.index("anon")
 
 
-def write_back(memory: Memory, files: Sequence[ModelFile]) -> None:
+def write_back(world: World, files: Sequence[ModelFile]) -> None:
     """Write what is dirty of these files to the disk: their pages are write-protected in every shared mapping."""
-    for space in memory.spaces.values():
+    for space in world.spaces.values():
         for vma in space.vmas:
             if vma.shared and vma.file in files:
                 for window in space.table.windows(vma.start, vma.end, write=True):
@@ -44,12 +45,12 @@ def cold_file(
         size, mapcount = 1 << int(memory.folio["order"][slot[0]]), int(memory.folio["mapcount"][slot[0]])
         if pages < size:
             if may_split(space, frame, pages, step, cached=size):
-                _split(memory, file, slot, int(file.first_pages(vma.offset_of(window.base) + np.array([at]))[0]))
+                _split(space.world, file, slot, int(file.first_pages(vma.offset_of(window.base) + np.array([at]))[0]))
         elif not maybe_shared(space, slot) if leaf.flags[at] & PMD else mapcount == size:
             whole.append(int(slot[0]))
     if pageout:
         first = file.first_pages(np.flatnonzero(np.isin(memory.frame["folio"][file.frame], np.array(whole, np.uint32))))
-        _reclaim(memory, file, np.unique(first))
+        _reclaim(space.world, file, np.unique(first))
 
 
 def _batches(memory: Memory, leaf: Leaf, lo: int, hi: int) -> Iterator[tuple[int, int]]:
@@ -73,10 +74,11 @@ def _batches(memory: Memory, leaf: Leaf, lo: int, hi: int) -> Iterator[tuple[int
         at += pages
 
 
-def _split(memory: Memory, file: ModelFile, slot: Frames, first: int) -> None:
+def _split(world: World, file: ModelFile, slot: Frames, first: int) -> None:
     """Make small folios of the one in `slot`, which caches the pages of `file` from `first` on, and unmap it."""
+    memory = world.memory
     pages = 1 << int(memory.folio["order"][slot[0]])
-    unmap_everywhere(memory, slot)
+    unmap_everywhere(world, slot)
     frames = file.frame[first : first + pages].copy()
     memory.break_up(int(slot[0]), frames)
     memory.hold(memory.frame["folio"][frames])
@@ -84,13 +86,14 @@ def _split(memory: Memory, file: ModelFile, slot: Frames, first: int) -> None:
     memory.counters.splits += 1
 
 
-def _reclaim(memory: Memory, file: ModelFile, first: Index) -> None:
+def _reclaim(world: World, file: ModelFile, first: Index) -> None:
     """Unmap the folios of `file` that begin at the pages `first`; let go of those nobody holds, if what was written to
     them is on the disk or goes to swap. Of a large one without room there as a whole, the pages go one by one."""
+    memory, swap = world.memory, world.swap
     slots = memory.frame["folio"][file.frame[first]]
     if not len(slots):
         return
-    unmap_everywhere(memory, slots)
+    unmap_everywhere(world, slots)
     for page, slot in zip(first.tolist(), slots.tolist(), strict=True):
         order = int(memory.folio["order"][slot])
         pages = 1 << order
@@ -98,26 +101,7 @@ def _reclaim(memory: Memory, file: ModelFile, first: Index) -> None:
             continue
         if file.on_disk or not file.dirty[page : page + pages].any():
             file.forget(page, pages)
-        elif not write_out(memory, file, page, order) and order and memory.swap is not None:
-            _split(memory, file, np.array([slot], np.uint32), page)
+        elif not write_out(memory, swap, file, page, order) and order and swap.device is not None:
+            _split(world, file, np.array([slot], np.uint32), page)
             for at in (page, *range(page + pages - 1, page, -1)):
-                write_out(memory, file, at, 0)
-
-
-def unmap_everywhere(memory: Memory, slots: Frames) -> None:
-    """try_to_unmap(): no address space maps these folios any more."""
-    step = memory.recorder.tick()
-    for space in memory.spaces.values():
-        for region in space.table.regions:
-            for number in list(region.leaves):
-                index = np.flatnonzero(np.isin(memory.frame["folio"][region.leaves[number].memory()], slots))
-                if len(index):
-                    _unmap_leaf(space, space.table.own(region, number), index, step)
-
-
-def _unmap_leaf(space: AddressSpace, leaf: Leaf, index: Index, step: int) -> None:
-    for block in np.unique(index[leaf.flags[index] & PMD != 0] // BLOCK).tolist():
-        space.split_pmd(leaf, block * BLOCK, step, anon=False)
-    index = index[leaf.frame[index] != 0]
-    space.memory.unmap_pages(space.memory.runs(leaf.frame[index]), space.mm, step)
-    leaf.frame[index], leaf.flags[index], leaf.expect[index] = 0, 0, 0
+                write_out(memory, swap, file, at, 0)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from rmaplab.machine.model.backing import swapcache
+from rmaplab.machine.model.backing.swap import Swap
 from rmaplab.machine.model.physical.columns import Index
 from rmaplab.machine.model.physical.memory import Frames, Memory
 from rmaplab.machine.model.reclaim.files import cold_file
@@ -56,7 +56,7 @@ class _Block:
 
     def _shrink(self, index: Index) -> None:
         """shrink_folio_list() for the folio mapped at `index`."""
-        memory, leaf = self.space.memory, self.window.leaf
+        memory, leaf, device = self.space.memory, self.window.leaf, self.space.swap.device
         folio, slot = memory.folio, int(memory.frame["folio"][leaf.frame[index[0]]])
         if folio["lazy"][slot]:
             self._drop(index, slot)
@@ -69,16 +69,16 @@ class _Block:
         order = int(folio["order"][slot])
         if order and folio["refs"][slot] != folio["mapcount"][slot]:
             return
-        first = memory.swap.take(order) if memory.swap and not folio["partial"][slot] else 0
+        first = device.take(order) if device and not folio["partial"][slot] else 0
         if first:
-            swapcache.enter(memory, np.array([slot], np.uint32), np.array([first]))
+            self.space.swap.enter(np.array([slot], np.uint32), np.array([first]))
             folio["dirty"][slot] = True
             self.out.append((index, first))
         elif order:
-            split_folio(memory, slot, memory.recorder.tick())
+            split_folio(self.space.world, slot, memory.recorder.tick())
             # The first page goes on, the others stand at the end of a list that is taken from behind.
             left = np.concatenate((index[:1], index[:0:-1]))
-            for i in left[self.space.counted(leaf.frame[left])].tolist() if memory.swap else ():
+            for i in left[self.space.counted(leaf.frame[left])].tolist() if device else ():
                 self._shrink(np.array([i]))
 
     def _drop(self, index: Index, slot: int) -> None:
@@ -107,8 +107,8 @@ class _Block:
 
     def _swap_out(self) -> None:
         """Put swap entries in place of the pages, and let go of those folios nobody holds."""
-        memory, leaf, swap = self.space.memory, self.window.leaf, self.space.memory.swap
-        if not self.out or swap is None:
+        memory, leaf, device = self.space.memory, self.window.leaf, self.space.swap.device
+        if not self.out or device is None:
             return
         # Splits on the way took steps of their own; this comes after them.
         step = memory.recorder.tick()
@@ -121,26 +121,26 @@ class _Block:
         exclusive = memory.frame["exclusive"][frames]
         leaf.frame[index] = slots
         leaf.flags[index] = np.where(exclusive, SWAP | SWAP_EXCLUSIVE, SWAP)
-        swap.get(slots)
+        device.get(slots)
         memory.frame["exclusive"][frames] = False
         memory.unmap_pages(memory.runs(frames), self.space.mm, step)
         folios = memory.frame["folio"][frames]
-        write_out(memory, np.unique(folios[memory.folio["mapcount"][folios] == 0]))
+        write_out(memory, self.space.swap, np.unique(folios[memory.folio["mapcount"][folios] == 0]))
         self.out.clear()
 
 
-def write_out(memory: Memory, folios: Frames) -> None:
+def write_out(memory: Memory, swap: Swap, folios: Frames) -> None:
     """Unmapped folios of the swap cache that nobody else holds go to the device and are freed."""
-    swap = memory.swap
-    if swap is None:
+    device = swap.device
+    if device is None:
         return
     size = 1 << memory.folio["order"][folios].astype(np.int64)
     for slot in folios[memory.folio["refs"][folios] == size].tolist():
         first, head = int(memory.folio["swapcache"][slot]), int(memory.folio["head"][slot])
         pages = 1 << int(memory.folio["order"][slot])
         here, there = slice(head, head + pages), slice(first, first + pages)
-        swap.version[there] = memory.frame["version"][here]
-        swap.value[there] = memory.frame["value"][here]
+        device.version[there] = memory.frame["version"][here]
+        device.value[there] = memory.frame["value"][here]
         # Zeroes are told per folio (swap_writeout()).
-        swap.zero[there] = not memory.frame["value"][here].any()
-        swapcache.leave(memory, np.array([slot], np.uint32))
+        device.zero[there] = not memory.frame["value"][here].any()
+        swap.leave(np.array([slot], np.uint32))

@@ -11,9 +11,12 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from rmaplab.machine.model.backing import swapcache
+from rmaplab.machine.model.backing import shmem
+from rmaplab.machine.model.backing.swap import Swap
 from rmaplab.machine.model.physical.columns import Index
 from rmaplab.machine.model.physical.memory import HUGE_ZERO, ZERO, Frames, Memory
+from rmaplab.machine.model.physical.recorder import Recorder
+from rmaplab.machine.model.policy import KernelPolicy
 from rmaplab.machine.model.space.pagetable import BLOCK, CLEAN, DIRTY, PMD, SWAP, Leaf, PageTable, W, Window
 from rmaplab.machine.model.space.vma import Vma, VmaList
 from rmaplab.trace import KINDS
@@ -34,18 +37,45 @@ class ContentLeak(AssertionError):
         self.mm, self.address, self.wanted, self.found = mm, address, wanted, found
 
 
+class World:
+    """One physical memory, its swap, and every address space on it."""
+
+    def __init__(self, policy: KernelPolicy, recorder: Recorder) -> None:
+        self.memory = Memory(policy, recorder)
+        self.swap = Swap(self.memory)
+        self.spaces: dict[int, AddressSpace] = {}
+        """By MM."""
+        self.ksm_mms: list[int] = []
+        """MMs with mergeable memory in the order KSM scans them; some may have ended."""
+        self._anon_vmas = 0
+
+    def next_anon_vma(self) -> int:
+        """A number for a new anon_vma."""
+        self._anon_vmas += 1
+        return self._anon_vmas
+
+    def forget_unmapped(self) -> None:
+        """Mappings went: files that nobody maps any more and that do not last give their swap slots back."""
+        if self.swap.files:
+            shmem.forget(self.swap, {id(vma.file) for space in self.spaces.values() for vma in space.vmas})
+
+
 @dataclass(slots=True)
 class AddressSpace:
-    """An MM. `mm` is its rmap ID, `forebears` those it was forked from."""
+    """An MM. `mm` is its rmap ID, `forebears` those it was forked from, `users` how many processes are in it."""
 
-    memory: Memory
+    world: World
     mm: int
     vmas: VmaList = field(default_factory=VmaList)
     table: PageTable = field(default_factory=PageTable)
     forebears: frozenset[int] = frozenset()
+    users: int = 1
+    memory: Memory = field(init=False)
+    swap: Swap = field(init=False)
 
     def __post_init__(self) -> None:
-        self.memory.spaces[self.mm] = self
+        self.memory, self.swap = self.world.memory, self.world.swap
+        self.world.spaces[self.mm] = self
 
     def spans(self, start: int, end: int, *, write: bool = False, create: bool = False) -> Iterator[tuple[Vma, Window]]:
         """VMAs under [start, end) and the leaves under each, in address order."""
@@ -65,7 +95,7 @@ class AddressSpace:
     def prepare_anon_vma(self, vma: Vma) -> None:
         """`vma` may hold anonymous pages from now on, so fork has to copy its page tables."""
         if not vma.anon_vma:
-            vma.anon_vma = self.vmas.neighbour_anon_vma(vma) or self.memory.next_anon_vma()
+            vma.anon_vma = self.vmas.neighbour_anon_vma(vma) or self.world.next_anon_vma()
             vma.place()
 
     # --- PMD mappings -------------------------------------------------------------------------------------------
@@ -125,9 +155,9 @@ class AddressSpace:
             leaf.clear(lo, hi)
 
     def _give_slots_back(self, leaf: Leaf, lo: int, hi: int) -> None:
-        if self.memory.swap is not None:
+        if self.swap.device is not None:
             swapped = lo + np.flatnonzero(leaf.flags[lo:hi] & SWAP)
-            swapcache.put_entries(self.memory, leaf.frame[swapped].astype(np.int64))
+            self.swap.put_entries(leaf.frame[swapped].astype(np.int64))
             leaf.frame[swapped] = leaf.flags[swapped] = 0
 
     def _unmap_present(self, leaf: Leaf, index: Index, step: int) -> None:
@@ -140,11 +170,11 @@ class AddressSpace:
 
     def _unmap_small(self, frames: Frames, step: int) -> None:
         memory, slots = self.memory, None
-        if memory.swap is not None:
+        if self.swap.device is not None:
             slots = memory.frame["folio"][frames]
         memory.unmap_pages(memory.runs(frames), self.mm, step)
         if slots is not None:
-            swapcache.leave_unmapped(memory, slots)
+            self.swap.leave_unmapped(slots)
 
     @staticmethod
     def counted(frames: NDArray[np.uint32]) -> NDArray[np.bool_]:
@@ -192,7 +222,7 @@ class AddressSpace:
 
     def _check_swapped(self, window: Window) -> None:
         """The same of what is swapped out, be it on the device or in the swap cache."""
-        leaf, swap = window.leaf, self.memory.swap
+        leaf, swap = window.leaf, self.swap.device
         index = window.lo + np.flatnonzero(leaf.flags[window.lo : window.hi] & SWAP)
         if swap is None or not len(index):
             return

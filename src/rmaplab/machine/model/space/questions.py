@@ -8,8 +8,8 @@ from typing import Final
 
 import numpy as np
 
-from rmaplab.machine.model.faults.cow import NOBODY_ASKED
 from rmaplab.machine.model.physical.memory import Frames, Memory
+from rmaplab.machine.model.physical.recorder import NOBODY_ASKED
 from rmaplab.machine.model.space.addressspace import AddressSpace
 from rmaplab.trace import OUTCOMES, Verdict
 

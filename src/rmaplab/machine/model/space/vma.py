@@ -9,10 +9,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, fields, replace
 from itertools import count
 from operator import attrgetter
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-if TYPE_CHECKING:
-    from rmaplab.machine.model.backing.pagecache import ModelFile
+from rmaplab.machine.model.backing.pagecache import ModelFile
 
 _places: Final = count(1)
 
@@ -33,7 +32,7 @@ class Vma:
     order: int = 0
     writable: bool = True
     shared: bool = False
-    file: "ModelFile | None" = None
+    file: ModelFile | None = None
     pgoff: int = 0
     thp: bool = False
     nothp: bool = False

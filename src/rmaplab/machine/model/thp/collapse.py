@@ -10,7 +10,6 @@ from itertools import takewhile
 
 import numpy as np
 
-from rmaplab.machine.model.backing import swapcache
 from rmaplab.machine.model.faults.cow import map_thp
 from rmaplab.machine.model.faults.swapin import swap_in
 from rmaplab.machine.model.space.addressspace import AddressSpace
@@ -82,7 +81,7 @@ def _copy(space: AddressSpace, vma: Vma, leaf: Leaf, lo: int, step: int) -> bool
     contents = {name: memory.frame[name][old].copy() for name in ("version", "value")}
     slots = memory.frame["folio"][old[mapped]]
     memory.unmap_pages(memory.runs(old[mapped]), space.mm, step)
-    swapcache.leave_unmapped(memory, slots)
+    space.swap.leave_unmapped(slots)
     map_thp(space, leaf, np.array([lo // BLOCK]), np.array([step]))
     for name, values in contents.items():
         memory.frame[name][leaf.frame[index]] = values

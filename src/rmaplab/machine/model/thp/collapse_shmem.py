@@ -13,9 +13,9 @@ from rmaplab.machine.model.backing.pagecache import ModelFile
 from rmaplab.machine.model.backing.shmem import read_back
 from rmaplab.machine.model.faults.file import install_pmd
 from rmaplab.machine.model.physical.memory import Frames, Memory
-from rmaplab.machine.model.reclaim.files import unmap_everywhere
-from rmaplab.machine.model.space.addressspace import AddressSpace
+from rmaplab.machine.model.space.addressspace import AddressSpace, World
 from rmaplab.machine.model.space.pagetable import BLOCK, PMD, SWAP
+from rmaplab.machine.model.space.rmap import unmap_everywhere
 from rmaplab.machine.model.space.vma import Vma
 from rmaplab.machine.protocol import PMD_ORDER
 
@@ -49,10 +49,10 @@ def _block(space: AddressSpace, vma: Vma, file: ModelFile, page: int) -> _Result
     if (sizes < BLOCK).all():
         if (memory.folio["refs"][slots] != memory.folio["mapcount"][slots] + sizes).any():
             return _Result.HELD
-        read_back(memory, file, np.arange(first, first + BLOCK))
+        read_back(memory, space.swap, file, np.arange(first, first + BLOCK))
         slots = _cached(memory, file, first)
         if memory.folio["order"][slots[0]] < PMD_ORDER:
-            _replace(memory, file, first, slots)
+            _replace(space.world, file, first, slots)
     return _map(space, vma, page, int(file.frame[first]))
 
 
@@ -62,15 +62,16 @@ def _cached(memory: Memory, file: ModelFile, first: int) -> Frames:
     return np.unique(memory.frame["folio"][frames[frames != 0]])
 
 
-def _replace(memory: Memory, file: ModelFile, first: int, slots: Frames) -> None:
+def _replace(world: World, file: ModelFile, first: int, slots: Frames) -> None:
     """Cache the 2 MiB from file page `first` on by one folio instead of those in `slots`; holes become zeros."""
-    unmap_everywhere(memory, slots)
+    memory = world.memory
+    unmap_everywhere(world, slots)
     cached = first + np.flatnonzero(file.frame[first : first + BLOCK])
     for page in np.unique(file.first_pages(cached)).tolist():
         file.forget(page, 1 << int(memory.folio["order"][memory.frame["folio"][file.frame[page]]]))
     file.cache(np.array([first]), PMD_ORDER)
     file.dirty[first : first + BLOCK] = True
-    for space in memory.spaces.values():
+    for space in world.spaces.values():
         for vma in space.vmas:
             if vma.file is file and not vma.anon_vma:
                 _retract(space, vma, vma.start + first - vma.pgoff)

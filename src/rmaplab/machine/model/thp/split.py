@@ -7,11 +7,10 @@ comes by.
 
 import numpy as np
 
-from rmaplab.machine.model.backing import swapcache
 from rmaplab.machine.model.physical.columns import Index
 from rmaplab.machine.model.physical.memory import ZERO, Memory
 from rmaplab.machine.model.reclaim.files import cold_file
-from rmaplab.machine.model.space.addressspace import AddressSpace
+from rmaplab.machine.model.space.addressspace import AddressSpace, World
 from rmaplab.machine.model.space.pagetable import BLOCK, CLEAN, PMD, SWAP, Leaf, W, Window
 from rmaplab.machine.model.space.questions import may_split, maybe_shared, shared_in_advice
 from rmaplab.machine.protocol import BadOperation
@@ -36,7 +35,7 @@ def _drop_swapped(space: AddressSpace, window: Window) -> None:
     index = window.lo + np.flatnonzero(leaf.flags[window.lo : window.hi] & SWAP)
     slots = leaf.frame[index].astype(np.int64)
     leaf.frame[index] = leaf.flags[index] = leaf.expect[index] = 0
-    swapcache.put_entries(space.memory, slots)
+    space.swap.put_entries(slots)
 
 
 def _free_block(space: AddressSpace, leaf: Leaf, lo: int, hi: int, step: int) -> None:
@@ -44,24 +43,24 @@ def _free_block(space: AddressSpace, leaf: Leaf, lo: int, hi: int, step: int) ->
     if leaf.flags[lo] & PMD and hi - lo == BLOCK:
         frame = int(leaf.frame[lo])
         if space.counted(leaf.frame[lo : lo + 1])[0] and not shared_in_advice(space, frame, BLOCK, step):
-            _free_lazily(memory, leaf, np.arange(lo, hi), int(memory.frame["folio"][frame]))
+            _free_lazily(space, leaf, np.arange(lo, hi), int(memory.frame["folio"][frame]))
         return
     for pages in separate(space, leaf, lo, hi, step):
-        _free_lazily(memory, leaf, pages, int(memory.frame["folio"][leaf.frame[pages[0]]]))
+        _free_lazily(space, leaf, pages, int(memory.frame["folio"][leaf.frame[pages[0]]]))
 
 
-def _free_lazily(memory: Memory, leaf: Leaf, index: Index, slot: int) -> None:
+def _free_lazily(space: AddressSpace, leaf: Leaf, index: Index, slot: int) -> None:
     """The folio mapped at `index` as a whole: its pages here are clean from now on, and it is not worth keeping unless
     written to; not so if it is dirty itself and others map it (madvise_free_pte_range())."""
-    folio = memory.folio
+    folio, device = space.memory.folio, space.swap.device
     cached, whole = int(folio["swapcache"][slot]), bool(leaf.flags[index[0]] & PMD)
     if cached or folio["dirty"][slot]:
         if not whole and folio["mapcount"][slot] != len(index):
             return
         if cached:
-            if memory.swap is None or memory.swap.count[cached]:
+            if device is None or device.count[cached]:
                 return
-            swapcache.leave(memory, np.array([slot], np.uint32))
+            space.swap.leave(np.array([slot], np.uint32))
         folio["dirty"][slot] = False
     leaf.flags[index] |= CLEAN
     folio["lazy"][slot] = True
@@ -110,17 +109,18 @@ def _try_split(space: AddressSpace, frame: int, pages: int, step: int) -> bool:
     slot = int(space.memory.frame["folio"][frame])
     splits = may_split(space, frame, pages, step)
     if splits:
-        split_folio(space.memory, slot, space.memory.recorder.tick())
+        split_folio(space.world, slot, space.memory.recorder.tick())
     return splits
 
 
-def split_folio(memory: Memory, slot: int, step: int) -> None:
+def split_folio(world: World, slot: int, step: int) -> None:
     """Turn an anonymous folio without references but its mappings into small ones.
 
     Whoever maps a page of it maps the small folio afterwards; pages nobody maps are freed, and pages that hold nothing
     but zeroes give way to the zero page.
     """
-    mappings = [m for space in memory.spaces.values() for m in mappings_of(memory, space, slot, step)]
+    memory = world.memory
+    mappings = [m for space in world.spaces.values() for m in mappings_of(memory, space, slot, step)]
     memory.folio["dirty"][slot] |= any((leaf.flags[index] & CLEAN == 0).any() for _, leaf, index in mappings)
     memory.hold(np.array([slot], np.uint32))
     for space, leaf, index in mappings:

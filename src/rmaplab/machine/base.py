@@ -1,0 +1,144 @@
+"""What every machine and every process is, whatever runs it: whose files, alive or not, who waits for whom.
+
+For the model and the live machine, which add what their worlds are made of. A machine is three things, each knowing only
+the one before: the commons its processes share, the processes, and the machine that hands them out.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Generic, Self, TypeVar
+
+import polars as pl
+
+from rmaplab.machine.arena import Area, Areas, Arena
+from rmaplab.machine.observation import Observation
+from rmaplab.machine.protocol import PAGE_SIZE, BadOperation, File, Pin, Process
+
+F = TypeVar("F", bound=File)
+P = TypeVar("P", bound=Process)
+A = TypeVar("A", bound=Area)
+N = TypeVar("N", bound=Pin)
+
+
+class Commons(Generic[F]):
+    """What the processes of one machine share: its addresses, its files, its rmap IDs, and whether it is open."""
+
+    def __init__(self) -> None:
+        self.arena = Arena()
+        self.files: list[F] = []
+        self.mms = 0
+        """rmap IDs given out."""
+        self.open = True
+
+    def check_open(self, call: str) -> None:
+        """Raise BadOperation if the machine is closed."""
+        if not self.open:
+            raise BadOperation(call, "machine", "it is closed")
+
+    def own_file(self, call: str, file: File) -> F:
+        """`file`, which must be one of this machine's."""
+        for own in self.files:
+            if own is file:
+                return own
+        raise BadOperation(call, file, "not a file of this machine")
+
+    def new_mm(self) -> int:
+        """The next rmap ID."""
+        self.mms += 1
+        return self.mms
+
+
+class BaseMachine(ABC, Generic[P]):
+    """The part of a `Machine` that is the same everywhere. `family`: all its processes, the ended ones too."""
+
+    def __init__(self, family: Sequence[P]) -> None:
+        self._family = family
+
+    def processes(self) -> Sequence[P]:
+        return [process for process in self._family if process.alive]
+
+    def observe(self) -> pl.DataFrame:
+        return self.observation().table()
+
+    @abstractmethod
+    def observation(self) -> Observation:
+        """What `observe` shows, as arrays."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """End all processes and undo every change to the system. Idempotent."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+class BaseProcess(ABC, Generic[A, N]):
+    """The part of a `Process` that is the same everywhere: what it asked to have where, its pins, and whether it runs."""
+
+    def __init__(self, commons: Commons[F], areas: Areas[A]) -> None:
+        self._check_open = commons.check_open
+        self._areas = areas
+        self._pins: list[N] = []
+        self._alive = True
+        self._vforked: BaseProcess[A, N] | None = None
+        """The parent that waits for this process to exec or end."""
+        self._waits = False
+
+    @property
+    @abstractmethod
+    def mm(self) -> int:
+        """rmap ID of the current address space."""
+
+    @property
+    def alive(self) -> bool:
+        return self._alive
+
+    def _lend_to(self, child: "BaseProcess[A, N]") -> None:
+        """vfork: wait until `child` leaves the address space it was lent."""
+        self._waits, child._vforked = True, self
+
+    def _give_back(self) -> None:
+        """Leave the address space that vfork lent, if it did: the parent goes on."""
+        parent, self._vforked = self._vforked, None
+        if parent is not None:
+            parent._go_on()
+
+    def _go_on(self) -> None:
+        """The vfork child is gone."""
+        self._waits = False
+
+    def _check_alive(self, call: str) -> None:
+        """Raise BadOperation unless the process can do something."""
+        if not self._alive:
+            raise BadOperation(call, f"process with MM {self.mm}", "it has ended")
+        if self._waits:
+            raise BadOperation(call, f"process with MM {self.mm}", "it waits for its vfork child to exec or end")
+        self._check_open(call)
+
+    def _own_pin(self, pin: Pin) -> N:
+        """`pin`, which this process, able to do something, must hold."""
+        self._check_alive("unpin")
+        for own in self._pins:
+            if own is pin:
+                return own
+        raise BadOperation("unpin", pin, f"not a pin that the process with MM {self.mm} holds")
+
+
+def check_offset(offset: int, length: int, file: File | None) -> None:
+    """Raise BadOperation unless mmap may map `length` bytes from `offset` on of `file`, or of no file from nowhere on."""
+    if file is None:
+        if offset:
+            raise BadOperation("mmap", f"offset {offset}", "only a file has offsets")
+    elif offset < 0 or offset % PAGE_SIZE or offset + length > file.length:
+        raise BadOperation("mmap", f"offset {offset}", f"must be in pages, within {file.length} bytes")
+
+
+def check_mremap(old_length: int, new_length: int, *, shared: bool, dontunmap: bool) -> None:
+    """Raise BadOperation where mremap's lengths contradict what it is to do, with a mapping that is `shared` or not."""
+    if not old_length and not shared:
+        raise BadOperation("mremap", "old_length 0", "only a shared mapping can be mapped a second time")
+    if dontunmap and old_length != new_length:
+        raise BadOperation("mremap", f"new_length {new_length}", "dontunmap keeps the length")
