@@ -15,7 +15,7 @@ from rmaplab.inspect import snapshot as snapshot_module
 from rmaplab.inspect.probes import KernelView, probe
 from rmaplab.inspect.processes import hidden_processes, process
 from rmaplab.inspect.snapshot import Snapshot, of_pids, take
-from rmaplab.machine.live import procfs
+from rmaplab.machine.live.proc import procfs
 
 pytestmark = [pytest.mark.live, pytest.mark.xdist_group("live"), pytest.mark.usefixtures("frames")]
 

@@ -9,7 +9,7 @@ import pytest
 from places import Place
 from tenants import PAGE, Household
 
-from rmaplab.machine.live import procfs
+from rmaplab.machine.live.proc import procfs
 
 pytestmark = [pytest.mark.live, pytest.mark.xdist_group("live")]
 

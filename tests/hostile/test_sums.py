@@ -36,7 +36,8 @@ from rmaplab.errors import NotAvailable
 from rmaplab.inspect.probes import KernelView, probe
 from rmaplab.inspect.scan import ABSENT, what_is_not_present
 from rmaplab.inspect.views import rows
-from rmaplab.machine.live import LiveMachine, procfs
+from rmaplab.machine.live import LiveMachine
+from rmaplab.machine.live.proc import procfs
 from rmaplab.report.inspect_table import footer
 
 pytestmark = [pytest.mark.live, pytest.mark.xdist_group("live"), pytest.mark.usefixtures("frames")]

@@ -17,7 +17,7 @@ from rmaplab.inspect.join import join
 from rmaplab.inspect.probes import KernelView, Source
 from rmaplab.inspect.scan import Extents
 from rmaplab.inspect.sharing import share
-from rmaplab.machine.live import procfs
+from rmaplab.machine.live.proc import procfs
 
 WIDTHS: Final = {
     "_refcount": 4,

@@ -25,7 +25,8 @@ from rmaplab.inspect.processes import Notes, Process, group, process
 from rmaplab.inspect.recheck import recheck
 from rmaplab.inspect.snapshot import of_pids, take
 from rmaplab.inspect.views import rows
-from rmaplab.machine.live import LiveMachine, procfs
+from rmaplab.machine.live import LiveMachine
+from rmaplab.machine.live.proc import procfs
 
 pytestmark = [pytest.mark.live, pytest.mark.xdist_group("live")]
 

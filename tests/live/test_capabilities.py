@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 
 from rmaplab.errors import NotAvailable
-from rmaplab.machine.live import LiveMachine, knobs, probe, procfs
+from rmaplab.machine.live import LiveMachine, probe
+from rmaplab.machine.live.host import knobs
+from rmaplab.machine.live.proc import procfs
 from rmaplab.machine.protocol import OBSERVATION, PAGE_SIZE, PMD_SIZE
 
 pytestmark = [pytest.mark.live, pytest.mark.xdist_group("live")]
@@ -61,7 +63,7 @@ def test_without_root_the_live_machine_says_in_one_line_what_is_missing_and_what
 @needs_root
 def test_without_root_pagemap_and_pmd_ranges_still_work() -> None:
     said = as_nobody(
-        "from rmaplab.machine.live import probe, procfs\n"
+        "from rmaplab.machine.live import probe\nfrom rmaplab.machine.live.proc import procfs\n"
         "can = probe()\n"
         "said = [item.name for item in can.items if item.here], procfs.pfns_visible()\n"
     )

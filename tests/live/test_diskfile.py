@@ -5,7 +5,8 @@ import resource
 import pytest
 
 from rmaplab.errors import NotAvailable
-from rmaplab.machine.live import LiveMachine, diskfile
+from rmaplab.machine.live import LiveMachine
+from rmaplab.machine.live.host import diskfile
 from rmaplab.machine.pagecache import contents, layout
 from rmaplab.machine.protocol import Advice
 

@@ -4,7 +4,7 @@ import polars as pl
 import pytest
 
 from rmaplab.machine.live import LiveMachine
-from rmaplab.machine.live.wire import Op
+from rmaplab.machine.live.workers.wire import Op
 from rmaplab.machine.protocol import ARENA_BASE, PAGE_SIZE, PMD_SIZE, BadOperation
 from rmaplab.trace.validate import validate
 

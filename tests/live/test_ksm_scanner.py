@@ -9,8 +9,9 @@ import polars as pl
 import pytest
 
 from rmaplab.errors import NotAvailable
-from rmaplab.machine.live import LiveMachine, ksm, probe
+from rmaplab.machine.live import LiveMachine, probe
 from rmaplab.machine.live.process import LiveProcess
+from rmaplab.machine.live.workers import ksm
 from rmaplab.trace import validate
 
 PAGE = 4096

@@ -12,9 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from rmaplab.machine.live import LiveMachine, knobs, sharing, start
-from rmaplab.machine.live.control import WorkerDied
-from rmaplab.machine.live.wire import Op
+from rmaplab.machine.live import LiveMachine
+from rmaplab.machine.live.host import knobs
+from rmaplab.machine.live.workers import sharing, start
+from rmaplab.machine.live.workers.control import WorkerDied
+from rmaplab.machine.live.workers.wire import Op
 from rmaplab.machine.protocol import PAGE_SIZE, BadOperation, MachineError
 from rmaplab.trace.validate import validate
 
@@ -22,7 +24,8 @@ pytestmark = [pytest.mark.live, pytest.mark.xdist_group("live")]
 
 COORDINATOR = """
     import sys, threading
-    from rmaplab.machine.live import LiveMachine, sharing, start
+    from rmaplab.machine.live import LiveMachine
+    from rmaplab.machine.live.workers import sharing, start
     from rmaplab.machine.live.arena import Area
     machine = LiveMachine()
     first = machine.spawn()

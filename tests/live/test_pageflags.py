@@ -11,9 +11,10 @@ from rmaplab.inspect.look import look
 from rmaplab.inspect.probes import probe as probe_sources
 from rmaplab.inspect.snapshot import everybody, of_pids, require_frames, take
 from rmaplab.inspect.views import rows
-from rmaplab.machine.live import LiveMachine, pageflags, procfs
+from rmaplab.machine.live import LiveMachine
 from rmaplab.machine.live import probe as capabilities
-from rmaplab.machine.live.pageflags import PageFlags, probe
+from rmaplab.machine.live.proc import pageflags, procfs
+from rmaplab.machine.live.proc.pageflags import PageFlags, probe
 
 pytestmark = [pytest.mark.live, pytest.mark.xdist_group("live")]
 

@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rmaplab.machine.live import LiveMachine, procfs
+from rmaplab.machine.live import LiveMachine
+from rmaplab.machine.live.proc import procfs
 from rmaplab.machine.protocol import PAGE_SIZE, PMD_SIZE
 
 pytestmark = [pytest.mark.live, pytest.mark.xdist_group("live")]

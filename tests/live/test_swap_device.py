@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from rmaplab.machine.live import LiveMachine, swap
+from rmaplab.machine.live import LiveMachine
+from rmaplab.machine.live.workers import swap
 from rmaplab.machine.protocol import PAGE_SIZE, BadOperation, NotAvailable
 from rmaplab.trace.validate import validate
 

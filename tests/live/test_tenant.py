@@ -3,8 +3,8 @@
 import re
 from pathlib import Path
 
-from rmaplab.machine.live import sharing
-from rmaplab.machine.live.wire import Op
+from rmaplab.machine.live.workers import sharing
+from rmaplab.machine.live.workers.wire import Op
 
 SOURCE = (Path(sharing.__file__).parent / "tenant.c").read_text()
 

@@ -4,7 +4,8 @@ import threading
 
 import pytest
 
-from rmaplab.machine.live import LiveMachine, turn
+from rmaplab.machine.live import LiveMachine
+from rmaplab.machine.live.workers import turn
 from rmaplab.machine.protocol import PAGE_SIZE
 
 pytestmark = [pytest.mark.live, pytest.mark.xdist_group("live")]

@@ -29,7 +29,7 @@ from rmaplab.machine.differential.journal import Journal
 from rmaplab.machine.differential.plan import OPTIONAL, Plan, Seeds, without
 from rmaplab.machine.differential.program import Program, Step
 from rmaplab.machine.live import probe
-from rmaplab.machine.live.swap import Swap
+from rmaplab.machine.live.workers.swap import Swap
 from rmaplab.machine.protocol import BadOperation
 
 live = pytest.mark.live

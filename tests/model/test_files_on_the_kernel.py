@@ -9,7 +9,7 @@ from kernel import lacking
 from rmaplab.errors import NotAvailable
 from rmaplab.machine.differential import runner
 from rmaplab.machine.differential.program import Program, Run, Step
-from rmaplab.machine.live import diskfile
+from rmaplab.machine.live.host import diskfile
 from rmaplab.machine.model import ModelMachine
 
 pytestmark = [pytest.mark.live, pytest.mark.xdist_group("differential")]

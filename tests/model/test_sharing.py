@@ -8,9 +8,10 @@ import pytest
 
 from rmaplab.errors import NotAvailable
 from rmaplab.machine.choose import open_machine
-from rmaplab.machine.live import LiveMachine, sharing
-from rmaplab.machine.live.control import WorkerDied
-from rmaplab.machine.live.procfs import regions_or_none
+from rmaplab.machine.live import LiveMachine
+from rmaplab.machine.live.proc.procfs import regions_or_none
+from rmaplab.machine.live.workers import sharing
+from rmaplab.machine.live.workers.control import WorkerDied
 from rmaplab.machine.protocol import BadOperation, Machine, Process
 from rmaplab.trace import validate
 

@@ -17,8 +17,9 @@ from kernel import lacking
 from rmaplab.errors import NotAvailable
 from rmaplab.machine.differential.program import Step, Unnamed
 from rmaplab.machine.differential.runner import Pair, SetAside
-from rmaplab.machine.live import probe, sharing
-from rmaplab.machine.live.diskfile import directory
+from rmaplab.machine.live import probe
+from rmaplab.machine.live.host.diskfile import directory
+from rmaplab.machine.live.workers import sharing
 from rmaplab.machine.protocol import Advice
 
 pytestmark = [

@@ -5,8 +5,9 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from rmaplab.machine.live import LiveMachine, procfs
+from rmaplab.machine.live import LiveMachine
 from rmaplab.machine.live import probe as live_probe
+from rmaplab.machine.live.proc import procfs
 from rmaplab.machine.live.process import LiveProcess
 from rmaplab.machine.protocol import PAGE_SIZE
 from rmaplab.watch import programs

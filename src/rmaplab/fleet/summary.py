@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from rmaplab.inspect.folios import COUNTED, KINDS
 from rmaplab.inspect.look import Look
 from rmaplab.inspect.processes import Mm, cgroup_of
-from rmaplab.machine.live import procfs
+from rmaplab.machine.live.proc import procfs
 from rmaplab.text import for_json
 
 VERSION: Final = 1

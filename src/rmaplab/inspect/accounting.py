@@ -18,7 +18,7 @@ from rmaplab.inspect.folios import COUNTED, HUGETLB, KINDS
 from rmaplab.inspect.join import Index, spread
 from rmaplab.inspect.probes import KernelView
 from rmaplab.inspect.sharing import Sharing, member
-from rmaplab.machine.live import procfs
+from rmaplab.machine.live.proc import procfs
 
 _CHUNK: Final = 1 << 16
 _FEW: Final = 20

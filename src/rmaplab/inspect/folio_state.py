@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from rmaplab.inspect.bpf import BpfError, KernelReader
 from rmaplab.inspect.btf import Btf, BtfError, Field
-from rmaplab.machine.live import procfs
+from rmaplab.machine.live.proc import procfs
 
 _KNOWN_PAGES: Final = 3
 _READ: Final = 128

@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rmaplab.inspect.join import Index, Join, spread
-from rmaplab.machine.live import procfs
-from rmaplab.machine.live.pageflags import PageFlags
+from rmaplab.machine.live.proc import procfs
+from rmaplab.machine.live.proc.pageflags import PageFlags
 
 KINDS: Final = ("anon", "file", "shmem", "ksm", "hugetlb", "zero", "special")
 """The first four count as resident, as in smaps. hugetlb has counters of its own; zero pages (small and huge) and

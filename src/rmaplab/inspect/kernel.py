@@ -7,7 +7,7 @@ in `probes`.
 from typing import Final
 
 from rmaplab import proctext
-from rmaplab.machine.live import procfs
+from rmaplab.machine.live.proc import procfs
 
 FIELDS: Final = {
     "Rss": "rss",

@@ -18,7 +18,7 @@ from rmaplab.inspect.probes import KernelView
 from rmaplab.inspect.processes import swaps
 from rmaplab.inspect.snapshot import Snapshot
 from rmaplab.inspect.write_rule import Bools, Pages, judge, private_pages
-from rmaplab.machine.live import procfs
+from rmaplab.machine.live.proc import procfs
 
 _KSM_SHARED: Final = Path("/sys/kernel/mm/ksm/pages_shared")
 

@@ -18,8 +18,8 @@ from rmaplab.inspect.bpf import BpfError
 from rmaplab.inspect.btf import BtfError
 from rmaplab.inspect.exactness import Label
 from rmaplab.inspect.folio_state import FolioReader
-from rmaplab.machine.live import ownpages, pageflags, procfs
-from rmaplab.machine.live.pageflags import PAGEMAP, PageFlags
+from rmaplab.machine.live.proc import ownpages, pageflags, procfs
+from rmaplab.machine.live.proc.pageflags import PAGEMAP, PageFlags
 
 _NO_HUGE: Final = "no huge page could be had to try it on"
 _TOP_BITS: Final = 1 << 31 | 1 << 63

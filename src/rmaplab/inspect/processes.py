@@ -16,7 +16,7 @@ from typing import Final
 import numpy as np
 
 from rmaplab import proctext
-from rmaplab.machine.live import procfs
+from rmaplab.machine.live.proc import procfs
 
 _KCMP: Final = {"x86_64": 312, "aarch64": 272, "riscv64": 272, "s390x": 343, "ppc64le": 354}
 _KCMP_VM: Final = 1

@@ -11,7 +11,7 @@ import numpy as np
 
 from rmaplab.inspect.processes import process
 from rmaplab.inspect.snapshot import Snapshot
-from rmaplab.machine.live import procfs
+from rmaplab.machine.live.proc import procfs
 
 _SAMPLE: Final = 1024
 

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rmaplab.inspect.processes import Notes
-from rmaplab.machine.live import procfs
-from rmaplab.machine.live.procfs import (
+from rmaplab.machine.live.proc import procfs
+from rmaplab.machine.live.proc.procfs import (
     PAGE_SHIFT,
     PM_FILE,
     PM_GUARD,

@@ -24,7 +24,7 @@ from rmaplab.inspect.probes import KernelView
 from rmaplab.inspect.processes import Mm, Notes, Process, cgroup_of, group, process, processes, unseen
 from rmaplab.inspect.scan import ABSENT, Extents, Scan, Slots, scan
 from rmaplab.inspect.sharing import Sharing, reached_folios, share
-from rmaplab.machine.live import ownpages, procfs
+from rmaplab.machine.live.proc import ownpages, procfs
 from rmaplab.system.pids import checked_pid, find
 
 Progress = Callable[[int, int], None]

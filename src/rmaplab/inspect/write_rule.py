@@ -26,7 +26,7 @@ from rmaplab.inspect.join import Index, spread
 from rmaplab.inspect.probes import KernelView
 from rmaplab.inspect.scan import HUGE
 from rmaplab.inspect.snapshot import Snapshot
-from rmaplab.machine.live import procfs
+from rmaplab.machine.live.proc import procfs
 
 _KPF_LRU: Final = np.uint64(1 << 5)
 _KPF_WRITEBACK: Final = np.uint64(1 << 8)

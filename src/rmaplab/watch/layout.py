@@ -15,7 +15,7 @@ from rmaplab.errors import NotAvailable
 from rmaplab.inspect.bpf import BpfError, KernelReader
 from rmaplab.inspect.btf import Btf, BtfError
 from rmaplab.inspect.folio_state import FolioReader
-from rmaplab.machine.live import ownpages, procfs
+from rmaplab.machine.live.proc import ownpages, procfs
 
 FRAME: Final = 0x000F_FFFF_FFFF_F000
 """The bits of a page-table entry that hold an address."""

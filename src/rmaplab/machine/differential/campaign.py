@@ -19,8 +19,9 @@ from rmaplab.machine.differential.script import script
 from rmaplab.machine.differential.selftest import Unprintable, program_in_c
 from rmaplab.machine.differential.shrink import shrink
 from rmaplab.machine.differential.surroundings import SURROUNDINGS
-from rmaplab.machine.live import LiveMachine, probe, sharing
-from rmaplab.machine.live.diskfile import make
+from rmaplab.machine.live import LiveMachine, probe
+from rmaplab.machine.live.host.diskfile import make
+from rmaplab.machine.live.workers import sharing
 from rmaplab.machine.model import ContentLeak
 from rmaplab.machine.model.invariants import Broken
 from rmaplab.machine.protocol import PMD_ORDER, PMD_SIZE, MachineError, NotAvailable

@@ -7,7 +7,7 @@ administrator's swapon, asks nobody. What such a program shows says nothing abou
 from collections.abc import Collection
 from typing import Final
 
-from rmaplab.machine.live import ksm, swap
+from rmaplab.machine.live.workers import ksm, swap
 
 SURROUNDINGS: Final = "surroundings"
 """What begins the reason where others on the system are it: these steps count as set aside, but fail nothing."""

@@ -8,7 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from rmaplab.machine.live.capabilities import Capabilities, Capability, probe
+    from rmaplab.machine.live.host.capabilities import Capabilities, Capability, probe
     from rmaplab.machine.live.machine import LiveMachine
 
 __all__ = ["Capabilities", "Capability", "LiveMachine", "probe"]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from rmaplab.machine import arena
-from rmaplab.machine.live import procfs
+from rmaplab.machine.live.proc import procfs
 from rmaplab.machine.protocol import BadOperation
 
 Backing = Literal["anon", "file", "shmem"]

@@ -16,17 +16,19 @@ import polars as pl
 
 from rmaplab.machine.arena import Areas, Arena, check_length, check_swap
 from rmaplab.machine.arguments import checked
-from rmaplab.machine.live import cow, diskfile, knobs, ksm
 from rmaplab.machine.live.arena import Area
-from rmaplab.machine.live.capabilities import probe
-from rmaplab.machine.live.control import Warden, WorkerDied
 from rmaplab.machine.live.held import LiveFile
-from rmaplab.machine.live.observe import observe
+from rmaplab.machine.live.host import diskfile, knobs
+from rmaplab.machine.live.host.capabilities import probe
+from rmaplab.machine.live.proc.procfs import ProcessGone
 from rmaplab.machine.live.process import LiveProcess
-from rmaplab.machine.live.procfs import ProcessGone
-from rmaplab.machine.live.recorder import Move, Recorder, Write
-from rmaplab.machine.live.snapshot import Space
-from rmaplab.machine.live.swap import why_not as why_no_swap
+from rmaplab.machine.live.record import cow
+from rmaplab.machine.live.record.observe import observe
+from rmaplab.machine.live.record.recorder import Move, Recorder, Write
+from rmaplab.machine.live.record.snapshot import Space
+from rmaplab.machine.live.workers import ksm
+from rmaplab.machine.live.workers.control import Warden, WorkerDied
+from rmaplab.machine.live.workers.swap import why_not as why_no_swap
 from rmaplab.machine.observation import Observation
 from rmaplab.machine.protocol import PMD_ORDER, BadOperation, File, NotAvailable
 from rmaplab.trace import Meta, Trace

@@ -14,14 +14,15 @@ from numpy.typing import NDArray
 
 from rmaplab.machine.arena import Areas, check_range
 from rmaplab.machine.arguments import checked
-from rmaplab.machine.live import cow, sharing
 from rmaplab.machine.live.arena import Area, Backing, check_mapped
-from rmaplab.machine.live.control import Answer, Worker, WorkerDied, fork_worker
 from rmaplab.machine.live.held import ADVICE, LivePin
-from rmaplab.machine.live.procfs import ProcessGone, regions_or_none
-from rmaplab.machine.live.recorder import Move, Write
-from rmaplab.machine.live.snapshot import Space
-from rmaplab.machine.live.wire import Op
+from rmaplab.machine.live.proc.procfs import ProcessGone, regions_or_none
+from rmaplab.machine.live.record import cow
+from rmaplab.machine.live.record.recorder import Move, Write
+from rmaplab.machine.live.record.snapshot import Space
+from rmaplab.machine.live.workers import sharing
+from rmaplab.machine.live.workers.control import Answer, Worker, WorkerDied, fork_worker
+from rmaplab.machine.live.workers.wire import Op
 from rmaplab.machine.protocol import (
     PAGE_SIZE,
     PMD_ORDER,

@@ -12,7 +12,9 @@ from typing import Final
 
 import numpy as np
 
-from rmaplab.machine.live import knobs, ksm, pageflags, procfs, swap
+from rmaplab.machine.live.host import knobs
+from rmaplab.machine.live.proc import pageflags, procfs
+from rmaplab.machine.live.workers import ksm, swap
 from rmaplab.machine.protocol import PMD_ORDER, NotAvailable
 
 _NEEDED: Final = ("pfns", "kpageflags", "pmd_ranges", "anon_exclusive")

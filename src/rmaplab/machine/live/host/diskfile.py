@@ -17,7 +17,7 @@ from typing import Final
 
 import numpy as np
 
-from rmaplab.machine.live import procfs
+from rmaplab.machine.live.proc import procfs
 from rmaplab.machine.pagecache import contents, layout
 from rmaplab.machine.protocol import PAGE_SIZE, NotAvailable
 from rmaplab.proctext import mountinfo

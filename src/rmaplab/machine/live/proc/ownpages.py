@@ -13,7 +13,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from rmaplab.machine.live import procfs
+from rmaplab.machine.live.proc import procfs
 
 PMD: Final = 2 << 20
 _MADV_COLLAPSE: Final = 25

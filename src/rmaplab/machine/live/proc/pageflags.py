@@ -14,7 +14,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from rmaplab.machine.live import ownpages, procfs
+from rmaplab.machine.live.proc import ownpages, procfs
 
 Words = NDArray[np.uint64]
 Read = Callable[[Words], Words]

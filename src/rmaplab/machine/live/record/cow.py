@@ -15,8 +15,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from rmaplab.machine.live.procfs import KPF_SWAPCACHE, PAGE_SHIFT
-from rmaplab.machine.live.snapshot import PMD_PAGES, Bools, Index, Snapshot, key_of
+from rmaplab.machine.live.proc.procfs import KPF_SWAPCACHE, PAGE_SHIFT
+from rmaplab.machine.live.record.snapshot import PMD_PAGES, Bools, Index, Snapshot, key_of
 
 BACKGROUND: Final = np.iinfo(np.int64).max
 REUSED, COPIED, SPLIT = range(3)

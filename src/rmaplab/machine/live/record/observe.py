@@ -7,8 +7,8 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from rmaplab.machine.live import procfs
-from rmaplab.machine.live.snapshot import ARENA_PAGE, MM_SHIFT, Index, Snapshot, Space, key_of
+from rmaplab.machine.live.proc import procfs
+from rmaplab.machine.live.record.snapshot import ARENA_PAGE, MM_SHIFT, Index, Snapshot, Space, key_of
 from rmaplab.machine.observation import NONE, PRESENT, SWAP, UNKNOWN, Observation, known_where
 from rmaplab.machine.protocol import ARENA_BASE
 

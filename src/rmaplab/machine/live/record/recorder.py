@@ -10,8 +10,8 @@ from typing import Final, Literal
 import numpy as np
 import polars as pl
 
-from rmaplab.machine.live import cow
-from rmaplab.machine.live.snapshot import (
+from rmaplab.machine.live.record import cow
+from rmaplab.machine.live.record.snapshot import (
     KIND_NAMES,
     MM_SHIFT,
     Bools,

@@ -15,7 +15,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from rmaplab.machine.live import pageflags, procfs
+from rmaplab.machine.live.proc import pageflags, procfs
 from rmaplab.machine.protocol import ARENA_BASE, PMD_ORDER
 
 ARENA_PAGE: Final = ARENA_BASE >> procfs.PAGE_SHIFT

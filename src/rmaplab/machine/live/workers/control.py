@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from rmaplab.machine.live.start import start_warden
-from rmaplab.machine.live.wire import ANSWER, HELLO, REQUEST, Op, receive, send_with_fd
+from rmaplab.machine.live.workers.start import start_warden
+from rmaplab.machine.live.workers.wire import ANSWER, HELLO, REQUEST, Op, receive, send_with_fd
 from rmaplab.machine.protocol import MachineError
 
 _THP: Final = 1 << 31

@@ -10,11 +10,12 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Final, Literal
 
-from rmaplab.machine.live.control import Worker, WorkerDied
-from rmaplab.machine.live.wire import ANSWER, HELLO, Op, receive
+from rmaplab.machine.live.workers.control import Worker, WorkerDied
+from rmaplab.machine.live.workers.wire import ANSWER, HELLO, Op, receive
 from rmaplab.machine.protocol import MachineError, NotAvailable
 
-_HERE: Final = Path(__file__).resolve().parent
+_HERE: Final = Path(__file__).resolve().parent.parent
+"""Where the build puts the extension."""
 _REMEDY: Final = "install a C compiler, then reinstall rmaplab"
 
 

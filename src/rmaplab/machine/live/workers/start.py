@@ -12,7 +12,7 @@ import threading
 from pathlib import Path
 from typing import Final
 
-from rmaplab.machine.live.wire import PID, receive, send_with_fd
+from rmaplab.machine.live.workers.wire import PID, receive, send_with_fd
 from rmaplab.machine.protocol import MachineError
 
 _SCRIPT: Final = Path(__file__).resolve().parent / "nursery.py"

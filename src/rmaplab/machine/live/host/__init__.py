@@ -1,0 +1,1 @@
+"""What this system has and lends: capabilities, THP knobs, files of a disk."""

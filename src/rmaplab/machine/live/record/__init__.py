@@ -1,0 +1,1 @@
+"""What operations did, read off snapshots of page tables: events, COW answers, observations."""
