@@ -8,7 +8,7 @@ setup(
     ext_modules=[
         Extension(
             "rmaplab.machine.live._tenant",
-            ["src/rmaplab/machine/live/tenant.c"],
+            ["src/rmaplab/machine/live/workers/tenant.c"],
             extra_compile_args=["-std=gnu11", "-O2", "-Wall", "-Wextra"],
             optional=True,
         )

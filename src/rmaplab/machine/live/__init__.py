@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Capabilities", "Capability", "LiveMachine", "probe"]
 
-_HOME: Final = dict.fromkeys(__all__, "capabilities") | {"LiveMachine": "machine"}
+_HOME: Final = dict.fromkeys(__all__, "host.capabilities") | {"LiveMachine": "machine"}
 
 
 def __getattr__(name: str) -> Any:
