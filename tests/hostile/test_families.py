@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 from looking import area, look_at
 from places import HERE, Place
-from tenants import FIXED, PAGE, SHARED, Household, Tenant
+from tenants import FIXED, PAGE, PMD, SHARED, Household, Tenant
 
 from rmaplab.inspect.erosion import worker_rows
 from rmaplab.inspect.groups import HOST, container, total
@@ -162,3 +162,52 @@ def test_the_command_line_finds_the_family_and_shows_the_columns_asked_for(tenan
     shown = HERE.rmaplab("inspect", parent.pid, "--family", "--by", "worker")
     assert "still" in shown.stdout.decode()
     assert "family of 2 address spaces" in shown.stdout.decode()
+
+
+def test_without_page_mapcounts_a_third_mapper_hides_who_owns_what(view: KernelView, tenants: Household) -> None:
+    """One THP, PTE-mapped by three; two of them keep one page each. True: the third owns 510 pages alone."""
+    if view.flag_bit < 0:
+        pytest.skip("the kernel's maybe-shared flag is not understood here")
+    parent = tenants.start()
+    at = parent.thp(PMD)
+    parent.do("protect", at, PAGE, 1)
+    parent.do("protect", at, PAGE, 3)
+    one, other = parent.fork(), parent.fork()
+    for child, page in ((one, 0), (other, 1)):
+        for low, high in ((0, page), (page + 1, 512)):
+            if high > low:
+                child.do("unmap", at + low * PAGE, (high - low) * PAGE)
+    pids = [tenant.pid for tenant in (parent, one, other)]
+    found = look(lambda mms: of_pids(mms, pids), view, statistics=True, addresses=True)
+    if not area(found, parent, at)["resident"] or found.scope.large is None or not len(found.scope.large.row):
+        pytest.skip("no THP to be had")
+    said = found.without_page_mapcounts()
+    row = next(r for r in said["processes"] if r["pid"] == parent.pid)
+    vma = area(found, parent, at)
+    assert vma["uss"] == 510 * PAGE
+    assert row["uss_true"] - row["uss_then"] == 510 * PAGE  # the flag says shared: nothing of it is Uss
+    assert row["bit_true"] - row["bit_then"] == 510 * PAGE
+    assert row["pss_then"] - row["pss_true"] == pytest.approx(2 * PAGE / 2, abs=2)  # (514 + 256) >> 9 is 1: all 512 pages
+    assert abs(row["uss_now"] - row["uss_true"]) <= 2 * PAGE
+    assert said["all"]["partial"] == said["all"]["partial_noticed"] == 0
+
+
+def test_without_page_mapcounts_partial_mappings_of_shared_folios_go_unnoticed(
+    view: KernelView, tenants: Household
+) -> None:
+    parent = tenants.start()
+    at = parent.thp(PMD)
+    parent.do("protect", at, PAGE, 1)
+    parent.do("protect", at, PAGE, 3)
+    child = parent.fork()
+    for tenant in (parent, child):
+        tenant.do("unmap", at, PMD // 4)
+    found = look(lambda mms: of_pids(mms, [parent.pid, child.pid]), view, statistics=True)
+    if found.scope.large is None or not len(found.scope.large.row):
+        pytest.skip("no THP to be had")
+    told = found.without_page_mapcounts()["all"]
+    assert (told["partial"], told["partial_noticed"]) == (1, 0)  # 2 * 384 mappings of 512 pages
+    assert told["anon_then"] - told["anon_now"] == PMD // 4
+    child.end()
+    told = look(lambda mms: of_pids(mms, [parent.pid]), view, statistics=True).without_page_mapcounts()["all"]
+    assert (told["partial"], told["partial_noticed"]) == (1, 1)

@@ -49,7 +49,7 @@ class _Wish:
     sort: list[str]
     columns: list[str] | None
     top: int | None
-    write: bool
+    what_if: str | None
     addresses: bool
     details: bool
     family: bool = False
@@ -86,7 +86,10 @@ def inspect(
             help=f"Rows shown (tables: {DEFAULT_TOP}; JSON by folio {_JSON_ROWS['folio']}, by vma {_JSON_ROWS['vma']}).",
         ),
     ] = None,
-    what_if: Annotated[Literal["write"] | None, typer.Option(help="Price: bytes copied if all were written now.")] = None,
+    what_if: Annotated[
+        Literal["write", "no-page-mapcount"] | None,
+        typer.Option(help="Price: bytes copied if all were written now. Or statistics without per-page mapcounts."),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object instead of a table.")] = False,
     parquet: Annotated[Path | None, typer.Option(help="Write the mappings as a trace to this directory.")] = None,
     html: Annotated[Path | None, typer.Option(help="Write a map of the memory as one self-contained page.")] = None,
@@ -123,15 +126,13 @@ def inspect(
     fields = _fields(columns)
     keys = _fields(sort) or []
     details = as_json or "sharers" in (*(key.removeprefix("-") for key in keys), *(fields or ()))
-    wish = _Wish(
-        pids, cgroup, by, keys, fields, top, what_if == "write", addresses, details, family, name, mapping, total
-    )
+    wish = _Wish(pids, cgroup, by, keys, fields, top, what_if, addresses, details, family, name, mapping, total)
     try:
         require_frames()
     except NotAvailable as missing:
         asked = {
             "--by": by != "process",
-            "--what-if": wish.write,
+            "--what-if": wish.what_if,
             "--parquet": parquet,
             "--html": html,
             "--watch": watch,
@@ -168,7 +169,8 @@ def _answer(wish: _Wish, view: KernelView) -> tuple[Look, list[Row]]:
     answer = look(
         _chooser(wish),
         view,
-        write=wish.write,
+        write=wish.what_if == "write",
+        statistics=wish.what_if == "no-page-mapcount",
         addresses=wish.addresses,
         family=wish.family,
         mapping=wish.mapping,

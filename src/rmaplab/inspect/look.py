@@ -10,11 +10,14 @@ from typing import Any, Final
 
 import numpy as np
 
+from rmaplab.inspect.advice import advice
 from rmaplab.inspect.bpf import BpfError
 from rmaplab.inspect.disagree import Disagreement, disagreements, large_folios
 from rmaplab.inspect.erosion import Worker, erosion
 from rmaplab.inspect.exactness import Exactness, columns
 from rmaplab.inspect.family import Common, common
+from rmaplab.inspect.kernel import rollup
+from rmaplab.inspect.no_page_mapcount import Statistics, by_cgroup, no_page_mapcount, statistics_rows
 from rmaplab.inspect.price import Price, what_if_write
 from rmaplab.inspect.probes import KernelView, Source
 from rmaplab.inspect.recheck import Moved, recheck
@@ -48,6 +51,7 @@ class Look:
     apart: dict[str, int] = field(default_factory=dict)
     prices: dict[int, Price] = field(default_factory=dict)
     family: Family | None = None
+    statistics: Statistics | None = None
 
     @property
     def snapshot(self) -> Snapshot:
@@ -62,6 +66,26 @@ class Look:
     def finding(self) -> bool:
         """Whether the kernel takes something for exclusive that is not, and it did not just move."""
         return any(d.finding for d in self.disagreements) and not self.moved.changed
+
+    @property
+    def needless(self) -> int:
+        """Bytes that a write copies although one MM maps them: for want of a third slot."""
+        large = self.scope.large
+        return 0 if large is None else int(large.needless.sum()) * self.snapshot.page_size
+
+    def advice(self) -> list[str]:
+        """A line for each known pattern that the family shows."""
+        return [] if self.family is None else list(advice(self.snapshot, self.family.workers, self.needless))
+
+    def without_page_mapcounts(self) -> dict[str, Any]:
+        """`statistics` by process, by cgroup, and of all together; beside the truth stands what smaps says now."""
+        if self.statistics is None:
+            return {}
+        rows = statistics_rows(self.snapshot, self.statistics)
+        for row in rows:
+            now = rollup(self.snapshot.mms[self.snapshot.mm_of_pid[row["pid"]]].leader.tid) or {}
+            row |= {"uss_now": now.get("uss"), "pss_now": now.get("pss")}
+        return {"processes": rows, "cgroups": by_cgroup(rows), "all": self.statistics.together}
 
     def head(self) -> dict[str, Any]:
         """What precedes the rows in the JSON."""
@@ -88,7 +112,8 @@ class Look:
             "disagreements": [
                 {"what": d.what, "count": d.count, "bytes": d.bytes, "finding": d.finding} for d in self.disagreements
             ],
-            **({} if self.family is None else {"family": self.family.common.as_json()}),
+            **({} if self.family is None else {"family": self.family.common.as_json(), "advice": self.advice()}),
+            **({} if self.statistics is None else {"what_if_no_page_mapcount": self.without_page_mapcounts()}),
             "what_if_write": {str(pid): price.as_json() for pid, price in self.prices.items()},
         }
 
@@ -100,6 +125,7 @@ def look(
     write: bool = False,
     addresses: bool = False,
     family: bool = False,
+    statistics: bool = False,
     mapping: str | None = None,
     progress: Progress | None = None,
 ) -> Look:
@@ -129,6 +155,7 @@ def look(
         apart(snapshot),
         prices,
         Family(common(snapshot), erosion(snapshot, view)) if family else None,
+        no_page_mapcount(snapshot, large) if statistics else None,
     )
 
 

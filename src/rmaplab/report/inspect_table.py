@@ -3,7 +3,7 @@
 For `rmaplab inspect`. Every column it can show is listed here once, with its heading; the JSON has them all.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from rich.console import Group, RenderableType
@@ -152,6 +152,8 @@ def page(
 ) -> RenderableType:
     """The whole answer: table, what was cut off, and the lines of `footer`."""
     parts: list[RenderableType] = [table(rows, by, before, columns, total)]
+    if look.statistics is not None:
+        parts += [Text(""), statistics_table(look.without_page_mapcounts(), by)]
     if hidden:
         parts.append(Text(f"... and {hidden} more (--top N shows N)", "dim"))
     parts += [Text(for_terminal(line)) for line in footer(look)]
@@ -178,8 +180,14 @@ def footer(look: Look) -> Iterator[str]:
         yield "in none of these sums: " + ", ".join(f"{_APART[name]} {size(value)}" for name, value in look.apart.items())
     if look.family is not None:
         yield from family_lines(look.family)
+        for line in look.advice():
+            yield f"advice: {line}"
     for found in look.disagreements:
         yield f"disagreement: {found.count} {found.what}: {size(found.bytes)}"
+    if look.scope.large is not None and look.scope.large.state is not None:
+        yield f"needless because of the two slots: {size(look.needless)}"
+    if look.statistics is not None:
+        yield from statistics_lines(look.without_page_mapcounts()["all"])
     for pid, price in look.prices.items():
         yield from price_lines(pid, price, look)
 
@@ -198,6 +206,38 @@ def family_lines(family: Family) -> Iterator[str]:
             f"inheritance: {len(family.workers)} workers still share {int(pages[0]) / inherited:.1%} of what they"
             f" inherited; copied {int(pages[2]) / inherited:.1%}, mine alone by now {int(pages[1]) / inherited:.1%}"
         )
+
+
+def statistics_table(found: Mapping[str, Any], by: By) -> Sheet:
+    """Statistics without per-page mapcounts, by cgroup if the rows are, else by process: true, now, then."""
+    group, rows = ("cgroup", found["cgroups"]) if by == "cgroup" else ("pid", found["processes"])
+    names = [group, *(["name"] if group == "pid" else []), "uss_true", "uss_now", "uss_then", "pss_true", "pss_now"]
+    names += ["pss_then", "bit_true", "bit_now", "bit_then", "unknown"]
+    names = [name for name in names if rows and name in rows[0]]
+    cells = [
+        [cell(n, r[n]) if n in (group, "name") else "-" if r[n] is None else size(r[n]) for n in names]
+        for r in rows[:DEFAULT_TOP]
+    ]
+    columns = [
+        Column(
+            n.replace("_", "\n").replace("uss", "USS").replace("pss", "PSS"),
+            "name" if n in _NAMES else "number",
+            n in _LEFT,
+        )
+        for n in names
+    ]
+    return Sheet(
+        "without per-page mapcounts: true, as said now, as said then (bit: pages marked exclusive)", columns, cells, gap=1
+    )
+
+
+def statistics_lines(found: Mapping[str, int]) -> Iterator[str]:
+    """What the kernel would say of all the memory shown, without per-page mapcounts."""
+    yield (
+        f"without per-page mapcounts: AnonPages {size(found['anon_then'])} instead of {size(found['anon_now'])};"
+        f" {found['partial_noticed']} of {found['partial']} partly mapped anonymous folios noticed;"
+        f" kpagecount wrong for {size(found['average_wrong'])}"
+    )
 
 
 _APART: Final = {
