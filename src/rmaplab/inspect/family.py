@@ -14,7 +14,7 @@ from rmaplab.inspect.folios import COUNTED
 from rmaplab.inspect.join import Index, distinct
 from rmaplab.inspect.processes import descendants
 from rmaplab.inspect.snapshot import Snapshot
-from rmaplab.machine.live import procfs
+from rmaplab.machine.live.proc import procfs
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from rmaplab.inspect.folios import COUNTED
 from rmaplab.inspect.join import Index, regroup
 from rmaplab.inspect.sharing import share
 from rmaplab.inspect.sums import Row, Scope, Sums
-from rmaplab.machine.live import procfs
+from rmaplab.machine.live.proc import procfs
 
 HOST: Final = "(host)"
 _ID: Final = re.compile(r"(?:^|[-_:/])([0-9a-f]{64}|[0-9a-f]{32})(?:\.scope)?(?=/|$)")
