@@ -1,12 +1,15 @@
 """How fast the engine replays a trace, and in how much memory: events/s, bytes/event, multiples of a sort.
 
     python benchmarks/replay.py [--events N] [--folios N] [--questions N] [--repeat R] [--scheme NAME ...]
+    python benchmarks/replay.py --events 1e9 [--part-events 4e6] [--workers 1,2] [--scheme NAME ...]
 
 The yardstick is NumPy's stable sort of the folio column, timed in the same run: every repeat times the sort, the plan
 and every scheme once, in turn, and the medians are printed. Times are CPU seconds (all of it runs on one CPU), so that a
 machine shared with others disturbs them less. `x sort` counts the replay alone, `with plan` the plan too,
 as if one scheme were asked once. Bytes are the peak of resident memory beyond the trace, plan included, in a run
 of their own; they need a kernel that lets a process reset its peak (/proc/self/clear_refs).
+
+The second form is for traces larger than memory: see replay_parts.py.
 """
 
 import argparse
@@ -24,6 +27,7 @@ from rmaplab.schemes import select
 from rmaplab.trace import Meta, Trace, TraceBuilder
 
 MMS = 4096
+MOST_AT_ONCE = 20_000_000
 
 
 def make_trace(events: int, folios: int, questions: int, seed: int = 1) -> Trace:
@@ -48,6 +52,11 @@ def make_trace(events: int, folios: int, questions: int, seed: int = 1) -> Trace
     asked = rng.integers(0, half, questions)
     builder.questions(folio[asked], mm[asked], step=np.sort(rng.integers(0, 2 * half + 1, questions)))
     return builder.build(Meta("benchmark"))
+
+
+def _number(text: str) -> int:
+    """10000000, or 1e7."""
+    return int(float(text))
 
 
 def seconds(call: Callable[..., object], *arguments: object) -> float:
@@ -75,13 +84,23 @@ def peak(call: Callable[..., object], *arguments: object) -> int | None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--events", type=int, default=10_000_000)
+    parser.add_argument("--events", type=_number, default=10_000_000)
     parser.add_argument("--folios", type=int, default=1_000_000)
     parser.add_argument("--questions", type=int, default=1_000_000)
     parser.add_argument("--repeat", type=int, default=5)
     parser.add_argument("--scheme", action="append")
+    parser.add_argument("--part-events", type=_number, help="by parts of so many events; from 2e7 events on of 4e6")
+    parser.add_argument("--workers", default="1,2", help="by parts: numbers of Dask workers, by commas; may be empty")
+    parser.add_argument("--json", action="store_true", help="by parts: one JSON object")
     options = parser.parse_args()
     schemes = select(options.scheme)
+    if options.part_events or options.events > MOST_AT_ONCE:
+        from replay_parts import by_parts  # noqa: PLC0415  (it imports this module)
+
+        names = options.scheme or ["mm-id", "moments-flag"]
+        workers = [int(one) for one in options.workers.split(",") if one]
+        by_parts(options.events, options.part_events or 4_000_000, workers, names, options.json)
+        return
 
     print("making the trace", file=sys.stderr)
     trace = make_trace(options.events, options.folios, options.questions)

@@ -1,6 +1,7 @@
 """A trace judged in parts gives what the whole gives; judgements add up in any order."""
 
 import json
+import shutil
 from functools import reduce
 from pathlib import Path
 
@@ -9,7 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from commands import rmaplab
 from rmaplab.judge import Happened, Judged, Judgement, judge, judge_part, judge_parts
+from rmaplab.judge.storage import judged_of, judged_to_json
 from rmaplab.report.run import run_json
 from rmaplab.schemes import SCHEMES
 from rmaplab.trace import UNOBSERVED, Meta, Trace, TraceBuilder, open_parts, parts_of, split, write, write_parts
@@ -66,6 +69,26 @@ def test_what_one_part_does_not_know_the_whole_does_not(tmp_path: Path) -> None:
     found = judge_parts(open_parts(tmp_path / "t"), SOME)
     assert found.judgement.avoidable_copies.pages is None
     assert run_json(found.happened, found.judgement)["happened"]["cow_faults"] is None
+
+
+@settings(max_examples=15)
+@given(trace=traces(details=True, max_crowd=70, id_bits=22))
+def test_a_judged_part_in_a_file_is_what_it_was(trace: Trace) -> None:
+    (part,) = parts_of(trace, 1)
+    judged = judge_part(part, ALL)
+    assert judged_of(json.loads(json.dumps(judged_to_json(judged))), trace.meta) == judged
+
+
+def test_judged_in_shards_and_merged_is_printed_byte_for_byte_as_the_whole(tmp_path: Path) -> None:
+    trace = Trace(*_tables(), Meta("test"))
+    write(trace, tmp_path / "whole")
+    write_parts(tmp_path / "parts", Meta("test"), parts_of(trace, 2), 2)
+    for number in (2, 1):
+        words = ("--shard", f"{number}/2", "--resume", str(tmp_path / "r"))
+        rmaplab("trace", "judge", str(tmp_path / "parts"), *words, check=True)
+    shutil.rmtree(tmp_path / "parts")
+    whole = rmaplab("run", "--on", "trace", str(tmp_path / "whole"), "--json", check=True)
+    assert rmaplab("merge", str(tmp_path / "r"), "--json", check=True).stdout == whole.stdout
 
 
 def test_judgements_of_different_schemes_do_not_add_up() -> None:

@@ -11,7 +11,7 @@ from rmaplab.campaigns import CampaignError, load_parts
 from rmaplab.campaigns import merge as merge_parts
 from rmaplab.cli.exits import FINDING
 
-_CAMPAIGNS: Final = MappingProxyType({"race": "race", "stress": "stress"})
+_CAMPAIGNS: Final = MappingProxyType({"race": "race", "stress": "stress", "trace": "trace"})
 """Commands that have one, and the module whose `campaign_of` and `present` know it."""
 
 

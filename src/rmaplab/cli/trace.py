@@ -6,7 +6,10 @@ from typing import Annotated
 import typer
 
 from rmaplab.cli import options
-from rmaplab.report.console import emit_json, note
+from rmaplab.cli.parting import ResumeOption, SchedulerOption, ShardOption, carried
+from rmaplab.judge.campaign import JudgedUnits, JudgeTrace
+from rmaplab.report.console import emit_json, note, show
+from rmaplab.report.run import run_json, run_tables
 from rmaplab.trace import MOST_PARTS, open_parts
 from rmaplab.trace import split as split_trace
 
@@ -36,3 +39,35 @@ def split(
         emit_json({"path": str(target), "parts": len(made), **sums})
         return
     note(f"{', '.join(f'{count} {name}' for name, count in sums.items())} in {len(made)} parts: written to {target}")
+
+
+@trace.command()
+def judge(
+    path: Annotated[Path, typer.Argument(metavar="PARTS", help="A trace in parts.")],
+    scheme: Annotated[list[str] | None, typer.Option(help="Only this scheme (may be repeated).")] = None,
+    shard: ShardOption = None,
+    resume: ResumeOption = None,
+    scheduler: SchedulerOption = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object instead of tables.")] = False,
+) -> None:
+    """Judge a trace in parts, as `rmaplab run --on trace` does: in shards, resumed, or by many workers."""
+    campaign = JudgeTrace.of(path, scheme)
+
+    def tell(unit: int, _one: JudgedUnits, so_far: JudgedUnits) -> None:
+        note(f"part {unit} judged; {so_far.judged.happened.events} events so far")
+
+    present(campaign, carried(campaign, shard, resume, scheduler, tell), as_json)
+
+
+campaign_of = JudgeTrace.again
+
+
+def present(_campaign: JudgeTrace, found: JudgedUnits, as_json: bool) -> bool:
+    """Print the judgement. Nothing of it is a finding."""
+    happened, judgement = found.judged.happened, found.judged.judgement
+    if as_json:
+        emit_json(run_json(happened, judgement))
+    else:
+        for sheet in run_tables(happened, judgement):
+            show(sheet)
+    return False

@@ -1,0 +1,114 @@
+"""A trace larger than memory, judged part by part: is memory flat, is time linear, and what do workers bring?
+
+    python benchmarks/replay.py --events 1e9 [--part-events 4e6] [--workers 1,2] [--scheme NAME ...] [--json]
+
+Every part is generated where it is judged (`make_trace`, a seed of its own) and forgotten. One line for each tenth: CPU
+seconds of judging alone and with generating, events/s of judging, and the peak of resident memory in that tenth. Then,
+for every number of workers, wall seconds for all parts by Dask's local workers; the judgements must be equal.
+"""
+
+import json
+import os
+import sys
+import time
+from collections.abc import Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from replay import make_trace
+from rmaplab.campaigns import Here, carry_out
+from rmaplab.cluster.engine import connected
+from rmaplab.judge import Happened, Judged, judge
+from rmaplab.judge.campaign import JudgedUnits
+from rmaplab.judge.storage import judged_of
+from rmaplab.schemes import select
+from rmaplab.trace import Meta
+
+META = Meta("benchmark")
+
+
+@dataclass(frozen=True)
+class Generated:
+    """A campaign over a trace that nobody stored: a unit makes a part and judges it."""
+
+    units: int
+    events: int
+    schemes: tuple[str, ...]
+
+    command = "generated"
+    seconds = None
+
+    def parameters(self) -> dict[str, Any]:
+        return {"events": self.events, "schemes": self.schemes}
+
+    def nothing(self) -> JudgedUnits:
+        return JudgedUnits(Judged.nothing(META))
+
+    def run(self, unit: int) -> JudgedUnits:
+        trace = make_trace(self.events, self.events // 10, self.events // 10, seed=unit)
+        _Clock.judging -= time.process_time()
+        judged = Judged(Happened.of(trace), judge(trace, select(self.schemes)))
+        _Clock.judging += time.process_time()
+        return JudgedUnits(judged)
+
+    def read(self, value: Any) -> JudgedUnits:
+        return JudgedUnits(judged_of(value, META))
+
+
+class _Clock:
+    """CPU seconds of judging, of this process."""
+
+    judging = 0.0
+
+
+def by_parts(events: int, part_events: int, workers: Sequence[int], schemes: Sequence[str], as_json: bool) -> None:
+    """Run and print."""
+    campaign = Generated(-(-events // part_events), part_events, tuple(schemes))
+    print(f"{campaign.units} parts of {part_events:,} events, {', '.join(schemes)}", file=sys.stderr)
+    tenths = _alone(campaign)
+    sums, walls = [], {}
+    for count in workers:
+        began = time.monotonic()
+        os.environ["PYTHONPATH"] = str(Path(__file__).parent)
+        with connected(f"local:{count}") if count else nullcontext(Here()) as engine:
+            ready = time.monotonic()
+            sums.append(carry_out(campaign, engine=engine))
+            walls[count] = time.monotonic() - ready
+        print(f"{count} workers: {walls[count]:.1f} s, started in {ready - began:.1f} s", file=sys.stderr)
+    if any(one != sums[0] for one in sums):
+        sys.exit("the judgements differ")
+    about = {"events": campaign.units * part_events, "cpus": os.cpu_count(), "load": os.getloadavg()[0]}
+    if as_json:
+        print(json.dumps({**about, "tenths": tenths, "workers": walls}))
+        return
+    print(f"{about['events']:,} events, {about['cpus']} CPUs, load {about['load']:.1f}; schemes {', '.join(schemes)}")
+    print(f"{'events so far':>16} {'judging, CPU s':>15} {'all, CPU s':>11} {'events/s judged':>16} {'peak MiB':>9}")
+    for row in tenths:
+        rate = row["events"] / row["judging"]
+        print(f"{row['so_far']:>16,} {row['judging']:>15.2f} {row['all']:>11.2f} {rate:>16,.0f} {row['peak'] >> 20:>9}")
+    for count, wall in walls.items():
+        print(f"{count} workers: {wall:.1f} s, {walls[workers[0]] / wall:.2f} times as fast as {workers[0]}")
+
+
+def _alone(campaign: Generated) -> list[dict[str, Any]]:
+    """All parts in this process, a row for each tenth."""
+    rows: list[dict[str, Any]] = []
+    total, done = campaign.nothing(), 0
+    for tenth in range(10):
+        last = campaign.units * (tenth + 1) // 10
+        if last == done:
+            continue
+        Path("/proc/self/clear_refs").write_text("5")
+        began, judging = time.process_time(), _Clock.judging
+        for unit in range(done, last):
+            total = total.merge(campaign.run(unit))
+        status = Path("/proc/self/status").read_text()
+        peak = int(next(line for line in status.splitlines() if line.startswith("VmHWM")).split()[1]) << 10
+        spent = {"judging": _Clock.judging - judging, "all": time.process_time() - began}
+        events = (last - done) * campaign.events
+        rows.append({"so_far": last * campaign.events, "events": events, **spent, "peak": peak})
+        done = last
+        print(f"{rows[-1]['so_far']:,} events", file=sys.stderr)
+    return rows
