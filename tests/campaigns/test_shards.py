@@ -18,6 +18,7 @@ from rmaplab.stress.campaign import Raced, Tally
 
 RACE = ("race", "writer-reader", "two-writers", "--model", "sc,tso")
 STRESS = ("stress", "--seconds", "0", "--workers", "1", "--readers", "0", "--scheme", "packed", "--scheme", "moments")
+REFUTE = ("refute", "generations", "--table", "--order", "2", "--order", "9", "--order", "10")
 
 
 @given(units=st.integers(0, 30), of=st.integers(1, 7), stops=st.lists(st.integers(0, 30), max_size=3), data=st.data())
@@ -135,7 +136,7 @@ def test_a_part_of_another_campaign_is_not_gone_on_with(tmp_path: Path) -> None:
     assert (tmp_path / "counting-1-of-1.json").read_bytes() == before
 
 
-@pytest.mark.parametrize("command", [RACE, STRESS], ids=lambda words: words[0])
+@pytest.mark.parametrize("command", [RACE, STRESS, REFUTE], ids=lambda words: words[0])
 def test_merge_prints_byte_for_byte_what_one_run_prints(command: tuple[str, ...], tmp_path: Path) -> None:
     whole = rmaplab(*command, "--json")
     for number in (2, 1, 3):

@@ -9,9 +9,8 @@ import typer
 
 from rmaplab.campaigns import CampaignError, load_parts
 from rmaplab.campaigns import merge as merge_parts
-from rmaplab.cli.exits import FINDING
 
-_CAMPAIGNS: Final = MappingProxyType({"race": "race", "stress": "stress", "trace": "trace"})
+_CAMPAIGNS: Final = MappingProxyType({"race": "race", "refute": "refute", "stress": "stress", "trace": "trace"})
 """Commands that have one, and the module whose `campaign_of` and `present` know it."""
 
 
@@ -33,5 +32,4 @@ def merge(
         campaign = module.campaign_of(parts.parameters)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise CampaignError(f"{parts.listed[0].path}: parameters: {error}: are none of {parts.command}") from error
-    if module.present(campaign, merge_parts(campaign, parts), as_json):
-        raise typer.Exit(FINDING)
+    module.present(campaign, merge_parts(campaign, parts), as_json)

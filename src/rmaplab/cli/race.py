@@ -72,21 +72,21 @@ def race(
     rows = carried(campaign, shard, resume, scheduler, _tell)
     if draw is not None:
         _draw(list(map(verdict_of, rows)), draw)
-    if present(campaign, rows, as_json):
-        raise typer.Exit(FINDING)
+    present(campaign, rows, as_json)
 
 
 campaign_of = Races.again
 
 
-def present(campaign: Races, rows: Rows, as_json: bool) -> bool:
-    """Print the verdicts; whether a promise of ours is broken."""
+def present(campaign: Races, rows: Rows, as_json: bool) -> None:
+    """Print the verdicts, and end as they say."""
     found = list(map(verdict_of, rows))
     if as_json:
         emit_json([row(v) for v in found])
     else:
         _show(found, campaign.models, campaign.bits)
-    return any(v.verdict == "broken" and v.ours for v in found)
+    if any(v.verdict == "broken" and v.ours for v in found):
+        raise typer.Exit(FINDING)
 
 
 def _tell(_unit: int, rows: Rows, _sum: Rows) -> None:

@@ -6,8 +6,10 @@ from typing import Annotated
 
 import typer
 
+from rmaplab.campaigns import Rows
 from rmaplab.cli import options
 from rmaplab.cli.exits import FINDING, NOT_AVAILABLE
+from rmaplab.cli.parting import ResumeOption, SchedulerOption, ShardOption, carried
 from rmaplab.errors import RmaplabError
 from rmaplab.report.console import emit_json, note, say, show, table
 from rmaplab.report.refute import findings_table, in_words
@@ -15,6 +17,7 @@ from rmaplab.schemes import SCHEMES, Scheme
 from rmaplab.verify.density import density_rows
 from rmaplab.verify.refute.answers import with_replays
 from rmaplab.verify.refute.decide import decide
+from rmaplab.verify.refute.grid import Grid, finding_of
 from rmaplab.verify.refute.machines import NONLINEAR, Event
 from rmaplab.verify.refute.posted import needs, posted_findings
 from rmaplab.verify.refute.problem import Budget, Decision, Finding, OutOfBudget
@@ -28,6 +31,7 @@ from rmaplab.verify.refute.words import LINEAR, configure
 
 _DEFAULT_USER_BITS = 4
 _COW_ORDER = 2
+_NO_TABLE = ("values", "id_bits", "word_bits", "subids", "posted", "show_needs", "density", "cow", "rocq")
 
 
 def refute(
@@ -47,6 +51,9 @@ def refute(
     posted: Annotated[bool, typer.Option("--posted", help="Both stages of the series, every order 2-15.")] = False,
     show_needs: Annotated[bool, typer.Option("--needs", help="Values and ID bits each order needs.")] = False,
     density: Annotated[bool, typer.Option("--density", help="How many IDs one 64-bit value can hold.")] = False,
+    table_: Annotated[
+        bool, typer.Option("--table", help="Every linear scheme, or the one named, at every order it covers.")
+    ] = False,
     mms: Annotated[
         int, typer.Option(parser=options.count(2, MOST_MMS), help="Schemes that are no sums: MMs at most.")
     ] = 4,
@@ -60,6 +67,9 @@ def refute(
     seconds: Annotated[
         float, typer.Option(parser=options.seconds(0), help="Give up on one configuration after this long.")
     ] = 60.0,
+    shard: ShardOption = None,
+    resume: ResumeOption = None,
+    scheduler: SchedulerOption = None,
     rocq: Annotated[bool, typer.Option("--rocq", help="A Rocq theorem for each witness instead of tables.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON list instead of tables.")] = False,
 ) -> None:
@@ -71,7 +81,16 @@ def refute(
     """
     for mode, ignored in _ignored(scheme, subids, posted, show_needs, density, cow, as_json):
         options.refuse(context, mode, *ignored)
-    if show_needs or density:
+    if table_:
+        options.refuse(context, "--table", *_NO_TABLE)
+    else:
+        options.refuse(context, "no --table, which reads it", "shard", "resume", "scheduler")
+    if table_:
+        if scheme is not None and scheme not in LINEAR:
+            raise RmaplabError(f"scheme: {scheme}: must be linear, one of {', '.join(LINEAR)}, for --table")
+        campaign = Grid.of(scheme, order, seconds)
+        present(campaign, carried(campaign, shard, resume, scheduler, _tell), as_json)
+    elif show_needs or density:
         orders = order or (range(1, 16) if show_needs else range(2, 14))
         rows = [asdict(needs(o, seconds)) for o in orders] if show_needs else density_rows(orders)
         _show_rows(rows, as_json)
@@ -95,6 +114,24 @@ def refute(
         else:
             _show(findings)
         _end({f.decision for f in findings})
+
+
+campaign_of = Grid.again
+
+
+def present(_campaign: Grid, rows: Rows, as_json: bool) -> None:
+    """Print the findings, and end as they say."""
+    findings = list(map(finding_of, rows))
+    if as_json:
+        emit_json([f.row() for f in findings])
+    else:
+        _show(findings)
+    _end({f.decision for f in findings})
+
+
+def _tell(_unit: int, rows: Rows, _sum: Rows) -> None:
+    for found in map(finding_of, rows):
+        note(f"{found.config.scheme}, order {found.config.order}: {found.decision.value}")
 
 
 def _end(decisions: set[Decision]) -> None:

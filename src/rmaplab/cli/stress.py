@@ -53,22 +53,22 @@ def stress(
             bar.update(task, advance=1, description=f"racing {next(iter(one.tallies))}")
 
         raced = carried(campaign, shard, resume, scheduler, tell)
-    if present(campaign, raced, as_json):
-        raise typer.Exit(FINDING)
+    present(campaign, raced, as_json)
 
 
 campaign_of = Stress.again
 
 
-def present(campaign: Stress, raced: Raced, as_json: bool) -> bool:
-    """Print what the races gave; whether anything was wrong."""
+def present(campaign: Stress, raced: Raced, as_json: bool) -> None:
+    """Print what the races gave, and end as they say."""
     findings = [text for unit in sorted(raced.findings) for text in raced.findings[unit]]
     rows = [{"scheme": name, **asdict(raced.tallies[name])} for name in campaign.names if name in raced.tallies]
     if as_json:
         emit_json({"results": rows, "findings": findings})
     else:
         _print(rows, findings)
-    return bool(findings)
+    if findings:
+        raise typer.Exit(FINDING)
 
 
 def _print(rows: list[dict[str, object]], findings: list[str]) -> None:

@@ -62,12 +62,11 @@ def judge(
 campaign_of = JudgeTrace.again
 
 
-def present(_campaign: JudgeTrace, found: JudgedUnits, as_json: bool) -> bool:
-    """Print the judgement. Nothing of it is a finding."""
+def present(_campaign: JudgeTrace, found: JudgedUnits, as_json: bool) -> None:
+    """Print the judgement."""
     happened, judgement = found.judged.happened, found.judged.judgement
     if as_json:
         emit_json(run_json(happened, judgement))
     else:
         for sheet in run_tables(happened, judgement):
             show(sheet)
-    return False

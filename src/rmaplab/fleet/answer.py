@@ -4,7 +4,7 @@ For `rmaplab fleet report`. Sums are of an average day: a host's looks of one da
 one too. Polars reads lazily and in pieces; O(rows), memory by the number of (host, image) pairs.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -64,23 +64,31 @@ def answer(place: str, by: str = "image", top: int = 20) -> Answer:
     return _answer(frames, by, top)
 
 
-def _collected(lazy: pl.LazyFrame, by: str) -> dict[str, pl.DataFrame]:
-    """The few aggregates that everything else is made of, in one pass."""
+def _collected(pieces: Iterable[pl.LazyFrame], by: str) -> dict[str, pl.DataFrame]:
+    """The few aggregates that everything else is made of; each piece is read once, and forgotten."""
+    columns = ["day", "host", "taken", "kernel", "exactness", "version", by, "age", "kind", "order", *_KNOWN, *_ASKED]
+    found = [_aggregated(piece.select(columns).collect(engine="streaming"), by) for piece in pieces]
+    return {name: pl.concat([one[name] for one in found]) for name in found[0]}
+
+
+def _aggregated(rows: pl.DataFrame, by: str) -> dict[str, pl.DataFrame]:
+    """Sums within each host and day."""
     sums = [pl.col(name).sum() for name in _KNOWN] + [_unless_unknown(name) for name in _ASKED]
-    unknown = pl.col("needless").is_null().any().alias("unasked")
-    anon = pl.col("kind") == "anon"
+    lazy, memory = rows.lazy(), pl.col("kind") != "mms"
     queries = {
         "looks": lazy.group_by("day", "host", "kernel").agg(
             pl.col("taken").n_unique().alias("looks"),
             (pl.col("exactness") != "exact").any().alias("estimate"),
             pl.col("version").max(),
-            unknown,
+            pl.col("needless").is_null().any().alias("unasked"),
         ),
         "groups": lazy.group_by("day", "host", "kernel", by).agg(*sums),
-        "ages": lazy.filter(anon).group_by("day", "host", by, "age").agg(pl.col("resident", "exclusive").sum()),
-        "orders": lazy.filter(pl.col("kind") != "mms").group_by("day", "host", "kind", "order").agg(*sums[1:]),
+        "ages": lazy.filter(pl.col("kind") == "anon")
+        .group_by("day", "host", by, "age")
+        .agg(pl.col("resident", "exclusive").sum()),
+        "orders": lazy.filter(memory).group_by("day", "host", "kind", "order").agg(*sums[1:]),
     }
-    return dict(zip(queries, pl.collect_all(list(queries.values()), engine="streaming"), strict=True))
+    return dict(zip(queries, pl.collect_all(list(queries.values())), strict=True))
 
 
 def _answer(frames: Mapping[str, pl.DataFrame], by: str, top: int) -> Answer:

@@ -5,6 +5,7 @@ For `rmaplab fleet`. Reading is lazy: nothing is loaded but the columns a questi
 
 import re
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
@@ -15,6 +16,8 @@ from rmaplab.fleet.summary import SCHEMA, VERSION, as_parquet
 from rmaplab.system.files import told, write_file
 
 _HOST: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,252}")
+_PIECE: Final = 5_000
+"""Files that are read together."""
 _URL: Final = re.compile(r"[a-z][a-z0-9+.-]*://.+")
 
 
@@ -38,25 +41,39 @@ def store(summary: pl.DataFrame, directory: Path, host: str) -> Path:
     return path
 
 
-def scan(place: str) -> pl.LazyFrame:
-    """All summaries below a directory or URL, unread: SCHEMA with `day` and `host`. Raises RmaplabError, NotAvailable."""
+def scan(place: str) -> Iterator[pl.LazyFrame]:
+    """All summaries below a directory or URL, unread, in pieces: SCHEMA with `day` and `host`. What a host says of a
+    day is in one piece. Raises RmaplabError."""
     if _URL.fullmatch(place):
-        pattern = place.rstrip("/") + "/**/*.parquet"
-    else:
-        root = Path(place)
-        if not root.is_dir():
-            raise RmaplabError(f"{place}: must be a directory or a URL")
-        found = 0
-        for path in root.glob("day=*/host=*/*.parquet"):
-            found += 1
-            if not path.stat().st_size:  # Polars would pass over it
-                raise RmaplabError(f"{path}: is not Parquet: it is empty")
-        if not found:
-            raise RmaplabError(f"{place}: holds no summary (day=.../host=.../*.parquet)")
-        pattern = f"{place.rstrip('/')}/day=*/host=*/*.parquet"
-    return pl.scan_parquet(
-        pattern, schema=SCHEMA, hive_partitioning=True, hive_schema={"day": pl.String, "host": pl.String}
-    )
+        yield _lazy(place.rstrip("/") + "/**/*.parquet")
+        return
+    root = Path(place)
+    if not root.is_dir():
+        raise RmaplabError(f"{place}: must be a directory or a URL")
+    waiting: list[str] = []
+    folder = None
+    for path in _files(root):
+        if len(waiting) >= _PIECE and path.parent != folder:
+            yield _lazy(waiting)
+            waiting = []
+        waiting.append(str(path))
+        folder = path.parent
+    if folder is None:
+        raise RmaplabError(f"{place}: holds no summary (day=.../host=.../*.parquet)")
+    yield _lazy(waiting)
+
+
+def _files(root: Path) -> Iterator[Path]:
+    """The summaries, those of a host and day side by side."""
+    for path in sorted(root.glob("day=*/host=*/*.parquet")):
+        if not path.stat().st_size:  # Polars would pass over it
+            raise RmaplabError(f"{path}: is not Parquet: it is empty")
+        yield path
+
+
+def _lazy(files: str | list[str]) -> pl.LazyFrame:
+    hive = {"day": pl.String, "host": pl.String}
+    return pl.scan_parquet(files, schema=SCHEMA, hive_partitioning=True, hive_schema=hive)
 
 
 def whose_fault(place: str, error: Exception) -> RmaplabError:
