@@ -18,19 +18,20 @@ from hypothesis import strategies as st
 
 from commands import rmaplab
 from kernel import lacking
-from rmaplab.errors import RmaplabError
+from rmaplab.campaigns import CampaignError, Shard, carry_out
 from rmaplab.machine.differential import jobs as jobs_module
 from rmaplab.machine.differential import runner
 from rmaplab.machine.differential.campaign import Campaign
 from rmaplab.machine.differential.counts import Counts
 from rmaplab.machine.differential.generate import Generator
 from rmaplab.machine.differential.jobs import run_campaign
-from rmaplab.machine.differential.journal import Journal
 from rmaplab.machine.differential.plan import OPTIONAL, Plan, Seeds, without
 from rmaplab.machine.differential.program import Program, Step
+from rmaplab.machine.differential.units import Programs, Told
 from rmaplab.machine.live import probe
 from rmaplab.machine.live.workers.swap import Swap
 from rmaplab.machine.protocol import BadOperation
+from rmaplab.system.signals import Interrupted
 
 live = pytest.mark.live
 alone = pytest.mark.xdist_group("differential")
@@ -55,42 +56,29 @@ def test_counts_add_up_in_any_order_and_nothing_changes_nothing(one: Counts, two
 
 
 @given(sums)
-def test_what_a_journal_keeps_of_counts_is_all_of_them(counts: Counts) -> None:
+def test_what_a_file_keeps_of_counts_is_all_of_them(counts: Counts) -> None:
     assert Counts.of(json.loads(json.dumps(counts.to_dict()))) == counts
 
 
-def test_a_journal_knows_what_is_done_after_its_last_line_was_cut_off(tmp_path: Path) -> None:
-    path, one, two = tmp_path / "journal", Counts(1, done=30, compared=30), Counts(1, done=31, mismatches=1)
-    with Journal(path, SIX) as journal:
-        journal.add(7, one)
-        journal.add(9, two)
-    path.write_bytes(path.read_bytes()[:-5])
-    with Journal(path, SIX) as journal:
-        assert journal.left(range(7, 10)) == [8, 9]
-        assert journal.done(range(7, 10)) == one
-        journal.add(9, two)
-    with Journal(path, SIX) as journal:
-        assert journal.done(range(7, 10)) == one + two
+@given(sums, sums)
+def test_what_programs_came_to_adds_up_and_is_all_of_it_in_a_file(one: Counts, two: Counts) -> None:
+    told, other = Told(one, {7: "seed 7: x"}), Told(two, {5: "seed 5: y"})
+    both = told.merge(other)
+    assert both == other.merge(told) == Told().merge(both)
+    assert list(both.said) == [5, 7]
+    assert Told.read(json.loads(json.dumps(both.to_json()))) == both
+    assert json.dumps(both.to_json()) == json.dumps(other.merge(told).to_json())
+    with pytest.raises(ValueError, match="seed 7 is in both"):
+        told.merge(told)
 
 
 @pytest.mark.parametrize("plan", [Plan("linux-6.12", 10), Plan("linux-6.18", 11), Plan("linux-6.18", 10, without("ksm"))])
-def test_a_journal_of_other_programs_is_refused_and_stays_as_it_is(tmp_path: Path, plan: Plan) -> None:
-    path = tmp_path / "journal"
-    with Journal(path, SIX) as journal:
-        journal.add(7, Counts(1))
-    before = path.read_bytes()
-    with pytest.raises(RmaplabError, match="of other programs"):
-        Journal(path, plan)
-    assert path.read_bytes() == before
-
-
-@pytest.mark.parametrize("text", ["hello\n", "hello", '{"plan": 3', '{"seed": 1}\n', '{"plan": {}}\nx\n'])
-def test_what_is_no_journal_is_refused_and_stays_as_it_is(tmp_path: Path, text: str) -> None:
-    path = tmp_path / "journal"
-    path.write_text(text)
-    with pytest.raises(RmaplabError, match=r"--resume: .*journal: (must be|is)"):
-        Journal(path, SIX)
-    assert path.read_text() == text
+def test_a_part_of_other_programs_is_refused_and_stays_as_it_is(tmp_path: Path, plan: Plan) -> None:
+    carry_out(Programs.here(SIX, range(0)), directory=tmp_path)
+    before = (tmp_path / "differential-1-of-1.json").read_bytes()
+    with pytest.raises(CampaignError, match=r"of another campaign: (kernel|steps|without) "):
+        carry_out(Programs.here(plan, range(0)), directory=tmp_path)
+    assert (tmp_path / "differential-1-of-1.json").read_bytes() == before
 
 
 @pytest.mark.parametrize("text", ["1", "1:", ":2", "2:1", "-1:2", "1:2:3", "1:99999999999", "a:b", "١:٢", ""])
@@ -115,7 +103,12 @@ def test_an_unknown_thing_to_go_without_is_refused() -> None:
         (("--seeds", "5"), "must be A:B"),
         (("--seeds", "1:2", "-n", "3"), "must come without --seeds"),
         (("--without", "thp"), "must be of ksm"),
-        (("-n", "1", "--resume", "/"), "--resume: /"),
+        (("-n", "1", "--resume", "/dev/null"), "/dev/null"),
+        (("-n", "1", "--shard", "1/2"), "must come with --resume"),
+        (("-n", "1", "--on-workers"), "must come without no --scheduler"),
+        (("-n", "1", "--scheduler", "local"), "must come with --guest KERNEL"),
+        (("-n", "1", "--scheduler", "local", "--guest", "6.12", "--on-workers"), "must come with --guest KERNEL"),
+        (("-n", "1", "--guest", "6.12", "--jobs", "2"), "must come without --guest"),
     ],
 )
 def test_the_command_refuses_in_one_line(arguments: tuple[str, ...], says: str) -> None:
@@ -144,13 +137,20 @@ def test_programs_do_without_what_they_shall() -> None:
 @live
 @can_look
 @alone
-def test_a_resumed_campaign_says_what_one_in_one_piece_says(tmp_path: Path) -> None:
-    out, path = io.StringIO(), tmp_path / "journal"
-    whole = run_campaign(SIX, range(40, 44), out=out)
-    run_campaign(SIX, range(41, 43), out=out, resume=path)
-    assert run_campaign(SIX, range(40, 44), out=out, resume=path) == whole
-    ran = len(path.read_text().splitlines()) - 1
-    assert ran == whole.programs == 4, "each program was run once"
+def test_parts_resumed_after_an_interrupt_and_merged_say_what_one_in_one_piece_says(tmp_path: Path) -> None:
+    whole = rmaplab("differential", "--seeds", "40:43", "--steps", "10", "--json")
+    campaign = Programs.here(SIX, range(40, 44))
+    with pytest.raises(Interrupted):
+        carry_out(campaign, Shard(1, 2), tmp_path, each=interrupting)
+    for number, resume in ((1, tmp_path), (2, tmp_path / "other")):
+        part = ("--shard", f"{number}/2", "--resume", str(resume))
+        assert rmaplab("differential", "--seeds", "40:43", "--steps", "10", *part).returncode == whole.returncode
+    merged = rmaplab("merge", str(tmp_path), str(tmp_path / "other"), "--json")
+    assert (merged.stdout, merged.returncode) == (whole.stdout, whole.returncode)
+
+
+def interrupting(*_: object) -> None:
+    raise Interrupted(signal.SIGINT)
 
 
 @live
@@ -169,7 +169,7 @@ def test_a_job_that_dies_takes_one_program_along_and_not_the_campaign(monkeypatc
 
     monkeypatch.setattr(jobs_module, "_start", dying)
     out = io.StringIO()
-    counts = run_campaign(SIX, range(40, 46), 2, out)
+    counts = run_campaign(SIX, range(40, 46), 2, out).counts
     assert counts.programs == 6
     assert counts.aside == Counter({"machine error": SIX.steps})
     assert counts.compared > 0

@@ -40,7 +40,7 @@ def of_session(session: int) -> list[int]:
 @two_cpus
 def test_two_jobs_add_up_to_what_one_says() -> None:
     one, two = (run_campaign(Plan("linux-6.18", 10), range(40, 46), jobs, io.StringIO()) for jobs in (1, 2))
-    assert one.programs == 6
+    assert one.counts.programs == 6
     assert two == one
 
 

@@ -71,8 +71,9 @@ class Campaign(Protocol[R_co]):
 class Engine(Protocol):
     """Who does the units."""
 
-    def results(self, campaign: Campaign[R], units: Iterable[int]) -> Iterator[tuple[int, R]]:
-        """Each unit and its result, in any order, as they come. `units` may end late: it is asked as there is room."""
+    def results(self, campaign: Any, units: Iterable[int], /) -> Iterator[tuple[int, Any]]:
+        """Each unit of a `Campaign` and its result, in any order, as they come; fewer if it had to end early. `units`
+        may end late: it is asked as there is room."""
         ...
 
 

@@ -33,7 +33,8 @@ def carry_out(
     finished = False
     try:
         for unit, result in (engine or Here()).results(campaign, work.units()):
-            work.add(unit, result)
+            with shielded():
+                work.add(unit, result)
             each(unit, result, work.result)
         finished = True
     finally:
@@ -97,7 +98,8 @@ class _Work(Generic[R]):
             self.save(finished=False)
 
     def save(self, *, finished: bool) -> None:
-        self._finished = self._finished or finished
+        lacking = self._campaign.seconds is None and len(self._done) < self._shard.count(self._campaign.units)
+        self._finished = self._finished or (finished and not lacking)
         if self._path is not None:
             self._write(finished=self._finished)
 

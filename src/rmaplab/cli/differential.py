@@ -1,15 +1,19 @@
 """`rmaplab differential`: hold the model against the running kernel with random programs."""
 
-from pathlib import Path
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, Any
 
 import typer
 
 from rmaplab.cli import options
 from rmaplab.cli.exits import FINDING
+from rmaplab.cli.parting import ResumeOption, SchedulerOption, ShardOption, carried
+from rmaplab.errors import RmaplabError
 from rmaplab.machine.differential.jobs import run_campaign
 from rmaplab.machine.differential.plan import OPTIONAL, Plan, Seeds, without
-from rmaplab.report.console import emit_json
+from rmaplab.machine.differential.units import Programs, Told
+from rmaplab.machine.lab.units import InGuests, guests
+from rmaplab.report.console import emit_json, note
 
 
 def differential(
@@ -23,9 +27,15 @@ def differential(
         str, typer.Option("--without", help=f"What programs do without, by commas: {', '.join(OPTIONAL)}.")
     ] = "",
     jobs: Annotated[int, typer.Option(parser=options.count(1, 8192), help="Processes, each on a CPU of its own.")] = 1,
-    resume: Annotated[
-        Path | None, typer.Option(help="A journal: what it has is not run again, and what is run gets into it.")
+    shard: ShardOption = None,
+    resume: ResumeOption = None,
+    scheduler: SchedulerOption = None,
+    guest: Annotated[
+        str | None, typer.Option(metavar="KERNEL", help="Programs run in guests of this kernel, which the lab boots.")
     ] = None,
+    on_workers: Annotated[
+        bool, typer.Option("--on-workers", help="With --scheduler: programs run on the workers' own kernel.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
 ) -> None:
     """Hold the model against the running kernel with random programs.
@@ -35,10 +45,45 @@ def differential(
     if seeds is not None:
         options.refuse(context, "--seeds", "n", "seed")
     which = Seeds.parse(seeds).range() if seeds is not None else range(seed, seed + n)
-    counts = run_campaign(Plan(kernel, steps, without(without_)), which, jobs, resume=resume)
+    if shard is not None and resume is None:
+        raise RmaplabError(f"--shard: {shard}: must come with --resume DIR, where its part is written")
+    if scheduler is not None and (guest is not None) == on_workers:
+        raise RmaplabError(
+            "--scheduler: must come with --guest KERNEL (programs in guests) or --on-workers (on the workers' own kernel)"
+        )
+    if scheduler is None:
+        options.refuse(context, "no --scheduler, which reads it", "on_workers")
+    if guest is not None or scheduler is not None:
+        options.refuse(context, "--guest" if guest else "--scheduler", "jobs")
+    plan = Plan(kernel, steps, without(without_))
+    campaign: Programs | InGuests = Programs.here(plan, which)
+    if guest is not None:
+        options.refuse(context, "--guest, whose kernel has rules of its own", "kernel")
+        campaign = guests(guest, plan, which)
+    elif scheduler is None:
+        present(campaign, run_campaign(plan, which, jobs, resume=resume, shard=shard), as_json, said=False)
+        return
+    present(campaign, carried(campaign, shard, resume, scheduler, _tell), as_json, said=False)
+
+
+def campaign_of(parameters: Mapping[str, Any]) -> Programs | InGuests:
+    """The campaign of a part. Raises KeyError, TypeError, ValueError."""
+    return InGuests.again(parameters) if "guest" in parameters else Programs.again(parameters)
+
+
+def present(campaign: Programs | InGuests, told: Told, as_json: bool, *, said: bool = True) -> None:
+    """Print the sum, and end as it says. `said`: also what was said of mismatches, to stderr."""
+    for text in told.said.values() if said else ():
+        note(text)
     if as_json:
-        emit_json(counts.numbers(kernel))
+        emit_json(told.counts.numbers(campaign.plan.kernel))
     else:
-        typer.echo(counts.report(kernel))
-    if counts.exit_code:
+        typer.echo(told.counts.report(campaign.plan.kernel))
+    if told.counts.exit_code:
         raise typer.Exit(FINDING)
+
+
+def _tell(_unit: int, one: Told, so_far: Told) -> None:
+    for text in one.said.values():
+        note(text)
+    note(so_far.counts.total())

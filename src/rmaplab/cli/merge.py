@@ -10,7 +10,9 @@ import typer
 from rmaplab.campaigns import CampaignError, load_parts
 from rmaplab.campaigns import merge as merge_parts
 
-_CAMPAIGNS: Final = MappingProxyType({"race": "race", "refute": "refute", "stress": "stress", "trace": "trace"})
+_CAMPAIGNS: Final = MappingProxyType(
+    {"differential": "differential", "race": "race", "refute": "refute", "stress": "stress", "trace": "trace"}
+)
 """Commands that have one, and the module whose `campaign_of` and `present` know it."""
 
 

@@ -26,7 +26,7 @@ def main(arguments: list[str] | None = None) -> int:
         parser.error(f"-n {options.n} --steps {options.steps} --jobs {options.jobs}: all must be positive")
     try:
         plan = Plan(options.kernel, options.steps, without(options.without))
-        counts = run_campaign(plan, range(options.seed, options.seed + options.n), options.jobs)
+        counts = run_campaign(plan, range(options.seed, options.seed + options.n), options.jobs).counts
     except BadOperation as bad:
         parser.error(str(bad))
     except NotAvailable as missing:

@@ -38,7 +38,9 @@ class Counts:
     def to_dict(self) -> dict[str, int | dict[str, int]]:
         """All of it, for a journal; `of` reads it."""
         given = ((name, getattr(self, name)) for name in self.__slots__)
-        return {name: dict(value) if isinstance(value, Counter) else value for name, value in given if value}
+        return {
+            name: dict(sorted(value.items())) if isinstance(value, Counter) else value for name, value in given if value
+        }
 
     @classmethod
     def of(cls, told: Mapping[str, Any]) -> Self:
@@ -63,9 +65,9 @@ class Counts:
             "programs": self.programs,
             "steps": self.done,
             "compared": self.compared,
-            "set_aside": dict(self.aside),
+            "set_aside": dict(sorted(self.aside.items())),
             "mismatches": self.mismatches,
-            "operations": dict(self.operations),
+            "operations": dict(sorted(self.operations.items())),
             "coverage": coverage(self.reached),
             "mutants": {"alive": None, "dead": None},
         }

@@ -11,74 +11,100 @@ import signal
 import sys
 import threading
 from collections import deque
-from collections.abc import Sequence
-from contextlib import ExitStack
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import TextIO
 
+from rmaplab.campaigns import Shard, carry_out
 from rmaplab.machine.differential.campaign import Campaign
 from rmaplab.machine.differential.counts import Counts, Progress
-from rmaplab.machine.differential.journal import Journal
 from rmaplab.machine.differential.plan import Plan
+from rmaplab.machine.differential.units import Programs, Told
 from rmaplab.machine.protocol import BadOperation
-from rmaplab.system.signals import Interrupted, shielded
+from rmaplab.system.signals import Interrupted
 
 _STOP = signal.SIGTERM
 
 
 def run_campaign(
-    plan: Plan, seeds: range, jobs: int = 1, out: TextIO | None = None, resume: Path | None = None
-) -> Counts:
-    """Run the programs of `seeds`; progress and mismatches go to `out` (stderr), and what each came to to the journal
-    `resume`, whose programs are not run again. An interrupt ends it early, with the counts of what was done.
+    plan: Plan,
+    seeds: range,
+    jobs: int = 1,
+    out: TextIO | None = None,
+    resume: Path | None = None,
+    shard: Shard | None = None,
+) -> Told:
+    """Run the programs of `seeds`, or a shard of them; progress and mismatches go to `out` (stderr), the part to the
+    directory `resume`, whose programs are not run again. An interrupt ends it early, with what was done.
 
-    Raises NotAvailable, BadOperation (more jobs than CPUs), RmaplabError (no journal of these programs).
+    Raises NotAvailable, BadOperation (more jobs than CPUs), CampaignError (no part of these programs).
     """
     out = out or sys.stderr
-    with ExitStack() as stack:
-        journal = stack.enter_context(Journal(resume, plan)) if resume else None
-        total = _Sum(len(seeds), out, journal, journal.done(seeds) if journal else Counts())
-        left = journal.left(seeds) if journal else list(seeds)
-        if jobs > 1:
-            _Jobs(plan, left, jobs, total).run()
-        else:
-            campaign = Campaign(plan, out)
-            try:
-                for seed, counts in campaign.run(left):
-                    total.add(seed, counts)
-            except (KeyboardInterrupt, Interrupted):
-                total.interrupted()
-    return total.counts
+    cpus = sorted(os.sched_getaffinity(0))
+    if jobs > len(cpus):
+        raise BadOperation("jobs", jobs, f"each has a CPU of its own, and there are {len(cpus)}")
+    campaign, progress = Programs.here(plan, seeds), Progress(len(seeds), out)
+    engine = _Jobs(plan, cpus[:jobs], out) if jobs > 1 else _InTurn(plan, out)
+    told = Told()
+
+    def tell(_unit: int, _one: Told, so_far: Told) -> None:
+        nonlocal told
+        told = so_far
+        progress.say(so_far.counts)
+
+    try:
+        told = carry_out(campaign, shard, resume, engine, tell)
+    except (KeyboardInterrupt, Interrupted):  # not while a program ran, but while it was added up
+        engine.stop()
+    if engine.interrupted:
+        print(f"interrupted after {told.counts.programs} programs", file=out)
+    return told
 
 
-@dataclass(slots=True)
-class _Sum:
-    """What has come to an end so far."""
+class _InTurn:
+    """This process, one program after the other. An interrupt ends it."""
 
-    programs: int
-    out: TextIO
-    journal: Journal | None
-    counts: Counts
-    progress: Progress = field(init=False)
+    def __init__(self, plan: Plan, out: TextIO) -> None:
+        self._plan, self._out = plan, out
+        self.interrupted = False
 
-    def __post_init__(self) -> None:
-        self.progress = Progress(self.programs, self.out)
-        if self.counts.programs:
-            print(f"{self.counts.programs} of {self.programs} programs were done before", file=self.out)
+    def stop(self) -> None:
+        """It has ended early."""
+        self.interrupted = True
 
-    def add(self, seed: int, counts: Counts) -> None:
-        with shielded():
-            self.counts += counts
-            if self.journal:
-                self.journal.add(seed, counts)
-        self.progress.say(self.counts)
+    def results(self, campaign: Programs, units: Iterable[int]) -> Iterator[tuple[int, Told]]:
+        """Each unit and what its program came to."""
+        told = _Tee(self._out)
+        programs = Campaign(self._plan, told)
+        try:
+            for unit in units:
+                told.begin()
+                counts = programs.one(campaign.first + unit)
+                yield unit, Told.of(campaign.first + unit, counts, told.getvalue())
+        except (KeyboardInterrupt, Interrupted):
+            self.stop()
 
-    def interrupted(self) -> None:
-        print(f"interrupted after {self.counts.programs} programs", file=self.out)
+
+class _Tee(io.StringIO):
+    """What is written goes to `out` at once, and is kept."""
+
+    def __init__(self, out: TextIO) -> None:
+        super().__init__()
+        self._out = out
+
+    def begin(self) -> None:
+        """Forget."""
+        self.seek(0)
+        self.truncate()
+
+    def write(self, text: str) -> int:
+        self._out.write(text)
+        self._out.flush()
+        return super().write(text)
 
 
 @dataclass(slots=True)
@@ -91,28 +117,33 @@ class _Job:
 
 
 class _Jobs:
-    """The processes of one campaign, each on a CPU of its own. Raises BadOperation if there are not as many."""
+    """Processes, each on a CPU of its own; what they say goes to `out`."""
 
-    def __init__(self, plan: Plan, seeds: Sequence[int], jobs: int, total: _Sum) -> None:
-        self._cpus = sorted(os.sched_getaffinity(0))
-        if jobs > len(self._cpus):
-            raise BadOperation("jobs", jobs, f"each has a CPU of its own, and there are {len(self._cpus)}")
-        self._plan, self._total = plan, total
-        self._stopped = False
-        self._jobs = {number: _start(plan, seeds[number::jobs], self._cpus[number]) for number in range(jobs)}
+    def __init__(self, plan: Plan, cpus: Sequence[int], out: TextIO) -> None:
+        self._plan, self._cpus, self._out = plan, cpus, out
+        self._jobs: dict[int, _Job] = {}
+        self.interrupted = False
 
-    def run(self) -> None:
-        """Until all have ended. An interrupt ends every job after what it has done."""
+    def results(self, campaign: Programs, units: Iterable[int]) -> Iterator[tuple[int, Told]]:
+        """Each unit and what its program came to. An interrupt ends every job after the program it is at."""
+        seeds = [campaign.first + unit for unit in units]
+        dealt = [(number, seeds[number :: len(self._cpus)]) for number in range(len(self._cpus))]
+        self._jobs = {number: _start(self._plan, some, self._cpus[number]) for number, some in dealt if some}
         try:
-            self._listen()
+            for seed, told in self._listen():
+                yield seed - campaign.first, told
         except (KeyboardInterrupt, Interrupted):
-            self._stopped = True
-            for job in self._jobs.values():
-                job.process.terminate()
-            self._listen()
-            self._total.interrupted()
+            self.stop()
+            for seed, told in self._listen():
+                yield seed - campaign.first, told
 
-    def _listen(self) -> None:
+    def stop(self) -> None:
+        """Every job ends after the program it is at."""
+        self.interrupted = True
+        for job in self._jobs.values():
+            job.process.terminate()
+
+    def _listen(self) -> Iterator[tuple[int, Told]]:
         while self._jobs:
             numbers = {job.channel: number for number, job in self._jobs.items()}
             for channel in wait(list(numbers)):
@@ -121,28 +152,30 @@ class _Jobs:
                 try:
                     counts, text = channel.recv()
                 except EOFError:
-                    self._end(number)
+                    yield from self._end(number)
                     continue
                 self._say(text)
-                self._total.add(self._jobs[number].seeds.popleft(), counts)
+                seed = self._jobs[number].seeds.popleft()
+                yield seed, Told.of(seed, counts, text)
 
     def _say(self, text: str) -> None:
-        self._total.out.write(text)
-        self._total.out.flush()
+        self._out.write(text)
+        self._out.flush()
 
-    def _end(self, number: int) -> None:
+    def _end(self, number: int) -> Iterator[tuple[int, Told]]:
         """A job says no more. One that died takes the program it was at along; another goes on behind that."""
         job = self._jobs.pop(number)
         job.channel.close()
         job.process.join()
-        if self._stopped or not job.seeds:
+        if self.interrupted or not job.seeds:
             return
         seed, *left = job.seeds
         self._say(f"seed {seed}: a job (pid {job.process.pid}) ended with code {job.process.exitcode}\n")
         lost = Counts(1, done=self._plan.steps)
         lost.aside["machine error"] = self._plan.steps
-        self._total.add(seed, lost)
-        self._jobs[number] = _start(self._plan, left, self._cpus[number])
+        if left:
+            self._jobs[number] = _start(self._plan, left, self._cpus[number])
+        yield seed, Told(lost)
 
 
 def _start(plan: Plan, seeds: Sequence[int], cpu: int) -> _Job:
