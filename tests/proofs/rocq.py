@@ -20,6 +20,7 @@ ORDER = [
     "Witnesses",
     "Statements",
     "System",
+    "Interleaved",
     "Bookkeeping",
     "Linear",
     "Generations",
@@ -31,6 +32,8 @@ ORDER = [
     "Reuse",
     "Isolation",
     "IsolationSchemes",
+    "Saturation",
+    "Interleaving",
 ]
 """The theories, each after all it imports."""
 
