@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from kernel import lacking
-from rmaplab.machine.live.turn import Turn
+from rmaplab.machine.live.workers.turn import Turn
 
 FINDINGS = Path(__file__).parents[2] / "findings"
 PROGRAMS = sorted(path.stem for path in FINDINGS.glob("*.c"))
