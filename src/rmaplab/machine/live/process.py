@@ -7,25 +7,26 @@ import errno
 import mmap
 import os
 from contextlib import suppress
-from typing import TYPE_CHECKING, Final, Literal, get_args
+from typing import Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rmaplab.machine.arena import Areas, check_range
 from rmaplab.machine.arguments import checked
+from rmaplab.machine.base import BaseProcess, check_mremap, check_offset
 from rmaplab.machine.live.arena import Area, Backing, check_mapped
 from rmaplab.machine.live.held import ADVICE, LivePin
 from rmaplab.machine.live.proc.procfs import ProcessGone, regions_or_none
 from rmaplab.machine.live.record import cow
 from rmaplab.machine.live.record.recorder import Move, Write
 from rmaplab.machine.live.record.snapshot import Space
+from rmaplab.machine.live.system import LiveSystem
 from rmaplab.machine.live.workers import sharing
 from rmaplab.machine.live.workers.control import Answer, Worker, WorkerDied, fork_worker
 from rmaplab.machine.live.workers.wire import Op
 from rmaplab.machine.protocol import (
     PAGE_SIZE,
-    PMD_ORDER,
     Advice,
     BadOperation,
     File,
@@ -34,25 +35,24 @@ from rmaplab.machine.protocol import (
     Written,
 )
 
-if TYPE_CHECKING:
-    from rmaplab.machine.live.machine import LiveMachine
-
 _MPOL_MF_MOVE, _MPOL_MF_MOVE_ALL = 2, 4
 _MADV_RANDOM: Final = 1
 _MAP_FIXED_NOREPLACE: Final = 0x10_0000
 _MREMAP_MAYMOVE, _MREMAP_FIXED, _MREMAP_DONTUNMAP = 1, 2, 4
 
 
-class LiveProcess:
-    """One real process. Every method is one operation: one step of the trace, or one per fault of a write."""
+class LiveProcess(BaseProcess[Area, LivePin]):
+    """One real process. Every method is one operation: one step of the trace, or one per fault of a write.
 
-    def __init__(self, machine: "LiveMachine", worker: Worker, mm: int, areas: Areas[Area]) -> None:
-        self._machine, self._worker, self._mm, self._areas = machine, worker, mm, areas
-        self._pins: dict[int, LivePin] = {}
-        self._alive = True
-        self._vforked: LiveProcess | None = None
-        """The parent that waits for this process to exec or end."""
-        self._waits = False
+    It joins `family`, all processes of its machine.
+    """
+
+    def __init__(
+        self, system: LiveSystem, worker: Worker, mm: int, areas: Areas[Area], family: list["LiveProcess"]
+    ) -> None:
+        super().__init__(system, areas)
+        self._system, self._worker, self._mm, self._family = system, worker, mm, family
+        family.append(self)
 
     @property
     def mm(self) -> int:
@@ -62,10 +62,6 @@ class LiveProcess:
     def pid(self) -> int:
         """The process id on this system."""
         return self._worker.pid
-
-    @property
-    def alive(self) -> bool:
-        return self._alive
 
     def space(self) -> Space:
         return Space(self._mm, self._worker.pid, self._areas.ranges())
@@ -81,25 +77,20 @@ class LiveProcess:
         shared: bool = False,
     ) -> int:
         self._check_alive("mmap")
-        if not 0 <= order <= PMD_ORDER:
-            raise BadOperation("mmap", f"order {order}", f"must be 0..{PMD_ORDER}")
+        ours = self._system.own_file("mmap", file) if file is not None else None
+        check_offset(offset, length, ours)
         flags, fd = (mmap.MAP_SHARED if shared else mmap.MAP_PRIVATE) | _MAP_FIXED_NOREPLACE, -1
         backing: Backing = "shmem" if shared else "anon"
-        if file is None:
+        if ours is None:
             flags |= mmap.MAP_ANONYMOUS
-            if offset:
-                raise BadOperation("mmap", f"offset {offset}", "only a file has offsets")
         else:
-            ours = self._machine.own_file("mmap", file)
-            if offset < 0 or offset % PAGE_SIZE or offset + length > file.length:
-                raise BadOperation("mmap", f"offset {offset}", f"must be in pages, within {file.length} bytes")
             order, backing, fd = order or ours.order, ours.kind, ours.fd
-        address = self._machine.arena.take("mmap", length)
-        limit = file.length if file is not None else length if shared else None
+        address = self._system.arena.take("mmap", length)
+        limit = ours.length if ours is not None else length if shared else None
         area = Area(address, length, order, backing, shared, limit=limit)
         advice = _MADV_RANDOM if area.backing == "file" else ADVICE["hugepage"] if area.wants_thp else 0
         if advice == ADVICE["hugepage"]:
-            self._machine.require_thp()
+            self._system.require_thp()
         self._ask(Op.MMAP, address, length, mmap.PROT_READ | mmap.PROT_WRITE, flags, advice, offset, fd=fd)
         self._areas.add(area)
         self._look()
@@ -124,17 +115,14 @@ class LiveProcess:
         dontunmap: bool = False,
     ) -> int:
         area = self._area("mremap", address, old_length or PAGE_SIZE)
-        if not old_length and not area.shared:
-            raise BadOperation("mremap", "old_length 0", "only a shared mapping can be mapped a second time")
-        if dontunmap and old_length != new_length:
-            raise BadOperation("mremap", f"new_length {new_length}", "dontunmap keeps the length")
+        check_mremap(old_length, new_length, shared=area.shared, dontunmap=dontunmap)
         check_range("mremap", address, new_length)
         check_mapped("mremap", self.pid, address, old_length or PAGE_SIZE)
         if not (move or dontunmap or not old_length):
             return self._resize(area, address, old_length, new_length)
         flags = _MREMAP_MAYMOVE | _MREMAP_FIXED | (_MREMAP_DONTUNMAP if dontunmap else 0)
-        with self._machine.arena.unless_refused():
-            target = self._machine.arena.take("mremap", new_length)
+        with self._system.arena.unless_refused():
+            target = self._system.arena.take("mremap", new_length)
             self._ask(Op.MREMAP, address, old_length, new_length, flags, target)
         self._areas.add(Area(target, new_length, area.order, area.backing, area.shared, area.advised, area.limit))
         if (address, old_length) == (area.start, area.length) and not dontunmap:
@@ -147,8 +135,8 @@ class LiveProcess:
         if new_length > old_length:
             if address + old_length != area.end:
                 raise BadOperation("mremap", f"new_length {new_length}", "only the end of a mapping can grow in place")
-            with self._machine.arena.unless_refused():
-                self._machine.arena.grow("mremap", area, address + new_length - area.start)
+            with self._system.arena.unless_refused():
+                self._system.arena.grow("mremap", area, address + new_length - area.start)
                 self._ask(Op.MREMAP, address, old_length, new_length, 0, 0)
         else:
             self._ask(Op.MREMAP, address, old_length, new_length, 0, 0)
@@ -166,8 +154,6 @@ class LiveProcess:
 
     @checked
     def madvise(self, address: int, length: int, advice: Advice) -> None:
-        if advice not in get_args(Advice):
-            raise BadOperation("madvise", advice, f"must be one of {', '.join(get_args(Advice))}")
         area = self._area("madvise", address, length)
         check_mapped("madvise", self.pid, address, length)
         if advice == "populate_write":
@@ -177,22 +163,22 @@ class LiveProcess:
         if advice == "populate_read":
             check_mapped("madvise populate_read", self.pid, address, length, "any", area.limit)
         if advice in ("cold", "pageout"):
-            self._machine.write_back()
+            self._system.write_back()
         if advice == "mergeable":
-            self._machine.require_ksm()
+            self._system.require_ksm()
         if advice in ("hugepage", "nohugepage"):
             self._areas.replace(area, advised=advice == "hugepage")
         try:
             if advice == "populate_read":
                 self._ask_faulting(Op.MADVISE, area, address, length, ADVICE[advice])
             elif advice == "collapse":
-                with self._machine.knobs_for_collapse(area):
+                with self._system.knobs_for_collapse(area):
                     self._ask(Op.MADVISE, address, length, ADVICE[advice], thp=True)
             else:
                 self._ask(Op.MADVISE, address, length, ADVICE[advice])
         finally:
             # A refused collapse may have collapsed some blocks before.
-            self._machine.look(None)
+            self._system.look(None)
 
     @checked
     def read(self, address: int, length: int) -> NDArray[np.uint8]:
@@ -204,8 +190,6 @@ class LiveProcess:
 
     @checked
     def write(self, address: int, length: int, value: int = 1) -> Written:
-        if not 0 <= value <= 255:
-            raise BadOperation("write", f"value {value}", "must be 0..255")
         area = self._area("write", address, length)
         check_mapped("write", self.pid, address, length, "writable", area.limit)
         return self._write_by(Op.WRITE, area, address, length, value)
@@ -221,8 +205,6 @@ class LiveProcess:
 
     @checked
     def poke(self, address: int, length: int, value: int = 1) -> Written:
-        if not 0 <= value <= 255:
-            raise BadOperation("poke", f"value {value}", "must be 0..255")
         area = self._area("poke", address, length)
         check_mapped("poke", self.pid, address, length, "writable" if area.shared else "readable", area.limit)
         return self._write_by(Op.POKE, area, address, length, value)
@@ -232,15 +214,15 @@ class LiveProcess:
         self._area("migrate", address, length)
         check_mapped("migrate", self.pid, address, length)
         self._settle("migrate")
-        recorder = self._machine.recorder
+        recorder = self._system.recorder
         before, step = recorder.state, recorder.builder.step
         self._ask(Op.MIGRATE, address, length, _MPOL_MF_MOVE_ALL if shared else _MPOL_MF_MOVE)
-        self._machine.look(None)
+        self._system.look(None)
         return recorder.migrated(before, self._mm, address, length, None if shared else step)
 
     def _write_by(self, op: Op, area: Area, address: int, length: int, argument: int) -> Written:
         self._settle("write")
-        recorder = self._machine.recorder
+        recorder = self._system.recorder
         answer = self._ask_faulting(op, area, address, length, argument)
         questions = self._look(write=Write(self._mm, address, length, holds=op is Op.PIN_LONGTERM))
         recorder.count("write_seconds", answer.seconds)
@@ -251,28 +233,27 @@ class LiveProcess:
     def ask(self, address: int, length: int) -> None:
         self._area("ask", address, length)
         self._settle("ask")
-        recorder = self._machine.recorder
+        recorder = self._system.recorder
         recorder.ask(self._mm, address, length)
         recorder.count("operations")
 
     def fork(self) -> "LiveProcess":
         self._check_alive("fork")
-        mm = self._machine.new_mm()
+        mm = self._system.new_mm()
         try:
             worker, seconds = fork_worker(self._worker, f"process with MM {mm}")
         except WorkerDied:
             self._bury()
             raise
-        child = LiveProcess(self._machine, worker, mm, self._areas.copy())
-        self._machine.adopt(child)
-        self._machine.recorder.count("forks")
-        self._machine.recorder.count("fork_seconds", seconds)
-        self._machine.look(frozenset((self._mm, mm)))
+        child = LiveProcess(self._system, worker, mm, self._areas.copy(), self._family)
+        self._system.recorder.count("forks")
+        self._system.recorder.count("fork_seconds", seconds)
+        self._system.look(frozenset((self._mm, mm)))
         return child
 
     def vfork(self) -> "LiveProcess":
         child = self._share(Op.VFORK)
-        self._waits, child._vforked = True, self
+        self._lend_to(child)
         return child
 
     def clone_vm(self) -> "LiveProcess":
@@ -285,57 +266,52 @@ class LiveProcess:
         except WorkerDied:
             self._bury()
             raise
-        child = LiveProcess(self._machine, worker, self._mm, self._areas)
-        self._machine.adopt(child)
+        child = LiveProcess(self._system, worker, self._mm, self._areas, self._family)
         self._look()
         return child
 
-    def _let_parent_go(self) -> None:
-        """This process left the address space its parent lent it by vfork: the parent answers now."""
-        parent, self._vforked = self._vforked, None
-        if parent is not None:
-            parent._waits = False
-            with suppress(WorkerDied):
-                parent._worker.hear("vfork")
+    def _go_on(self) -> None:
+        """The vfork child left the address space it was lent: this process' worker answers now."""
+        super()._go_on()
+        with suppress(WorkerDied):
+            self._worker.hear("vfork")
 
     def exec(self) -> None:
         self._check_alive("exec")
-        old, self._mm = self._mm, self._machine.new_mm()
+        old, self._mm = self._mm, self._system.new_mm()
         self._areas = Areas()
         self._worker.name = f"process with MM {self._mm}"
         self._ask(Op.EXEC)
-        self._let_parent_go()
+        self._give_back()
         self._forget_pins()
-        self._machine.recorder.count("execs")
-        self._machine.look(frozenset((old, self._mm)))
+        self._system.recorder.count("execs")
+        self._system.look(frozenset((old, self._mm)))
 
     def exit(self) -> None:
         self._check_alive("exit")
         self._worker.end()
-        self._machine.recorder.count("exits")
+        self._system.recorder.count("exits")
         self._gone()
 
     @checked
     def pin(self, address: int, length: int, *, longterm: bool = False) -> Pin:
         area = self._area("pin", address, length)
         check_mapped("pin", self.pid, address, length, "writable" if longterm else "readable", area.limit)
-        pin = LivePin(length // PAGE_SIZE, self._machine.new_key(), self._mm)
+        pin = LivePin(length // PAGE_SIZE, self._system.new_key(), self._mm)
         if longterm:
             self._write_by(Op.PIN_LONGTERM, area, address, length, pin.key)
         else:
             self._ask_faulting(Op.PIN, area, address, length, pin.key)
             self._look()
-        self._machine.recorder.pin(pin.key, self._mm, address, length)
-        self._pins[pin.key] = pin
+        self._system.recorder.pin(pin.key, self._mm, address, length)
+        self._pins.append(pin)
         return pin
 
     def unpin(self, pin: Pin) -> None:
-        self._check_alive("unpin")
-        if not isinstance(pin, LivePin) or pin.key not in self._pins:
-            raise BadOperation("unpin", pin, f"not a pin that the process with MM {self._mm} holds")
-        self._ask(Op.UNPIN, pin.key)
-        del self._pins[pin.key]
-        self._machine.recorder.unpin(pin.key)
+        own = self._own_pin(pin)
+        self._ask(Op.UNPIN, own.key)
+        self._pins.remove(own)
+        self._system.recorder.unpin(own.key)
         self._look()
 
     def _ask(self, op: Op, *args: int, thp: bool = False, fd: int = -1) -> Answer:
@@ -356,23 +332,23 @@ class LiveProcess:
 
         Where every page is there already no folio is allocated: knobs stay alone and khugepaged locked out.
         """
-        rows = self._machine.recorder.state.rows(self._mm, address, length)
+        rows = self._system.recorder.state.rows(self._mm, address, length)
         if rows.stop - rows.start == length // PAGE_SIZE:
             return self._ask(op, address, length, *args, thp=area.backing == "file")
-        with self._machine.knobs_for(area):
+        with self._system.knobs_for(area):
             return self._ask(op, address, length, *args, thp=area.wants_thp)
 
     def _look(self, write: Write | None = None, move: Move | None = None) -> cow.Questions | None:
-        return self._machine.look(frozenset((self._mm,)), write, move)
+        return self._system.look(frozenset((self._mm,)), write, move)
 
     def _settle(self, call: str) -> None:
         """Record what changed behind our back. Raises WorkerDied if a process turns out to be dying."""
         try:
-            self._machine.recorder.settle(self._machine.spaces(), self._mm)
+            self._system.recorder.settle(self._system.spaces(), self._mm)
         except ProcessGone:
-            self._machine.wait_for_dying()
+            self._system.wait_for_dying()
             self._check_alive(call)
-            self._machine.look(frozenset())
+            self._system.look(frozenset())
 
     def wait_if_dying(self) -> None:
         """A killed process loses its memory a moment before it is gone: wait until it is."""
@@ -386,13 +362,13 @@ class LiveProcess:
 
     def _gone(self) -> None:
         self._alive = False
-        self._let_parent_go()
+        self._give_back()
         self._forget_pins()
-        self._machine.look(frozenset((self._mm,)))
+        self._system.look(frozenset((self._mm,)))
 
     def _forget_pins(self) -> None:
-        for key in self._pins:
-            self._machine.recorder.unpin(key)
+        for pin in self._pins:
+            self._system.recorder.unpin(pin.key)
         self._pins.clear()
 
     def _area(self, call: str, address: int, length: int) -> Area:
@@ -400,11 +376,7 @@ class LiveProcess:
         return self._areas.around(call, address, length)
 
     def _check_alive(self, call: str) -> None:
-        if not self._alive:
-            raise BadOperation(call, f"process with MM {self._mm}", "it has ended")
-        if self._waits:
-            raise BadOperation(call, f"process with MM {self._mm}", "it waits for its vfork child to exec or end")
-        self._machine.check_open(call)
+        super()._check_alive(call)
         if self._worker.dead():
             self._bury()
             self._worker.reap(call)
@@ -414,9 +386,9 @@ class LiveProcess:
         if not self._alive or not self._worker.dead():
             return False
         self._alive = False
-        self._let_parent_go()
+        self._give_back()
         self._forget_pins()
-        self._machine.recorder.count("died")
+        self._system.recorder.count("died")
         return True
 
     def end_at_close(self) -> None:
