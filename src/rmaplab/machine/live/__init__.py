@@ -15,8 +15,9 @@ __all__ = ["Capabilities", "Capability", "LiveMachine", "probe"]
 
 _HOME: Final = dict.fromkeys(__all__, "host.capabilities") | {"LiveMachine": "machine"}
 
+if not TYPE_CHECKING:  # so that type checkers miss what is not there
 
-def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+    def __getattr__(name: str) -> Any:
+        if name not in _HOME:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
