@@ -9,6 +9,8 @@
 #   make mutants        plant faults in the model, one at a time, and print which are found
 #   make fuzz           change what /proc and traces say at random for FUZZ seconds; no reader may do worse than one line
 #   make kernel-test    other kernels, booted: which survivors reuse their memory; KERNEL is one of rmaplab.kernels.entries
+#   make man            the manual page, build/rmaplab.1, made from the help
+#   make install-core   the C headers and their pkg-config file into PREFIX (/usr/local), below DESTDIR
 #   make differential   hold the model against this kernel: N random programs from SEED, JOBS at a time
 PYTHON ?= python3
 N      ?= 2000
@@ -16,18 +18,19 @@ SEED   ?= 1
 JOBS   ?= 1
 FUZZ   ?= 600
 KERNEL ?=
+PREFIX ?= /usr/local
 VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: demo test lint prove stress race litmus bench fuzz differential mutants kernel-tools kernel-test venv clean
+.PHONY: demo test lint prove stress race litmus bench fuzz differential mutants kernel-tools kernel-test man install-core venv clean
 
 venv: $(STAMP)
 
 $(STAMP): pyproject.toml constraints.txt $(wildcard setup.py core/*.h core/lib/* src/rmaplab/machine/live/workers/*.c) src/rmaplab/core/build_core.py
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt setuptools wheel cffi
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt --no-build-isolation -e '.[dev]'
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt setuptools wheel cffi
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt --no-build-isolation -e '.[dev]'
 	@touch $@
 
 demo: venv
@@ -61,7 +64,7 @@ bench: venv
 	$(BIN)/rmaplab bench
 
 fuzz: venv
-	@$(BIN)/python -c "import atheris" 2>/dev/null || $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt atheris
+	@$(BIN)/python -c "import atheris" 2>/dev/null || $(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt atheris
 	RUST_BACKTRACE=0 $(BIN)/python tests/hostile/fuzz.py --seconds $(FUZZ) $(if $(FUZZ_SEED),--seed $(FUZZ_SEED))
 
 differential: venv
@@ -80,6 +83,18 @@ kernel-test: venv kernel-tools
 
 mutants: venv
 	cd tests/model && PYTHONPATH=. ../../$(BIN)/python -m faults --jobs $(JOBS)
+
+man: venv
+	@mkdir -p build
+	$(BIN)/rmaplab --man > build/rmaplab.1
+
+CORE_INCLUDE := $(DESTDIR)$(PREFIX)/include/rmaplab
+PKGCONFIG    := $(DESTDIR)$(PREFIX)/lib/pkgconfig
+
+install-core:
+	install -d $(CORE_INCLUDE) $(PKGCONFIG)
+	install -m 644 core/*.h $(CORE_INCLUDE)
+	sed 's|@PREFIX@|$(PREFIX)|; s|@VERSION@|$(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)|' core/rmaplab-core.pc.in > $(PKGCONFIG)/rmaplab-core.pc
 
 clean:
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -2,12 +2,19 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 
 import pytest
 
 from commands import rmaplab
+from rmaplab.cli.app import COMMANDS
+from rmaplab.judge import judge
+from rmaplab.recorded import recorded
+from rmaplab.report.lesson import lesson
+from rmaplab.schemes import select
+from rmaplab.trace import read
 
 AS_NOBODY = """
 import contextlib, io, os, sys
@@ -54,3 +61,28 @@ def test_run_without_privileges_ends_with_3_and_one_reason() -> None:
     assert done.stdout == ""
     assert "pagemap" in done.stderr.splitlines()[-1]
     assert "Traceback" not in done.stderr
+
+
+def test_demo_explains_its_words_first_and_ends_in_five_lines() -> None:
+    said = rmaplab("demo", check=True).stdout.rstrip().splitlines()
+    table = next(i for i, line in enumerate(said) if line.startswith("what happened"))
+    before = "\n".join(said[:table])
+    assert all(f"{word} is" in before for word in ("MM", "folio", "question", "RMW"))
+    assert "order n" in before
+    seen, means, more, right, following = said[-5:]
+    assert [line.split()[0] for line in (seen, means, right, following)] == ["Seen:", "Means:", "Right:", "Next:"]
+    assert more.startswith(" ")
+    commands = re.findall(r"rmaplab (\w+)", following)
+    assert len(commands) > 1
+    assert set(commands) <= set(COMMANDS)
+
+
+def test_the_lesson_follows_from_what_was_seen() -> None:
+    trace = read(recorded("prefork"))
+    dear = lesson([(trace, judge(trace, select()))])
+    free = read(recorded("fork-exit-write"))
+    fine = lesson([(free, judge(free, select()))])
+    assert len(dear) == len(fine) == 5
+    assert "for nothing" in dear[1]
+    assert "copied nothing without a reason" in fine[1]
+    assert "0 for nothing" in fine[0]

@@ -1,5 +1,7 @@
 """A plain install says in one line what to add; names that are nearly right are answered with the right one."""
 
+import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -49,6 +51,8 @@ def test_every_other_command_loads_without_the_extras(module: str, name: str) ->
         ("kernel bot", "bot", "Did you mean 'boot'"),
         ("run prefrok", "prefrok", "did you mean prefork?"),
         ("run PREFORK --on model", "PREFORK", "did you mean prefork?"),
+        ("run prefork --on model --kernel linux-6.81", "linux-6.81", "did you mean linux-6.18?"),
+        ("run prefork --on model --kernel precise:momets", "precise:momets", "did you mean moments?"),
         ("run prefork --on lab --kernel 7.33", "7.33", "did you mean 7.3?"),
         ("capacity --scheme mm_id", "mm_id", "did you mean mm-id?"),
         ("capacity --shceme mm-id", "--shceme", "--scheme"),
@@ -86,3 +90,33 @@ def test_the_package_runs_as_a_module_and_h_is_help() -> None:
         said = [python_m(*words, how).stdout for how in ("-h", "--help")]
         assert said[0] == said[1]
         assert "Usage" in said[0]
+
+
+def test_the_manual_page_names_every_command_and_option_of_the_help() -> None:
+    page = rmaplab("--man", check=True).stdout.replace("\\-", "-").replace("\\&", "")
+    assert all(f"rmaplab {name}" in page for name in COMMANDS)
+    for words in (("run",), ("inspect",), ("kernel", "boot")):
+        said = rmaplab(*words, "--help", check=True, env={"COLUMNS": "200"}).stdout
+        for option in re.findall(r"(?<![\w-])--[a-z][a-z-]+", said):
+            assert option in page or option == "--help", option
+
+
+@pytest.mark.parametrize(
+    ("typed", "wanted"),
+    [("rmaplab capa", "capacity"), ("rmaplab run --surv", "--survivor"), ("rmaplab kernel bo", "boot")],
+)
+def test_a_shell_completes_commands_and_options(typed: str, wanted: str) -> None:
+    words = {
+        **os.environ,
+        "COMP_WORDS": typed,
+        "COMP_CWORD": str(len(typed.split()) - 1),
+        "_RMAPLAB_COMPLETE": "complete_bash",
+    }
+    assert wanted in rmaplab(env=words).stdout.split()
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_comes_for_the_usual_shells(shell: str) -> None:
+    named = {**os.environ, "_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION": "1"}
+    said = rmaplab("--show-completion", shell, check=True, env=named).stdout
+    assert f"_RMAPLAB_COMPLETE=complete_{shell}" in said

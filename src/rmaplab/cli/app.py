@@ -6,6 +6,7 @@ and the rest costs more than users' patience with `--help`, so the other command
 This module loads next to nothing: an interrupt during the other imports finds its handler in place.
 """
 
+import os
 import signal
 import sys
 from contextlib import nullcontext
@@ -46,14 +47,20 @@ def main() -> None:
         from rmaplab.cli import build, exits  # noqa: PLC0415  (after the handler that stands for their import)
         from rmaplab.system.signals import catching, stubborn_work_ends  # noqa: PLC0415
 
-        wanted = next((word for word in sys.argv[1:] if word in COMMANDS), None)
+        wanted = next((word for word in _words() if word in COMMANDS), None)
         with exits.reporting():
             app = build.build(wanted)
     with exits.reporting(), catching(), stubborn_work_ends() if wanted in COMPUTING else nullcontext():
-        code = app(standalone_mode=False)
+        code = app(standalone_mode=False, prog_name="rmaplab")
         if code == exits.INTERRUPTED:
             raise KeyboardInterrupt
     sys.exit(code)
+
+
+def _words() -> list[str]:
+    """What was typed: the arguments, or what a shell wants completed."""
+    typed = os.environ.get("COMP_WORDS") or os.environ.get("_TYPER_COMPLETE_ARGS")
+    return typed.split() if typed and "_RMAPLAB_COMPLETE" in os.environ else sys.argv[1:]
 
 
 class _Starting:

@@ -15,18 +15,18 @@ from rmaplab import __version__
 from rmaplab.cli.app import COMMANDS
 
 
-def build(wanted: str | None) -> typer.Typer:
-    """The application with the command `wanted` loaded and the others as lines in the help text."""
+def build(wanted: str | None, *, every: bool = False) -> typer.Typer:
+    """The application with the command `wanted` (or `every` one) loaded and the others as lines in the help text."""
     app = typer.Typer(
         name="rmaplab",
         no_args_is_help=True,
         context_settings={"help_option_names": ["-h", "--help"]},
-        add_completion=False,
+        add_completion=True,
         pretty_exceptions_enable=False,
     )
     app.callback(help="Is this memory mapped by one process or by many?")(_root)
     for name, line in COMMANDS.items():
-        loaded = _load(name) if name == wanted else _unloaded
+        loaded = _load(name) if every or name == wanted else _unloaded
         if isinstance(loaded, typer.Typer):
             app.add_typer(loaded, name=name, short_help=line)
         else:
@@ -63,9 +63,22 @@ def _show_version(wanted: bool) -> None:
         raise typer.Exit
 
 
+def _show_manual(wanted: bool) -> None:
+    if wanted:
+        typer.echo(import_module("rmaplab.cli.manual").page(), nl=False)
+        raise typer.Exit
+
+
 def _root(
     version: bool = typer.Option(
         False, "--version", help="Show the version and exit.", callback=_show_version, is_eager=True
+    ),
+    man: bool = typer.Option(
+        False,
+        "--man",
+        help="Print the manual page (for man -l -) and exit.",
+        callback=_show_manual,
+        is_eager=True,
     ),
 ) -> None:
     """Holds the options of `rmaplab` itself."""

@@ -9,6 +9,7 @@ from rmaplab.judge import Judgement, judge
 from rmaplab.machine.choose import open_machine
 from rmaplab.recorded import recorded
 from rmaplab.report.console import emit_json, note, say, show
+from rmaplab.report.lesson import WORDS, lesson
 from rmaplab.report.run import conclusion, run_json, run_tables
 from rmaplab.scenarios import Parameters, find
 from rmaplab.schemes import select
@@ -25,15 +26,21 @@ def demo(as_json: Annotated[bool, typer.Option("--json", help="One JSON object i
     child; the child leaves, the parent writes. Live where permitted, else from a recorded trace of the same run.
     """
     documents = []
+    runs = []
+    if not as_json:
+        say(*WORDS, "")
     for name in _RUNS:
         trace, recorded_because = _live_or_recorded(name)
         judgement = judge(trace, select())
+        runs.append((trace, judgement))
         if as_json:
             documents.append({**run_json(trace, judgement), "recorded_because": recorded_because})
         else:
             _print(trace, judgement)
     if as_json:
         emit_json({"runs": documents})
+    else:
+        say(*lesson(runs))
 
 
 def _print(trace: Trace, judgement: Judgement) -> None:

@@ -10,6 +10,7 @@ from enum import StrEnum
 from typing import Final
 
 from rmaplab.machine.protocol import BadOperation
+from rmaplab.names import must_be
 from rmaplab.schemes import SCHEMES, Scheme
 from rmaplab.trace import Verdict
 
@@ -156,7 +157,7 @@ def policy_of(kernel: str) -> KernelPolicy:
         try:
             return precise(SCHEMES[scheme])
         except KeyError:
-            raise BadOperation("kernel", kernel, "no scheme has this name") from None
+            raise BadOperation("kernel", kernel, f"no scheme has this name, {must_be(scheme, SCHEMES)}") from None
     if kernel not in kernels:
-        raise BadOperation("kernel", kernel, f"must be one of {', '.join(kernels)} or precise:SCHEME")
+        raise BadOperation("kernel", kernel, must_be(kernel, kernels, " or precise:SCHEME"))
     return kernels[kernel]
