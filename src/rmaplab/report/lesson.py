@@ -42,8 +42,8 @@ def _meaning(needless: int, wasted: int) -> list[str]:
             "       Kernels that do not know: rmaplab run prefork --on model --kernel linux-6.12,linux-6.18",
         ]
     return [
-        f"Means: the process that was left had the memory alone, and the kernel did not know: {size(wasted)} for nothing.",
-        "       Linux counts two MMs of a folio (mm-id). After a third it says shared, even of one alone: safe, but dear.",
+        f"Means: the process that was left had the memory alone and the kernel did not know: {size(wasted)} for nothing.",
+        "       Linux counts two MMs of a folio (mm-id). After a third it says shared, even of one alone: safe but dear.",
     ]
 
 
