@@ -35,6 +35,20 @@ def seconds(least: float) -> Callable[[object], float]:
     return number
 
 
+def share() -> Callable[[object], float]:
+    """Parser of a share, 0 .. 1."""
+
+    def number(value: object) -> float:
+        text = str(value)
+        plain = re.fullmatch(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)(e[+-]?[0-9]+)?", text, re.ASCII | re.IGNORECASE)
+        found = float(text) if plain else math.nan
+        if not 0 <= found <= 1:
+            raise typer.BadParameter(f"{_shown(text)}: must be a share, 0 .. 1")
+        return found
+
+    return number
+
+
 def count(least: int, most: int = _MOST_COUNT) -> Callable[[object], int]:
     """Parser of a whole number, `least` .. `most`."""
 

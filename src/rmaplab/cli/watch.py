@@ -17,6 +17,7 @@ from rmaplab.system.pids import checked_pid
 from rmaplab.system.signals import Interrupted, shielded
 from rmaplab.text import plain
 from rmaplab.watch import answer
+from rmaplab.watch.budget import USUAL
 from rmaplab.watch.watcher import Watch
 
 _POLL = 0.05
@@ -35,6 +36,9 @@ def watch(
     ] = None,
     every: Annotated[float, typer.Option(parser=options.seconds(0.1), help="Seconds between lines.")] = 1.0,
     top: Annotated[int, typer.Option(parser=options.count(1), help="Stacks to show.")] = 20,
+    budget: Annotated[
+        float, typer.Option(parser=options.share(), help="Share of one CPU that watching may cost; 0: no limit.")
+    ] = USUAL,
     as_json: Annotated[
         bool, typer.Option("--json", help="JSON lines, the last one the sum; the command's output goes to stderr.")
     ] = False,
@@ -49,7 +53,7 @@ def watch(
     running: Command | None = None
     ended: Interrupted | None = None
     try:
-        with Watch() as watched:
+        with Watch(budget or None) as watched:
             try:
                 if command:
                     running = watched.launch(command, sys.stderr.fileno() if as_json else None)

@@ -105,6 +105,7 @@ def line(watch: Watch) -> Answer:
         "seconds": round(time.monotonic() - watch.began, 3),
         **found,
         "lost": lost["faults"] + found["skipped"],
+        "blind_seconds": round(watch.budget.blind, 3),
         "alive": alive,
     }
 
@@ -125,6 +126,7 @@ def summary(watch: Watch, most_stacks: int) -> Answer:
         "why": why,
         "columns": columns,
         "lost_by_kind": lost | {"skipped": found["skipped"]},
+        "budget": watch.budget.share,
         "ended_early": watch.ledger.ended_early_count,
         "processes": processes(watch),
         "stacks": stacks(watch, most_stacks),
@@ -138,6 +140,8 @@ def _why(lost: dict[str, int], found: Answer) -> list[str]:
         "records": "forks, execs or exits were not told: the ring was full",
     }
     made = [f"{lost[kind]} {text}" for kind, text in reasons.items() if lost[kind]]
+    if found["blind_seconds"]:
+        made.append(f"nothing was looked at for {found['blind_seconds']} s: the budget was spent")
     if found["skipped"]:
         made.append(f"{found['skipped']} write faults were counted, and not looked at: the budget was spent")
     return made

@@ -20,7 +20,7 @@ from rmaplab.watch import programs
 from rmaplab.watch.layout import Layout
 
 _TARGETS, _THREADS, _TOTALS, _STACKS = 1 << 14, 1 << 14, 1 << 15, 1 << 13
-_RING: Final = 1 << 22
+_RING: Final = 1 << 23
 _MINOR, _MAJOR = 5, 6
 """PERF_COUNT_SW_PAGE_FAULTS_MIN, _MAJ."""
 
@@ -75,32 +75,47 @@ class Hooks:
                 self._ring.fd,
                 scratch.fd,
             )
-            self._attach(owned, layout, maps, events)
+            self._events, self._faults = events, ExitStack()
+            self._load(owned, layout, maps)
+            self.resume()
             self._owned = owned.pop_all()
 
-    def _attach(self, owned: ExitStack, layout: Layout, maps: programs.Maps, events: bool) -> None:
-        """The end of faults first, their beginning last: a beginning always has its end."""
+    def _load(self, owned: ExitStack, layout: Layout, maps: programs.Maps) -> None:
+        """Attaches what follows processes; faults begin and end with `resume`."""
         raw = syscalls.RAW_TRACEPOINT_PROGRAM
 
         def load(kind: int, code: bytes, name: str) -> int:
             return owned.enter_context(_Descriptor(syscalls.load_program(kind, code, name))).fd
 
-        def attach(code: bytes, name: str, *tracepoints: str) -> None:
-            program = load(raw, code, name)
-            for tracepoint in tracepoints:
-                owned.enter_context(_Descriptor(syscalls.attach_raw_tracepoint(program, tracepoint)))
+        for code, name, tracepoint in (
+            (programs.leave(layout, maps), "rmaplab_exit", "sched_process_exit"),
+            (programs.execute(layout, maps), "rmaplab_exec", "sched_process_exec"),
+            (programs.fork(layout, maps), "rmaplab_fork", "sched_process_fork"),
+        ):
+            owned.enter_context(_Descriptor(syscalls.attach_raw_tracepoint(load(raw, code, name), tracepoint)))
+        kind = syscalls.PERF_EVENT_PROGRAM if self._events else raw
+        self._end = load(kind, programs.end(layout, maps, event=self._events), "rmaplab_end")
+        self._begin = load(raw, programs.begin(layout, maps), "rmaplab_begin")
 
-        if events:
-            program = load(syscalls.PERF_EVENT_PROGRAM, programs.end(layout, maps, event=True), "rmaplab_end")
-            for cpu in _online():
-                for event, name in ((_MINOR, "page-faults-min"), (_MAJOR, "page-faults-maj")):
-                    owned.enter_context(_Descriptor(syscalls.attach_software_event(program, event, cpu, name)))
-        else:
-            attach(programs.end(layout, maps, event=False), "rmaplab_end", "count_memcg_events")
-        attach(programs.leave(layout, maps), "rmaplab_exit", "sched_process_exit")
-        attach(programs.execute(layout, maps), "rmaplab_exec", "sched_process_exec")
-        attach(programs.fork(layout, maps), "rmaplab_fork", "sched_process_fork")
-        attach(programs.begin(layout, maps), "rmaplab_begin", "page_fault_user", "page_fault_kernel")
+    def resume(self) -> None:
+        """See faults again: first their ends, then their beginnings, so that each that is seen to begin has its end."""
+        self._words.words[programs.EPOCH] += np.uint64(1)
+        with ExitStack() as owned:
+            if self._events:
+                for cpu in _online():
+                    for event, name in ((_MINOR, "page-faults-min"), (_MAJOR, "page-faults-maj")):
+                        link = syscalls.attach_software_event(self._end, event, cpu, name)
+                        owned.enter_context(_Descriptor(link))
+            else:
+                link = syscalls.attach_raw_tracepoint(self._end, "count_memcg_events")
+                owned.enter_context(_Descriptor(link))
+            for name in ("page_fault_user", "page_fault_kernel"):
+                owned.enter_context(_Descriptor(syscalls.attach_raw_tracepoint(self._begin, name)))
+            self._faults = owned.pop_all()
+
+    def pause(self) -> None:
+        """See no faults, at no cost, until `resume`. Processes are followed."""
+        self._faults.close()
 
     def add(self, pid: int, flags: int = 0, born: int = 0) -> int:
         """Watch a process from now on; returns its number."""
@@ -163,6 +178,7 @@ class Hooks:
 
     def close(self) -> None:
         """Detach and unload. Idempotent."""
+        self._faults.close()
         self._owned.close()
 
     def __enter__(self) -> Self:

@@ -47,12 +47,15 @@ FAULT, FORK, EXEC, EXIT = range(4)
 BY_KERNEL: Final = 256
 
 NEXT_PROCESS, LOST_FAULTS, SPURIOUS, LOST_RECORDS, LOST_PROCESSES, LOST_DETAIL, NO_STACK, TOKENS, MASK = range(9)
-WORDS: Final = 9
-"""What programs and watcher share. TOKENS: faults that may yet be looked at, signed; beyond them one in MASK + 1 is."""
+_OPENED, EPOCH = 9, 10
+WORDS: Final = 16
+"""What programs and watcher share. TOKENS: faults that may yet be looked at, signed; beyond them one in MASK + 1 is.
+_OPENED: faults that began and did not end, so that all others cost one look at it. EPOCH: how often the programs were
+attached: a fault ends in the one it began in, or is lost."""
 
 _NO_WAKEUP: Final = 1
-_OPEN, _ADDRESS, _SINCE, _LEAF, _LEVEL, _PROCESS, _SOURCE, _TABLE, _MODE, _FOLIO = (8 * n for n in range(10))
-THREAD: Final = 72 + FOLIO_BYTES
+_OPEN, _ADDRESS, _SINCE, _LEAF, _LEVEL, _PROCESS, _SOURCE, _TABLE, _MODE, _EPOCH, _FOLIO = (8 * n for n in range(11))
+THREAD: Final = 80 + FOLIO_BYTES
 SCRATCH: Final = 4096
 DEPTH: Final = 32
 """Frames of a stack that are kept."""
@@ -98,7 +101,7 @@ def begin(layout: Layout, maps: Maps) -> bytes:
     code.alu_number(R8, "*=", BY_KERNEL // 4)
     code.store(8, R9, _MODE, R8)
     code.store(8, R9, _ADDRESS, R7)
-    code.store_number(8, R9, _OPEN, 0)
+    _open(code, maps, -1)
     code.call("ktime_get_ns")
     code.store(8, R9, _SINCE, R0)
     _walk(code, layout, "spurious")
@@ -107,7 +110,10 @@ def begin(layout: Layout, maps: Maps) -> bytes:
     code.store(8, R9, _LEVEL, R2)
     code.alu_number(R1, "&=", WRITABLE)
     code.jump_number(R1, "!=", 0, "spurious")
-    code.store_number(8, R9, _OPEN, 1)
+    _open(code, maps, 1)
+    code.map_value(R1, maps.words, 8 * EPOCH)
+    code.load(8, R1, R1, 0)
+    code.store(8, R9, _EPOCH, R1)
     code.store_number(8, R9, _SOURCE, Outcome.UNPROVEN)
     _folio(code, layout, maps)
     code.label("spurious")
@@ -123,6 +129,9 @@ def end(layout: Layout, maps: Maps, *, event: bool) -> bytes:
     if not event:
         code.load(4, R2, R1, 8)
         code.jump_number(R2, "!=", layout.page_fault_event, "out")
+    code.map_value(R2, maps.words, 8 * _OPENED)
+    code.load(8, R2, R2, 0)
+    code.jump_number(R2, "==", 0, "out")
     code.move(R6, R1)
     code.call("get_current_pid_tgid")
     code.store(4, R10, -8, R0)
@@ -131,7 +140,11 @@ def end(layout: Layout, maps: Maps, *, event: bool) -> bytes:
     code.move(R9, R0)
     code.load(8, R1, R9, _OPEN)
     code.jump_number(R1, "==", 0, "out")
-    code.store_number(8, R9, _OPEN, 0)
+    _open(code, maps, -1)
+    code.map_value(R1, maps.words, 8 * EPOCH)
+    code.load(8, R1, R1, 0)
+    code.load(8, R2, R9, _EPOCH)
+    code.jump(R1, "!=", R2, "lost")
     code.load(8, R7, R9, _ADDRESS)
     _walk(code, layout, "unresolved")
     _outcome(code)
@@ -217,7 +230,14 @@ def leave(layout: Layout, maps: Maps) -> bytes:
     code.move(R9, R0)
     code.load(4, R7, R9, 0)
     code.load(4, R8, R9, _PARENT)
+    _lookup(code, maps.threads, -8)
+    code.jump_number(R0, "==", 0, "no thread")
+    code.store(8, R10, -32, R9)
+    code.move(R9, R0)
+    _open(code, maps, -1)
+    code.load(8, R9, R10, -32)
     _drop(code, maps.threads, -8)
+    code.label("no thread")
     _field(code, R6, layout.at("task_struct.signal"), 8, -16)
     code.load(8, R1, R10, -16)
     _field(code, R1, layout.at("signal_struct.live"), 4, -20)
@@ -269,6 +289,18 @@ def _field(code: Assembler, base: int, offset: int, size: int, place: int) -> No
     code.move(R3, base)
     code.alu_number(R3, "+=", offset)
     code.read_kernel(R10, place, size, R3)
+
+
+def _open(code: Assembler, maps: Maps, change: int) -> None:
+    """The fault of thread r9 is open (1), or no longer (-1); nothing if that is so."""
+    same = code.fresh("same")
+    code.load(8, R1, R9, _OPEN)
+    code.jump_number(R1, "==", 1 if change > 0 else 0, same)
+    code.store_number(8, R9, _OPEN, 1 if change > 0 else 0)
+    code.map_value(R1, maps.words, 8 * _OPENED)
+    code.number(R2, change)
+    code.atomic_add(R1, 0, R2)
+    code.label(same)
 
 
 def _choose(code: Assembler, maps: Maps) -> None:

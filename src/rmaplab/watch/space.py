@@ -48,11 +48,11 @@ class Place:
 
 
 class Space:
-    """The mappings of one process at one moment; `read`: when (time.monotonic)."""
+    """The mappings of one process at one moment; `read`: when (time.monotonic), `took`: how long, seconds."""
 
-    def __init__(self, vmas: list[Vma], namespace: str, pid: int) -> None:
+    def __init__(self, vmas: list[Vma], namespace: str, pid: int, took: float = 0.0) -> None:
         self.vmas, self.namespace, self.pid = vmas, namespace, pid
-        self.read = time.monotonic()
+        self.read, self.took = time.monotonic(), took
         self._starts = np.array([vma.start for vma in vmas], np.uint64)
         self._ends = np.array([vma.end for vma in vmas], np.uint64)
 
@@ -83,6 +83,7 @@ NOTHING: Final = Space([], "", 0)
 
 def read(pid: int) -> Space | None:
     """The mappings of a process now; None if it is gone, or they may not be read."""
+    began = time.monotonic()
     try:
         with open(f"/proc/{pid}/maps", "rb") as file:
             raw = file.read()
@@ -93,4 +94,4 @@ def read(pid: int) -> Space | None:
     for line in proctext.lines(raw):
         one = proctext.maps_line(line)
         vmas.append(Vma(one.start, one.end, one.offset, one.path, "x" in one.permissions))
-    return Space(vmas, namespace, pid) if vmas else None
+    return Space(vmas, namespace, pid, time.monotonic() - began) if vmas else None

@@ -18,14 +18,18 @@ from rmaplab.errors import NotAvailable
 from rmaplab.system.command import Command
 from rmaplab.system.pids import find, start_time
 from rmaplab.watch import layout, programs, space
+from rmaplab.watch.budget import Budget
 from rmaplab.watch.hooks import Faults, Hooks
 from rmaplab.watch.ledger import Ledger, Process
 from rmaplab.watch.symbols import Symbols
 
-_UNLIMITED: Final = 1 << 62
+_SAMPLED: Final = 63
+"""Without tokens, one fault in 64 is looked at."""
 _AGAIN: Final = 0.01
+_DEAR: Final = 50
 _SETTLE: Final = 0.5
-"""Seconds: between two polls, and two looks at one process' mappings; between two looks at the counters."""
+"""Seconds between two polls, and two looks at one process' mappings (and so many times what the last one took); between
+two looks at the counters."""
 
 
 class Watch:
@@ -34,12 +38,17 @@ class Watch:
     Raises NotAvailable where the kernel cannot be asked; the message says why.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, share: float | None = None) -> None:
+        """`share`: of one CPU, what watching may cost; None: everything is looked at, whatever it costs."""
+        self.budget = Budget(share)
+        self._paid, self._looks, self._skipped = (0, 0), 0, 0
+        self._alive = True
         self.ledger, self.symbols = Ledger(), Symbols()
         self.began = self._polled = self._settled = time.monotonic()
         with ExitStack() as owned:
             self._hooks = owned.enter_context(_hooks())
-            self._hooks.set_word(programs.TOKENS, _UNLIMITED)
+            self._hooks.set_word(programs.MASK, _SAMPLED)
+            self._hooks.set_word(programs.TOKENS, self.budget.tokens)
             self._owned = owned.pop_all()
 
     def add(self, pids: Iterable[int]) -> None:
@@ -80,12 +89,16 @@ class Watch:
                 self._read(process)
         for number in np.unique(faults["process"]).tolist():
             self._add(number, faults[faults["process"] == number])
+        self._looks += len(faults)
         if time.monotonic() - self._settled > _SETTLE:
             self.settle()
+        if self.budget.share is not None:
+            self._economize()
 
     def wait(self, seconds: float) -> None:
-        """Until there is something to poll for at once, or the time is over; 10 ms at least, that storms cost little."""
-        rest = self._polled + _AGAIN - time.monotonic()
+        """Until there is something to poll for at once, or the time is over; storms of forks do not hurry it on."""
+        pause = _AGAIN if self.budget.rested and not self.budget.blind_since else seconds
+        rest = self._polled + pause - time.monotonic()
         if rest > 0:
             time.sleep(min(rest, seconds))
         self._hooks.wait(max(0.0, seconds - max(rest, 0.0)))
@@ -96,11 +109,26 @@ class Watch:
         for number, counts in self._hooks.totals().items():
             if number in self.ledger.processes:
                 self.ledger.processes[number].totals = counts
+        self._skipped = int(self.ledger.total()[programs.SKIPPED])
         self._hooks.forget(self.ledger.forget())
+        self._alive = bool(self._hooks.watched())
+
+    def _economize(self) -> None:
+        """Pay for what the kernel's programs did since the last call, and let them do what the rest allows."""
+        done = self._looks + self._hooks.word(programs.LOST_DETAIL), self._skipped
+        self.budget.spend(done[0] - self._paid[0], done[1] - self._paid[1])
+        self._paid = done
+        self._hooks.set_word(programs.TOKENS, self.budget.tokens)
+        if self.budget.exhausted and not self.budget.blind_since:
+            self._hooks.pause()
+            self.budget.close_eyes()
+        elif self.budget.blind_since and self.budget.rested:
+            self._hooks.resume()
+            self.budget.open_eyes()
 
     def alive(self) -> bool:
-        """Whether anybody is watched now."""
-        return bool(self._hooks.watched())
+        """Whether anybody was watched when the counters were fetched last."""
+        return self._alive
 
     def lost(self) -> dict[str, int]:
         """Events that were lost or not looked at, by kind."""
@@ -125,7 +153,7 @@ class Watch:
 
     def _read(self, process: Process, age: float = 0.0) -> None:
         """The mappings of a process as they are now, unless they were read that many seconds ago, or it is gone."""
-        if not process.ended and time.monotonic() - process.space.read >= age:
+        if not process.ended and time.monotonic() - process.space.read >= max(age, _DEAR * process.space.took):
             process.space = space.read(process.pid) or process.space
 
     def _add(self, number: int, faults: Faults) -> None:

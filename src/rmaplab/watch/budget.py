@@ -1,0 +1,60 @@
+"""What a watch may cost: a share of one CPU, kept by looking at fewer faults, and then at none for a while.
+
+For `rmaplab.watch.watcher`. Costs are estimated, from how often the programs ran: what one run costs was measured with
+benchmarks/watch.py. Nothing is skipped in silence: skipped faults are counted, and so is the time without any look.
+"""
+
+import time
+from typing import Final
+
+LOOK: Final = 2.5e-6
+"""Seconds of CPU that looking at a fault costs, its stack included."""
+GLANCE: Final = 0.3e-6
+"""Seconds of CPU that counting a fault without a look costs."""
+USUAL: Final = 0.05
+_SAVED: Final = 0.25
+"""Seconds of CPU that may be saved up for a burst: 100,000 looks."""
+_REST: Final = 0.2
+"""Of what may be saved up, that much is there before a blind watch looks again."""
+
+
+class Budget:
+    """CPU seconds in hand. `share`: of one CPU, None without limit."""
+
+    def __init__(self, share: float | None) -> None:
+        self.share, self.saved = share, _SAVED
+        self.blind_since, self._blind = 0.0, 0.0
+        self._then, self._used = time.monotonic(), time.process_time()
+
+    def spend(self, looks: int, glances: int) -> None:
+        """Time has passed; our own CPU time, and so many looks and glances in the kernel, are paid."""
+        now, used = time.monotonic(), time.process_time()
+        cost = used - self._used + looks * LOOK + glances * GLANCE
+        self.saved = min(_SAVED, self.saved + (self.share or 0.0) * (now - self._then) - cost)
+        self._then, self._used = now, used
+
+    @property
+    def tokens(self) -> int:
+        """Looks that may be taken before the next call."""
+        return 1 << 62 if self.share is None else max(0, int(self.saved / LOOK))
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether even glances cost too much: debts are to be paid first."""
+        return self.share is not None and self.saved < 0
+
+    @property
+    def rested(self) -> bool:
+        return self.share is None or self.saved >= _SAVED * _REST
+
+    def close_eyes(self) -> None:
+        self.blind_since = time.monotonic()
+
+    def open_eyes(self) -> None:
+        self._blind += time.monotonic() - self.blind_since
+        self.blind_since = 0.0
+
+    @property
+    def blind(self) -> float:
+        """Seconds without any look so far."""
+        return self._blind + (time.monotonic() - self.blind_since if self.blind_since else 0.0)
