@@ -42,7 +42,8 @@ class Process:
     space: Space = NOTHING
 
 
-Frames = tuple[Place | None, ...]
+Frames = tuple[Place, ...]
+"""Innermost first; empty where it is not known."""
 
 
 @dataclass(slots=True)
@@ -74,8 +75,8 @@ class Ledger:
             return made
         found = self.processes.get(record.process)
         if found is not None:
-            found.name = name
             if record.kind == programs.EXEC:
+                found.name = name
                 found.execs += 1
                 found.space = NOTHING
             else:

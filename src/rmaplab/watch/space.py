@@ -15,8 +15,6 @@ from numpy.typing import NDArray
 
 from rmaplab import proctext
 
-_USER: Final = 1 << 63
-
 
 @dataclass(frozen=True, slots=True)
 class Vma:
@@ -65,14 +63,21 @@ class Space:
         return np.where(inside, at, -1)
 
     def has(self, address: int) -> bool:
-        return address >= _USER or bool(self.find(np.array([address], np.uint64))[0] >= 0)
+        return bool(self.find(np.array([address], np.uint64))[0] >= 0)
 
-    def place(self, address: int) -> Place | None:
-        """Where the code at `address` comes from; None if nothing is known to be there."""
-        index = int(self.find(np.array([address & _USER * 2 - 1], np.uint64))[0])
-        if index < 0:
-            return None
-        vma = self.vmas[index]
+    def stack(self, addresses: list[int]) -> tuple[Place, ...]:
+        """Where the code of a stack comes from, up to the first caller that is no code.
+
+        A caller is what lay where a frame pointer should be: where there was none, it may be any number.
+        """
+        found: list[Place] = []
+        for address, index in zip(addresses, self.find(np.array(addresses, np.uint64)).tolist(), strict=True):
+            if index < 0 or not self.vmas[index].executable:
+                break
+            found.append(self._place(address, self.vmas[index]))
+        return tuple(found)
+
+    def _place(self, address: int, vma: Vma) -> Place:
         if not vma.path.startswith("/"):
             return Place(vma.path, address, self.namespace, self.pid)
         return Place(vma.path, address - vma.start + vma.offset, self.namespace, self.pid)

@@ -48,10 +48,8 @@ class Symbols:
         self._files: dict[tuple[str, str], tuple[_Table, list[tuple[int, int, int]]]] = {}
         self._maps: dict[int, _Table] = {}
 
-    def name(self, place: Place | None) -> str:
-        """ "function (file)", "(file+0x10)" for code without a name, "?" for an address nothing is known about."""
-        if place is None:
-            return "?"
+    def name(self, place: Place) -> str:
+        """ "function (file)", or "(file+0x10)" for code without a name."""
         if not place.path.startswith("/"):
             found = self._perf_map(place.pid).name(place.offset)
             return found or (f"({place.path})" if place.path else "(anonymous code)")

@@ -166,7 +166,7 @@ class Watch:
             self._read(process)
         self.ledger.add_places(process, faults)
         for one, addresses in stacks:
-            frames = tuple(process.space.place(address) for address in addresses)
+            frames = process.space.stack(addresses)
             self.ledger.add_stack(number, frames, faults[faults["stack"] == one])
 
 
