@@ -46,7 +46,7 @@ class Place:
 
 
 class Space:
-    """The mappings of one process at one moment; `read`: when (time.monotonic), `took`: how long, seconds."""
+    """The mappings of one process at one moment; `read`: when (time.monotonic), `took`: CPU seconds."""
 
     def __init__(self, vmas: list[Vma], namespace: str, pid: int, took: float = 0.0) -> None:
         self.vmas, self.namespace, self.pid = vmas, namespace, pid
@@ -88,7 +88,7 @@ NOTHING: Final = Space([], "", 0)
 
 def read(pid: int) -> Space | None:
     """The mappings of a process now; None if it is gone, or they may not be read."""
-    began = time.monotonic()
+    began = time.thread_time()
     try:
         with open(f"/proc/{pid}/maps", "rb") as file:
             raw = file.read()
@@ -99,4 +99,4 @@ def read(pid: int) -> Space | None:
     for line in proctext.lines(raw):
         one = proctext.maps_line(line)
         vmas.append(Vma(one.start, one.end, one.offset, one.path, "x" in one.permissions))
-    return Space(vmas, namespace, pid, time.monotonic() - began) if vmas else None
+    return Space(vmas, namespace, pid, time.thread_time() - began) if vmas else None
