@@ -6,10 +6,12 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import polars as pl
 import pytest
 from places import HERE, Place
 from tenants import PAGE, Household
 
+from rmaplab.extras import charts
 from rmaplab.proctext import decoded
 from rmaplab.text import for_json, for_terminal, from_json
 
@@ -172,3 +174,11 @@ def test_output_files_may_have_any_name(workplace: Path) -> None:
         done = HERE.rmaplab(b"run", b"--on", b"trace", trace, b"--json", env=locale)
         assert done.returncode == 0, done.stderr
     assert for_json(decoded(trace))
+
+
+def test_a_plot_holds_no_control_character_of_a_name() -> None:
+    """The library that draws plots ends the whole program at one."""
+    frame = pl.DataFrame([{"name": for_json(decoded(name)), "pid": 1, "exclusive": 1, "shared": 2} for name in NAMES])
+    drawn = charts().memory(frame, "process").to_json()
+    assert not STEERING.search(drawn.replace("\n", ""))
+    assert not re.search(r"\\u00[01][0-9a-f]|\\u20[0-2][0-9a-f]", drawn.replace("\\\\u", ""))

@@ -16,6 +16,7 @@ from rmaplab.judge import Judgement
 from rmaplab.report.html_table import Part, html, text
 from rmaplab.report.kernels import kernels_table
 from rmaplab.report.run import conclusion, kernel_answers, run_json, run_tables
+from rmaplab.text import plain
 from rmaplab.trace import Trace
 
 if TYPE_CHECKING:  # rooms that cost time or an extra to load; only their types are needed here
@@ -136,8 +137,8 @@ class Inspection(_Shown):
         return {**self.look.head(), "by": self.by, "rows": [dict(row) for row in self.rows]}
 
     def to_polars(self) -> pl.DataFrame:
-        """The rows as they are."""
-        return pl.DataFrame([dict(row) for row in self.rows], infer_schema_length=None)
+        """The rows; names as valid Unicode (`rmaplab.text.for_json`)."""
+        return pl.DataFrame(plain(list(self.rows)), infer_schema_length=None)
 
     def plot(self) -> "alt.Chart":
         """Exclusive and shared bytes of the largest rows, as bars."""

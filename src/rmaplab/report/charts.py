@@ -4,13 +4,14 @@ For the face, `rmaplab bench --plot` and the site's figures. Loaded through `rma
 `plot`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import altair as alt
 import polars as pl
 
 from rmaplab.bench.operations import LANES, TODAY, Row, lane
+from rmaplab.text import for_terminal
 from rmaplab.verify.refute.problem import Finding
 
 RIGHT, WASTE, DANGER, NEUTRAL = "#4c78a8", "#f2a541", "#c23b22", "#9aa5b1"
@@ -44,18 +45,38 @@ def kernels(rows: pl.DataFrame) -> alt.Chart:
 
 def memory(rows: pl.DataFrame, by: str) -> alt.Chart:
     """Exclusive and shared memory of the largest rows of an inspection. `by` is its grouping."""
-    named = {"process": ("name", "pid"), "vma": ("name", "pid"), "cgroup": ("cgroup",), "order": ("order",)}
-    parts = [pl.col(name).cast(pl.String) for name in named.get(by, ("folio",))]
+    named = {"process": ("name", "pid"), "worker": ("name", "pid"), "vma": ("name", "pid")}
+    parts = [pl.col(name).cast(pl.String) for name in named.get(by, (by,))]
     if "exclusive" not in rows.columns:  # a folio is mapped by one or by several as a whole
         alone = pl.col("owners") == 1
         rows = rows.with_columns(
             exclusive=pl.when(alone).then("resident").otherwise(0), shared=pl.when(alone).then(0).otherwise("resident")
         )
-    top = rows.head(_MOST_ROWS).with_columns(pl.concat_str(parts, separator=" ").alias(by))
+    label = pl.concat_str(parts, separator=" ").map_elements(for_terminal, pl.String)
+    top = rows.head(_MOST_ROWS).with_columns(label.alias(by))
     top = top.with_columns(pl.col("exclusive", "shared") / (1 << 20))
     long = top.unpivot(("exclusive", "shared"), index=by, variable_name="mapped", value_name="MiB")
     scale = alt.Scale(domain=["exclusive", "shared"], range=[RIGHT, WASTE])
     return _bars(long, by, alt.X("MiB:Q"), "mapped", scale, "Who maps the memory")
+
+
+def erosion(rows: Sequence[Mapping[str, object]]) -> alt.Chart:
+    """What each MM still shares of its inheritance, over the steps of a trace. `rows` as `rmaplab trace erosion --json`
+    has its points."""
+    schema = {"mm": pl.Int64, "name": pl.String, "step": pl.Int64, "kept": pl.Float64}
+    # A control character in a name is no XML: the library that draws would end the program.
+    rows = [{**row, "name": for_terminal(str(row["name"]))} for row in rows]
+    named = pl.concat_str(pl.lit("MM"), pl.col("mm").cast(pl.String), "name", separator=" ").alias("process")
+    data = pl.DataFrame([{key: row[key] for key in schema} for row in rows], schema=schema).with_columns(named)
+    lines = alt.Chart(data, title="Inheritance still shared").mark_line(interpolate="step-after")
+    chart: alt.Chart = lines.encode(
+        x=alt.X("step:Q", title="step of the trace"),
+        y=alt.Y("kept:Q", title="kept", axis=alt.Axis(format="%"), scale=alt.Scale(domain=[0, 1])),
+        detail="mm:N",
+        color=alt.Color("process:N", title=None, sort=None),
+        strokeDash=alt.StrokeDash("process:N", title=None, sort=None),
+    ).properties(width=560, height=260)
+    return chart
 
 
 def witness(finding: Finding) -> alt.Chart:
