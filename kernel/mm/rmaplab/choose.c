@@ -13,8 +13,7 @@
 DEFINE_STATIC_KEY_FALSE(rmaplab_writers_key);
 DEFINE_STATIC_KEY_FALSE(rmaplab_readers_key);
 
-__rmaplab_callee void rmaplab_no_update(struct folio *folio, struct page *unused, int nr,
-					    struct vm_area_struct *vma)
+__rmaplab_callee void rmaplab_no_update(RMAPLAB_UPDATE)
 {
 }
 

@@ -37,42 +37,36 @@ SCOPE bool rmaplab_flag_shared(struct folio *folio)
 
 #if defined(CONFIG_MM_ID) && !defined(CONFIG_RMAPLAB_STATS)
 /* In the slots' place, which two pages have too. */
-__rmaplab_callee void rmaplab_two_pages_add(struct folio *folio, struct page *unused, int nr,
-					    struct vm_area_struct *vma)
+__rmaplab_callee void rmaplab_two_pages_add(RMAPLAB_UPDATE)
 {
 	rmaplab_slots_add(folio, nr, vma);
 }
 
-__rmaplab_callee void rmaplab_two_pages_sub(struct folio *folio, struct page *unused, int nr,
-					    struct vm_area_struct *vma)
+__rmaplab_callee void rmaplab_two_pages_sub(RMAPLAB_UPDATE)
 {
 	rmaplab_slots_sub(folio, nr, vma);
 }
 
-__rmaplab_callee void rmaplab_two_pages_set(struct folio *folio, struct page *unused, int nr,
-					    struct vm_area_struct *vma)
+__rmaplab_callee void rmaplab_two_pages_set(RMAPLAB_UPDATE)
 {
 	rmaplab_slots_set(folio, nr, vma);
 }
 #else
-__rmaplab_callee void rmaplab_two_pages_add(struct folio *folio, struct page *unused, int nr,
-					    struct vm_area_struct *vma)
+__rmaplab_callee void rmaplab_two_pages_add(RMAPLAB_UPDATE)
 {
 	rmaplab_mapped(vma, nr);
 	if (!RMAPLAB_BESIDE)
 		atomic_add(nr, &folio->_large_mapcount);
 }
 
-__rmaplab_callee void rmaplab_two_pages_sub(struct folio *folio, struct page *unused, int nr,
-					    struct vm_area_struct *vma)
+__rmaplab_callee void rmaplab_two_pages_sub(RMAPLAB_UPDATE)
 {
 	rmaplab_mapped(vma, -nr);
 	if (!RMAPLAB_BESIDE)
 		atomic_sub(nr, &folio->_large_mapcount);
 }
 
-__rmaplab_callee void rmaplab_two_pages_set(struct folio *folio, struct page *unused, int nr,
-					    struct vm_area_struct *vma)
+__rmaplab_callee void rmaplab_two_pages_set(RMAPLAB_UPDATE)
 {
 	rmaplab_mapped(vma, nr);
 	if (!RMAPLAB_BESIDE)

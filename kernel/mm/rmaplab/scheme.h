@@ -89,11 +89,10 @@ bool rmaplab_flag_shared(struct folio *folio);
  * Leaf functions but for folios of two pages: they save the registers they use and no more.
  */
 #define RMAPLAB_UPDATES(name, core, linkage, mapcount)                                                          \
-	linkage __rmaplab_callee void name##_add(struct folio *folio, struct page *unused, int nr, \
-						  struct vm_area_struct *vma) \
+	linkage __rmaplab_callee void name##_add(RMAPLAB_UPDATE) \
 	{                                                                                                       \
 		if (unlikely(rmaplab_words(folio)->order < 2)) {                                                \
-			rmaplab_two_pages_add(folio, unused, nr, vma);                                                  \
+			rmaplab_two_pages_add(RMAPLAB_ARGUMENTS(folio, nr, vma));                                                  \
 		} else {                                                                                        \
 			RMAPLAB_ME(me, vma->vm_mm);                                                             \
 			const int more = nr;                                                                    \
@@ -103,11 +102,10 @@ bool rmaplab_flag_shared(struct folio *folio);
 			mapcount;                                                                               \
 		}                                                                                               \
 	}                                                                                                       \
-	linkage __rmaplab_callee void name##_sub(struct folio *folio, struct page *unused, int nr, \
-						  struct vm_area_struct *vma) \
+	linkage __rmaplab_callee void name##_sub(RMAPLAB_UPDATE) \
 	{                                                                                                       \
 		if (unlikely(rmaplab_words(folio)->order < 2)) {                                                \
-			rmaplab_two_pages_sub(folio, unused, nr, vma);                                                  \
+			rmaplab_two_pages_sub(RMAPLAB_ARGUMENTS(folio, nr, vma));                                                  \
 		} else {                                                                                        \
 			RMAPLAB_ME(me, vma->vm_mm);                                                             \
 			const int more = -nr;                                                                   \
@@ -117,11 +115,10 @@ bool rmaplab_flag_shared(struct folio *folio);
 			mapcount;                                                                               \
 		}                                                                                               \
 	}                                                                                                       \
-	linkage __rmaplab_callee void name##_set(struct folio *folio, struct page *unused, int nr, \
-						  struct vm_area_struct *vma) \
+	linkage __rmaplab_callee void name##_set(RMAPLAB_UPDATE) \
 	{                                                                                                       \
 		if (unlikely(rmaplab_words(folio)->order < 2)) {                                                \
-			rmaplab_two_pages_set(folio, unused, nr, vma);                                                  \
+			rmaplab_two_pages_set(RMAPLAB_ARGUMENTS(folio, nr, vma));                                                  \
 		} else {                                                                                        \
 			RMAPLAB_ME(me, vma->vm_mm);                                                             \
 			const int more = nr;                                                                    \

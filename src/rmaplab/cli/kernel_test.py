@@ -1,7 +1,10 @@
 """`rmaplab kernel test`: what a booted kernel answers, beside its scheme's twin, the model and the kernel's own tests."""
 
-from dataclasses import asdict, dataclass, field
-from typing import Annotated, Any
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from types import MappingProxyType
+from typing import Annotated, Any, Final
 
 import typer
 
@@ -10,14 +13,28 @@ from rmaplab.cli.exits import FINDING
 from rmaplab.cli.kernel_words import KernelOption, SchemeOption, wish, words
 from rmaplab.kernels import cow, obtain, own_tests
 from rmaplab.kernels.entries import Wish
+from rmaplab.kernels.obtain import Bootable
 from rmaplab.kernels.own_tests import Compared
+from rmaplab.kernels.storm import Storm, storm
 from rmaplab.kernels.witness import Witness, witness
 from rmaplab.machine.lab import trial
 from rmaplab.report.console import emit_json, note, stdout
 from rmaplab.report.cow import cow_table
 from rmaplab.report.selftests import selftests_table
 
-PARTS = ("cow", "differential", "selftests", "witness")
+PARTS = ("cow", "differential", "selftests", "witness", "debug")
+
+
+_READ: Final[Mapping[tuple[str, ...], tuple[str, ...]]] = MappingProxyType(
+    {
+        ("cow",): ("orders", "mms"),
+        ("differential",): ("n",),
+        ("differential", "debug"): ("seed",),
+        ("selftests",): ("programs",),
+        ("debug",): ("seconds",),
+    }
+)
+"""Which parts read which options."""
 
 
 @dataclass(slots=True)
@@ -30,6 +47,7 @@ class Found:
     differential: dict[str, Any] = field(default_factory=dict)
     selftests: dict[str, Compared] = field(default_factory=dict)
     witness: Witness | None = None
+    storm: Storm | None = None
     splats: list[str] = field(default_factory=list)
 
     @property
@@ -42,6 +60,8 @@ class Found:
             or self.differential.get("mismatches")
             or any(one.beyond_off for one in self.selftests.values())
             or (self.witness and self.witness.leaked)
+            or (self.storm and self.storm.is_wrong)
+            or (self.storm and self.storm.false_shared and scheme in trial.KNOWS_FROM_OUTSIDE)
             or self.splats
         )
 
@@ -54,6 +74,7 @@ class Found:
             "differential": self.differential,
             "selftests": {title: one.to_dict() for title, one in self.selftests.items()},
             "witness": asdict(self.witness) if self.witness else None,
+            "debug": self.storm.to_dict() if self.storm else None,
             "splats": self.splats,
         }
 
@@ -69,6 +90,8 @@ class Found:
             kept = "reused" if self.witness.reused else "copied"
             leak = f"MM {self.witness.reader} reads what it wrote" if self.witness.leaked else "nobody else reads it"
             typer.echo(f"MM {self.witness.writer} writes a page that MM {self.witness.reader} maps: {kept}; {leak}")
+        if self.storm:
+            typer.echo(", ".join(f"{key} {value}" for key, value in self.storm.to_dict().items() if value != []))
         for splat in self.splats:
             typer.echo(f"the kernel: {splat}")
 
@@ -84,6 +107,7 @@ def kernel_test(
     mms: Annotated[int, typer.Option(parser=options.count(1, 8), help="MMs of the COW table's largest trees.")] = 8,
     n: Annotated[int, typer.Option("-n", parser=options.count(1), help="Programs of the differential test.")] = 20,
     seed: Annotated[int, typer.Option(parser=options.seed(), help="Seed of the first program.")] = 1,
+    seconds: Annotated[int, typer.Option(parser=options.count(1, 3600), help="Seconds of the debug part's storm.")] = 20,
     programs: Annotated[
         str, typer.Option(help="The kernel's selftests to run, by the names of their programs, separated by commas.")
     ] = ",".join(own_tests.NAMES),
@@ -97,11 +121,11 @@ def kernel_test(
     parts = words("--only", only, PARTS)
     sizes = [int(word) for word in words("--orders", orders, [str(order) for order in cow.ORDERS])]
     chosen = words("--programs", programs, own_tests.NAMES)
-    for part, unread in (("cow", ("orders", "mms")), ("differential", ("n", "seed")), ("selftests", ("programs",))):
-        if part not in parts:
+    for reads, unread in _READ.items():
+        if not set(reads) & set(parts):
             options.refuse(context, f"--only {only}", *unread)
     wanted = wish(name, scheme)
-    boots = obtain.bootable(wanted)
+    boots = _debug(wanted) if parts == ["debug"] else obtain.bootable(wanted)
     found = Found(boots.image.title, wanted)
     if "cow" in parts:
         filled = cow.table(boots, mms, sizes)
@@ -118,9 +142,20 @@ def kernel_test(
     if "selftests" in parts:
         found.selftests = own_tests.run(wanted, boots, chosen)
         found.splats += [splat for one in found.selftests.values() for splat in one.splats]
+    if "debug" in parts:
+        found.storm = storm(_debug(wanted), seconds, seed)
+        found.splats += found.storm.splats
     if as_json:
         emit_json(found.to_dict())
     else:
         found.print()
     if found.is_finding:
         raise typer.Exit(FINDING)
+
+
+def _debug(wanted: Wish) -> Bootable:
+    """The kernel with its own checkers; a directory is what it is. The storm asks a patched kernel."""
+    if isinstance(wanted.kernel, Path):
+        return obtain.bootable(wanted)
+    flavour = wanted.flavour or "many"
+    return obtain.bootable(replace(wanted, debug=True, flavour=flavour))

@@ -30,6 +30,9 @@ _COPIES: Final = "linux-6.12"
 _POLICY: Final[Mapping[str, str]] = {"generations": "series-2023"}
 """Policies of schemes that have one of their own; others ask as the newest Linux does."""
 
+KNOWS_FROM_OUTSIDE: Final = ("moments", "moments+exclusive", "moments+exclusive-add", "packed", "moments-flag")
+"""Schemes that tell one MM from several for whoever asks: `generations` needs the MM that might be the one."""
+
 _PATIENCE: Final = 3600.0
 
 
