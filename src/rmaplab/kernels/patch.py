@@ -18,7 +18,7 @@ from types import MappingProxyType
 from typing import Final
 
 from rmaplab.errors import NotAvailable, RmaplabError
-from rmaplab.kernels.rules import Match, read_rules, transform
+from rmaplab.kernels.rules import Match, check_spatch, read_rules, transform
 
 MARK: Final = "mm/rmaplab/patched.json"
 """In a patched tree: what it was patched with."""
@@ -104,6 +104,7 @@ def plan(tree: Path, say: Callable[[str], object]) -> Patch:
     kind = _kind(tree)
     if (tree / MARK).exists():
         return _patched_before(tree, kind)
+    check_spatch()
     files: dict[str, bytes] = {}
     matches: list[Match] = []
     for path in _rule_files(kind):

@@ -68,14 +68,20 @@ def read_rules(path: Path) -> RuleFile:
     return RuleFile(path, target[1], expected)
 
 
+def check_spatch() -> str:
+    """The path of spatch. Raises NotAvailable."""
+    spatch = shutil.which("spatch")
+    if spatch is None:
+        raise NotAvailable("spatch: not found: install coccinelle")
+    return spatch
+
+
 def transform(rules: RuleFile, tree: Path) -> tuple[str, list[Match]]:
     """The text of `rules.target` of `tree` with the rules applied, and where each matched. Changes nothing.
 
     Raises NotAvailable without spatch, and RmaplabError naming rule and file where a match is missing or one too many.
     """
-    spatch = shutil.which("spatch")
-    if spatch is None:
-        raise NotAvailable("spatch: not found: install coccinelle")
+    spatch = check_spatch()
     try:
         before = (tree / rules.target).read_text()
     except (OSError, UnicodeDecodeError) as error:
