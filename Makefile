@@ -8,7 +8,7 @@
 #   make bench          measure the C core's schemes against each other
 #   make mutants        plant faults in the model, one at a time, and print which are found
 #   make fuzz           change what /proc and traces say at random for FUZZ seconds; no reader may do worse than one line
-#   make kernel-test    other kernels, booted: which survivors reuse their memory; KERNEL is one of rmaplab.kernels.entries
+#   make kernel-test    KERNEL (6.12 or 7.3) patched, built, booted: survivors, mm/cow; and 6.12 against the model
 #   make man            the manual page, build/rmaplab.1, made from the help
 #   make install-core   the C headers and their pkg-config file into PREFIX (/usr/local), below DESTDIR
 #   make differential   hold the model against this kernel: N random programs from SEED, JOBS at a time
@@ -78,7 +78,7 @@ kernel-tools:
 	.ci/kernel-tools
 
 kernel-test: venv kernel-tools
-	$(BIN)/rmaplab kernel test --kernel $(or $(KERNEL),7.3)
+	$(BIN)/rmaplab kernel test --kernel $(or $(KERNEL),7.3) --scheme moments-flag --only cow,selftests --programs cow
 	$(BIN)/rmaplab kernel test --kernel 6.12 --only differential -n 10
 
 mutants: venv

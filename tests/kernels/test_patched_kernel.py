@@ -1,8 +1,9 @@
 """A kernel with the schemes, put together here and booted: who reuses, who leaks, what a small folio pays.
 
-One build serves all (minutes without a warm ccache).
+One build serves all; it takes minutes without a warm ccache, and is made only if RMAPLAB_BUILD_KERNELS is set.
 """
 
+import os
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -26,6 +27,8 @@ SMALL = ("folio_remove_rmap_ptes", "folio_add_file_rmap_ptes", "folio_add_anon_r
 
 
 def kernel(scheme: str) -> obtain.Bootable:
+    if not os.environ.get("RMAPLAB_BUILD_KERNELS"):
+        pytest.skip("RMAPLAB_BUILD_KERNELS is not set: a kernel takes minutes to build")
     try:
         return obtain.bootable(parse(f"7.3,scheme={scheme}"))
     except NotAvailable as missing:
