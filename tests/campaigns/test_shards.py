@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from commands import rmaplab
 from rmaplab.campaigns import CampaignError, Rows, Shard, carry_out, load_parts, merge
+from rmaplab.machine.differential.fates import Mutants, numbers
 from rmaplab.stress.campaign import Raced, Tally
 
 RACE = ("race", "writer-reader", "two-writers", "--model", "sc,tso")
@@ -76,6 +77,24 @@ def test_a_unit_with_two_different_results_does_not_add_up() -> None:
         Rows({3: ({"a": 1},)}).merge(Rows({3: ({"a": 2},)}))
     with pytest.raises(ValueError, match="unit 3"):
         Raced({}, {3: ("x",)}).merge(Raced({}, {3: ("x",)}))
+
+
+def test_fates_of_planted_faults_add_up_to_the_score_of_all(tmp_path: Path) -> None:
+    names = ("found", "alive", "equivalent", "wrongly")
+
+    def plant(unit: int) -> dict[str, str]:
+        by = "seed 1, step 2" if unit in (0, 3) else ""
+        return {"name": names[unit], "rule": "r", "by": by, "equivalent": "e" if unit > 1 else ""}
+
+    campaign = Mutants(names, 9, 1, False, "x", plant)
+    for number in (3, 1, 2):
+        carry_out(campaign, Shard(number, 3), tmp_path)
+    parts = load_parts([tmp_path])
+    again = Mutants.again(parts.parameters)
+    found = numbers(merge(again, parts), again.programs)
+    assert found == numbers(carry_out(campaign), 9)
+    assert found["mutants"] == {"dead": 1, "alive": 1, "by_programs": 1, "equivalent": 2}
+    assert (found["alive"], found["wrongly_equivalent"]) == (["alive"], ["wrongly"])
 
 
 @pytest.fixture

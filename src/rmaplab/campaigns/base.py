@@ -4,6 +4,7 @@ For the rooms that have one and for `carry`, `store`, `merging`. Nothing here ru
 """
 
 import itertools
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Protocol, Self, TypeVar
@@ -94,6 +95,14 @@ class Shard:
     def __post_init__(self) -> None:
         if not 1 <= self.of <= MOST_SHARDS or not 1 <= self.number <= self.of:
             raise CampaignError(f"shard: {self}: must be I/N with 1 <= I <= N <= {MOST_SHARDS}")
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """`I/N`. Raises CampaignError."""
+        found = re.fullmatch(r"([0-9]{1,6})/([0-9]{1,6})", text, re.ASCII)
+        if not found or not 1 <= int(found[1]) <= int(found[2]) <= MOST_SHARDS:
+            raise CampaignError(f"shard: {text[:40]}: must be I/N with 1 <= I <= N <= {MOST_SHARDS}")
+        return cls(int(found[1]), int(found[2]))
 
     def __str__(self) -> str:
         return f"{self.number}/{self.of}"

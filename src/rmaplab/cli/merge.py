@@ -11,7 +11,14 @@ from rmaplab.campaigns import CampaignError, load_parts
 from rmaplab.campaigns import merge as merge_parts
 
 _CAMPAIGNS: Final = MappingProxyType(
-    {"differential": "differential", "race": "race", "refute": "refute", "stress": "stress", "trace": "trace"}
+    {
+        "differential": "differential",
+        "mutants": "mutants",
+        "race": "race",
+        "refute": "refute",
+        "stress": "stress",
+        "trace": "trace",
+    }
 )
 """Commands that have one, and the module whose `campaign_of` and `present` know it."""
 

@@ -3,30 +3,26 @@
 For the commands that have a campaign. `carried` carries one out as these options say.
 """
 
-import re
 from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated
 
 import typer
 
-from rmaplab.campaigns import Campaign, Shard, carry_out
+from rmaplab.campaigns import Campaign, CampaignError, Shard, carry_out
 from rmaplab.campaigns.base import R
 from rmaplab.cluster import require_dask
 from rmaplab.errors import RmaplabError
-
-_MOST: Final = 100_000
 
 
 def _shard(value: object) -> Shard:
     if isinstance(value, Shard):
         return value
-    found = re.fullmatch(r"([0-9]{1,6})/([0-9]{1,6})", str(value), re.ASCII)
-    number, of = (int(found[1]), int(found[2])) if found else (0, 0)
-    if not 1 <= number <= of <= _MOST:
-        raise typer.BadParameter(f"{str(value)[:40]}: must be I/N with 1 <= I <= N <= {_MOST}")
-    return Shard(number, of)
+    try:
+        return Shard.parse(str(value))
+    except CampaignError as error:
+        raise typer.BadParameter(str(error)) from error
 
 
 ShardOption = Annotated[

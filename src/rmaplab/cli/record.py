@@ -24,7 +24,7 @@ from rmaplab.report.console import emit_json, note
 from rmaplab.system.command import Command
 from rmaplab.system.pids import checked_pid, find
 from rmaplab.system.signals import Interrupted, shielded
-from rmaplab.trace import Trace, TraceError, check_place
+from rmaplab.trace import MOST_PARTS, Trace, TraceError, check_place
 
 
 def record(
@@ -38,6 +38,9 @@ def record(
         int | None, typer.Option(parser=options.count(1), help="Look that often; else until all are gone, or ^C.")
     ] = None,
     addresses: Annotated[bool, typer.Option("--addresses", help="Include PFNs.")] = False,
+    parts: Annotated[
+        int | None, typer.Option(parser=options.count(1, MOST_PARTS), help="Write it in at most so many parts, by folio.")
+    ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="One JSON object about the trace; the command's output goes to stderr.")
     ] = False,
@@ -74,7 +77,7 @@ def record(
         finally:
             view.close()
         with shielded():
-            _save(recorder.trace(scenario, every=every, missed=float(pace.missed)), path, as_json)
+            _save(recorder.trace(scenario, every=every, missed=float(pace.missed)), path, parts, as_json)
             if pace.missed:
                 note(pace.line())
         code = command.wait(ending=ended is not None) if command else int(ended.code or 0) if ended else 0
@@ -168,14 +171,14 @@ def _words(command: str) -> list[str]:
     return words
 
 
-def _save(trace: Trace, path: Path, as_json: bool) -> None:
+def _save(trace: Trace, path: Path, parts: int | None, as_json: bool) -> None:
     """Write what was gathered; where that fails, to a directory of its own, which is named."""
     try:
-        save_trace(trace, path)
+        save_trace(trace, path, parts)
     except RmaplabError as error:
         place = Path(tempfile.mkdtemp(prefix="rmaplab-record-"), "trace")
         try:
-            save_trace(trace, place)
+            save_trace(trace, place, parts)
         except RmaplabError as again:
             place.parent.rmdir()
             raise type(error)(f"{error}; and {again}: the trace is lost") from again

@@ -5,6 +5,7 @@ fault stays alive that nobody called equivalent, or if something finds one that 
 """
 
 import argparse
+import hashlib
 import json
 import os
 import pickle
@@ -12,37 +13,19 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import Final
 
 from faults.planted import PLANTED, Fault
 from faults.trial import worlds
+from rmaplab.campaigns import CampaignError, Rows, Shard, carry_out
+from rmaplab.machine.differential.fates import Fate, Mutants, line, numbers, score, surprising
 
 _HERE: Final = Path(__file__).parent
 _TESTS: Final = _HERE.parents[1]
 _SOURCE: Final = _TESTS.parent / "src" / "rmaplab"
-
-
-@dataclass(frozen=True, slots=True)
-class Fate:
-    """What became of a fault: `by` names what found it, "" if nothing did."""
-
-    fault: Fault
-    by: str
-
-    @property
-    def surprising(self) -> bool:
-        """Alive though not equivalent, or dead though it is."""
-        return bool(self.by) == bool(self.fault.equivalent)
-
-    def line(self) -> str:
-        """The fault and its fate, for people."""
-        said = f"dead   {self.fault.name}: {self.by}" if self.by else f"alive  {self.fault.name}: {self.fault.rule}"
-        return f"{said} (equivalent: {self.fault.equivalent})" if self.fault.equivalent else said
 
 
 def plant(fault: Fault, folder: Path) -> Path:
@@ -58,7 +41,7 @@ def plant(fault: Fault, folder: Path) -> Path:
 
 
 def try_out(fault: Fault, reference: Path, *, tests: bool) -> Fate:
-    """Run the programs on the faulty model, then, if they see nothing, the unit tests."""
+    """Run the programs on the faulty model, then, if they see nothing, the unit tests; the fate."""
     with tempfile.TemporaryDirectory(prefix="rmaplab-fault-") as name:
         path = plant(fault, Path(name))
         environment = {**os.environ, "PYTHONPATH": str(path), "PYTHONDONTWRITEBYTECODE": "1"}
@@ -66,7 +49,7 @@ def try_out(fault: Fault, reference: Path, *, tests: bool) -> Fate:
         by = subprocess.run(trial, env=environment, capture_output=True, text=True, check=True).stdout.strip()
         if not by and tests:
             by = _unit_tests(environment)
-        return Fate(fault, by)
+        return {"name": fault.name, "rule": fault.rule, "by": by, "equivalent": fault.equivalent or ""}
 
 
 def _unit_tests(environment: dict[str, str]) -> str:
@@ -92,6 +75,29 @@ def _listed(seed: int) -> list[bytes]:
     return list(worlds(seed))
 
 
+class Threads:
+    """An engine: so many units side by side, each of which is a process of its own."""
+
+    def __init__(self, jobs: int) -> None:
+        self._jobs = jobs
+
+    def results(self, campaign: Mutants, units: Iterable[int]) -> Iterator[tuple[int, Rows]]:
+        """Each unit and its result, as they come."""
+        with ThreadPoolExecutor(self._jobs) as pool:
+            flying = {pool.submit(campaign.run, unit): unit for unit in units}
+            try:
+                for done in as_completed(flying):
+                    yield flying[done], done.result()
+            finally:
+                pool.shutdown(wait=False, cancel_futures=True)
+
+
+def source() -> str:
+    """Which faults there are, and what tries them."""
+    files = (_HERE / "planted.py", _HERE / "trial.py")
+    return hashlib.sha256(b"".join(one.read_bytes() for one in files)).hexdigest()[:12]
+
+
 def main() -> int:
     """Try all faults asked for; print fates, then the score."""
     parser = argparse.ArgumentParser(prog="make mutants", description=__doc__)
@@ -100,44 +106,44 @@ def main() -> int:
     parser.add_argument("--jobs", type=int, default=2, help="faults tried side by side")
     parser.add_argument("--only", action="append", help="this fault (may be repeated)")
     parser.add_argument("--without-tests", action="store_true", help="programs only")
+    parser.add_argument("--shard", metavar="I/N", help="part I of N only; with --resume (rmaplab merge adds them up)")
+    parser.add_argument("--resume", metavar="DIR", type=Path, help="write the part there; go on if it is there")
     parser.add_argument("--json", action="store_true", help="one JSON object on stdout")
     asked = parser.parse_args()
     unknown = sorted(set(asked.only or ()) - {fault.name for fault in PLANTED})
     if unknown:
         parser.error(f"--only: {unknown[0]}: no such fault")
+    if asked.shard and not asked.resume:
+        parser.error(f"--shard: {asked.shard}: must come with --resume DIR")
     faults = [fault for fault in PLANTED if not asked.only or fault.name in asked.only]
+    try:
+        found = _carried(asked, faults)
+    except CampaignError as error:
+        parser.error(str(error))
+    print(json.dumps(found) if asked.json else score(found))
+    return int(surprising(found))
+
+
+def _carried(asked: argparse.Namespace, faults: Sequence[Fault]) -> dict[str, object]:
+    shard = Shard.parse(asked.shard) if asked.shard else None
     with tempfile.TemporaryDirectory(prefix="rmaplab-faults-") as name:
         reference = reference_of(range(asked.seed, asked.seed + asked.programs), asked.jobs, Path(name))
-        fates = []
-        with ThreadPoolExecutor(asked.jobs) as pool:
-            for fate in pool.map(partial(try_out, reference=reference, tests=not asked.without_tests), faults):
-                print(fate.line(), file=sys.stderr, flush=True)
-                fates.append(fate)
-    return _report(fates, asked.programs, as_json=asked.json)
-
-
-def _report(fates: list[Fate], programs: int, *, as_json: bool) -> int:
-    counted = [fate for fate in fates if not fate.fault.equivalent]
-    dead = [fate for fate in counted if fate.by]
-    numbers = {
-        "programs": programs,
-        "mutants": {
-            "dead": len(dead),
-            "alive": len(counted) - len(dead),
-            "by_programs": sum(fate.by.startswith("seed") for fate in dead),
-            "equivalent": len(fates) - len(counted),
-        },
-        "alive": [fate.fault.name for fate in counted if not fate.by],
-        "wrongly_equivalent": [fate.fault.name for fate in fates if fate.fault.equivalent and fate.by],
-    }
-    if as_json:
-        print(json.dumps(numbers))
-    else:
-        print(
-            f"mutants {len(counted)}, dead {len(dead)} ({numbers['mutants']['by_programs']} by {programs} programs), "
-            f"alive {len(counted) - len(dead)}, equivalent {len(fates) - len(counted)}"
+        tests = not asked.without_tests
+        campaign = Mutants(
+            tuple(fault.name for fault in faults),
+            asked.programs,
+            asked.seed,
+            tests,
+            source(),
+            lambda unit: try_out(faults[unit], reference, tests=tests),
         )
-    return int(any(fate.surprising for fate in fates))
+        rows = carry_out(campaign, shard, asked.resume, Threads(asked.jobs), _tell)
+    return numbers(rows, asked.programs)
+
+
+def _tell(_unit: int, one: Rows, _so_far: Rows) -> None:
+    for fate in one:
+        print(line(fate), file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":
