@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from commands import rmaplab
 from rmaplab.errors import RmaplabError
+from rmaplab.inspect.saving import save_trace
 from rmaplab.trace import (
     Meta,
     PartedTrace,
@@ -166,3 +167,11 @@ def test_the_command_splits_and_run_judges_the_parts_as_the_whole(tmp_path: Path
     for wrong in ("0", "nan", "100001"):
         assert rmaplab("trace", "split", str(tmp_path / "w"), str(tmp_path / "q"), "--parts", wrong).returncode == 2
     assert not (tmp_path / "q").exists()
+
+
+def test_a_recording_in_parts_is_for_its_owner_only(tmp_path: Path) -> None:
+    save_trace(four_folios(), tmp_path / "t", 3)
+    modes = {path.stat().st_mode & 0o777 for path in (tmp_path / "t").rglob("*") if path.is_file()}
+    folders = {path.stat().st_mode & 0o777 for path in (tmp_path / "t", *(tmp_path / "t").glob("part-*"))}
+    assert (modes, folders) == ({0o600}, {0o700})
+    assert whole(open_parts(tmp_path / "t")).events.equals(four_folios().events)
