@@ -26,11 +26,14 @@ class ModelMachine(BaseMachine[ModelProcess]):
     """A world of model processes under one kernel's rules.
 
     `kernel`: a name of `kernels`, `precise:SCHEME`, or a `KernelPolicy`. `observer` sees every counter change.
+    `recycle_ids`: an rmap ID whose MM has ended is given to the next one, as an allocator does; else none comes again.
     """
 
-    def __init__(self, kernel: str | KernelPolicy = "linux-6.18", *, observer: Observer | None = None) -> None:
+    def __init__(
+        self, kernel: str | KernelPolicy = "linux-6.18", *, observer: Observer | None = None, recycle_ids: bool = False
+    ) -> None:
         self.policy = policy_of(kernel) if isinstance(kernel, str) else kernel
-        self._system = ModelSystem(self.policy)
+        self._system = ModelSystem(self.policy, recycle_ids=recycle_ids)
         self.recorder, self.world, self.memory = self._system.recorder, self._system.world, self._system.memory
         self.memory.observer = observer
         self._processes: list[ModelProcess] = []

@@ -252,6 +252,7 @@ class ModelProcess(BaseProcess[Area, ModelPin]):
             self.space.table.drop()
             del self._system.world.spaces[self.mm]
             self._system.world.forget_unmapped()
+            self._system.retire(self.mm)
         for pin in self._pins:
             self._system.memory.drop(pin.slots, longterm=pin.longterm)
         self._pins.clear()

@@ -4,6 +4,7 @@ For `ModelMachine` and `ModelProcess`.
 """
 
 from collections.abc import Iterable
+from heapq import heappop, heappush
 
 from rmaplab.machine.base import Commons
 from rmaplab.machine.model.backing.pagecache import PAGE_SHIFT, ModelFile
@@ -17,14 +18,31 @@ from rmaplab.machine.model.space.addressspace import World
 class ModelSystem(Commons[ModelFile]):
     """A kernel and its memory."""
 
-    def __init__(self, policy: KernelPolicy) -> None:
+    def __init__(self, policy: KernelPolicy, *, recycle_ids: bool = False) -> None:
         super().__init__()
+        self._recycles = recycle_ids
+        self._free_ids: list[int] = []
         self.policy = policy
         self.recorder = Recorder()
         self.world = World(policy, self.recorder)
         self.memory = self.world.memory
         self.ksm = Scanner(self.world)
         self._versions = 0
+
+    def new_mm(self) -> int:
+        """The smallest rmap ID that was given back, if IDs are recycled and one was; else the next one."""
+        return heappop(self._free_ids) if self._free_ids else super().new_mm()
+
+    def retire(self, mm: int) -> None:
+        """An address space has ended and maps nothing: only now may its ID go to another (proofs/, `id_reuse_safe`)."""
+        if not self._recycles:
+            return
+        if mm in self.world.spaces or mm in self._free_ids:
+            raise AssertionError(f"rmap ID {mm}: given back while it is in use")
+        if mm in self.world.ksm_mms:
+            self.world.ksm_mms.remove(mm)
+        self.ksm.leave(mm)
+        heappush(self._free_ids, mm)
 
     def caches(self) -> Iterable[ModelFile]:
         """Everything that caches pages, the files behind shared anonymous memory too."""

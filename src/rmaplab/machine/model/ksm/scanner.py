@@ -86,12 +86,16 @@ class Scanner:
             self._news = False
             self._scan_all()
 
+    def leave(self, mm: int) -> None:
+        """Forget an address space that has ended."""
+        _forget(self._items.pop(mm, {}))
+
     def _scan_all(self) -> None:
         world = self.world
         self._unstable.clear()
         world.ksm_mms[:] = [mm for mm in world.ksm_mms if mm in world.spaces]
         for mm in [mm for mm in self._items if mm not in world.spaces]:
-            _forget(self._items.pop(mm))
+            self.leave(mm)
         for mm in world.ksm_mms.copy():
             space = world.spaces[mm]
             if any(vma.mergeable for vma in space.vmas):
