@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shlex
 import signal
 import subprocess
@@ -39,11 +40,19 @@ def test_help_loads_no_heavy_library() -> None:
         "from rmaplab.cli.app import main\n"
         "try: main()\n"
         "except SystemExit: pass\n"
-        "print([m for m in ('numpy', 'polars', 'altair') if m in sys.modules], file=sys.stderr)"
+        "print([m for m in ('numpy', 'polars', 'altair', 'typer', 'rich') if m in sys.modules], file=sys.stderr)"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stderr.strip() == "[]"
     assert all(name in done.stdout for name in COMMANDS)
+
+
+def test_the_quick_help_has_every_option_of_the_application() -> None:
+    quick = rmaplab("--help", check=True).stdout
+    slow = rmaplab("--help", "--help", check=True, env={**os.environ, "COLUMNS": "200"}).stdout
+    options = re.compile(r"(?<![\w-])--?[a-z][a-z-]*")
+    assert set(options.findall(quick)) == set(options.findall(slow))
+    assert all(line in " ".join(quick.split()) for line in COMMANDS.values())
 
 
 def test_loading_a_command_starts_no_threads_and_leaves_the_environment_alone() -> None:

@@ -44,7 +44,13 @@ COMPUTING: Final = frozenset({"schemes", "capacity", "refute", "race", "stress",
 def main() -> None:
     """Entry point. Exit codes: 0 fine, 1 a finding, 2 usage, 3 not permitted or not available, 128 + N by signal N."""
     with _Starting():
-        from rmaplab.cli import build, exits  # noqa: PLC0415  (after the handler that stands for their import)
+        from rmaplab.cli import exits, quick_help  # noqa: PLC0415  (after the handler that stands for their import)
+
+        if sys.argv[1:] in quick_help.ASKED and "_RMAPLAB_COMPLETE" not in os.environ:
+            with exits.reporting():
+                quick_help.show(COMMANDS)
+            sys.exit(0)
+        from rmaplab.cli import build  # noqa: PLC0415
         from rmaplab.system.signals import catching, stubborn_work_ends  # noqa: PLC0415
 
         wanted = next((word for word in _words() if word in COMMANDS), None)

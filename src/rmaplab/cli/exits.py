@@ -13,8 +13,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, Final
 
-import typer
-
 from rmaplab.errors import NotAvailable, RmaplabError
 from rmaplab.extras import remedy
 from rmaplab.system.signals import Interrupted
@@ -44,10 +42,12 @@ def reporting() -> Iterator[None]:
         if (line := remedy(error)) is None:
             raise
         _end(line, NOT_AVAILABLE)
-    except typer.TyperException as error:
-        message = error.format_message()
+    except _of_typer("TyperException") as error:
+        message = error.format_message()  # type: ignore[attr-defined]
         _end(f"{message} (see --help)" if message else "", USAGE)
-    except (KeyboardInterrupt, typer.Abort):
+    except KeyboardInterrupt:
+        _end("interrupted", INTERRUPTED)
+    except _of_typer("Abort"):
         _end("interrupted", INTERRUPTED)
     except Interrupted as signalled:
         _end(signalled, 128 + signalled.number)
@@ -66,6 +66,12 @@ def reporting() -> Iterator[None]:
         _end(f"cannot write: {error.strerror}", NOT_AVAILABLE)
     finally:
         os.close(data)
+
+
+def _of_typer(name: str) -> tuple[type[Exception], ...]:
+    """An exception of typer's, which only who parses options has loaded."""
+    typer = sys.modules.get("typer")
+    return () if typer is None else (getattr(typer, name),)
 
 
 def _check_streams() -> None:
