@@ -1,4 +1,4 @@
-"""The `rmaplab` command: knows which commands exist, and imports only the one that is asked for.
+"""The `rmaplab` command: imports only the command that is asked for, with a handler for whatever comes.
 
 For the shell. A command `do-this` is the function `do_this` of the module `rmaplab.cli.do_this`,
 or the group of commands of that name. Loading NumPy, Polars
@@ -10,32 +10,10 @@ import os
 import signal
 import sys
 from contextlib import nullcontext
-from types import MappingProxyType
 from typing import Final
 
-from rmaplab.cli import start
-
-COMMANDS: Final = MappingProxyType(
-    {
-        "demo": "See on this kernel which schemes are right, which are wrong, and what that costs.",
-        "run": "Run a scenario, replay it through the schemes, and judge them.",
-        "scenarios": "List the scenarios.",
-        "schemes": "List the schemes: what they keep, claim and answer.",
-        "capacity": "Values, ID bits, bytes and atomic operations per scheme and order.",
-        "refute": "Decide whether a configuration of a linear scheme can be wrong.",
-        "inspect": "Who maps this machine's memory, exclusively or shared, exactly.",
-        "trace": "Recorded traces: cut into parts, or asked how an inheritance erodes.",
-        "record": "Record a running system's mappings into a trace.",
-        "watch": "Who copies memory on write, where, and was it needed: live.",
-        "race": "Every execution of the C core's locking under seven memory models, and the smallest bad one.",
-        "stress": "Race the C core's schemes, and judge every answer afterwards.",
-        "bench": "Measure the C core's schemes against each other.",
-        "kernel": "Kernels other than the running one: patched, built, booted, tested.",
-        "differential": "Hold the model against the running kernel with random programs.",
-        "fleet": "Many hosts' memory: who copies for nothing, and where to look.",
-        "merge": "Put the parts of a campaign together, as if it had been carried out in one piece.",
-    }
-)
+from rmaplab.cli.commands import COMMANDS
+from rmaplab.cli.ending import end
 
 COMPUTING: Final = frozenset({"schemes", "capacity", "refute", "race", "stress", "bench"})
 """Commands that have nothing to put back: they end soon after an interrupt even while a library computes."""
@@ -73,9 +51,9 @@ class _Starting:
     """While the rest is imported there is nothing to clean up: an interrupt says so and ends the process."""
 
     def __enter__(self) -> None:
-        self._ours = signal.getsignal(signal.SIGINT) in (signal.default_int_handler, start.end)
+        self._ours = signal.getsignal(signal.SIGINT) in (signal.default_int_handler, end)
         if self._ours:
-            signal.signal(signal.SIGINT, start.end)
+            signal.signal(signal.SIGINT, end)
 
     def __exit__(self, *_: object) -> None:
         if self._ours:

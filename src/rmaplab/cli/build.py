@@ -12,7 +12,7 @@ from typing import Any
 import typer
 
 from rmaplab import __version__
-from rmaplab.cli.app import COMMANDS
+from rmaplab.cli.commands import COMMANDS
 
 
 def build(wanted: str | None, *, every: bool = False) -> typer.Typer:

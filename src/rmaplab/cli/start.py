@@ -5,7 +5,8 @@ What comes before, the interpreter and its `site`, answers an interrupt as every
 """
 
 import _signal  # type: ignore[import-not-found]  # part of the interpreter; typeshed has only signal
-import posix
+
+from rmaplab.cli.ending import end
 
 
 def main() -> None:
@@ -15,9 +16,3 @@ def main() -> None:
     from rmaplab.cli import app  # noqa: PLC0415  (after the handler that stands for its import)
 
     app.main()
-
-
-def end(number: int, _frame: object) -> None:
-    """Signal handler: say so and end. There is nothing to clean up yet."""
-    posix.write(2, b"rmaplab: interrupted\n")
-    posix._exit(128 + number)

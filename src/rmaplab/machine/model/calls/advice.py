@@ -9,12 +9,12 @@ from typing import Final
 
 from rmaplab.machine.model.faults import fault
 from rmaplab.machine.model.ksm.scanner import unmerge
+from rmaplab.machine.model.reclaim.cold import cold, free
 from rmaplab.machine.model.reclaim.pageout import pageout
 from rmaplab.machine.model.space.addressspace import AddressSpace
 from rmaplab.machine.model.space.pagetable import BLOCK
 from rmaplab.machine.model.space.vma import Vma
 from rmaplab.machine.model.thp.collapse import collapse
-from rmaplab.machine.model.thp.split import cold, free
 from rmaplab.machine.protocol import BadOperation
 
 
