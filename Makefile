@@ -6,6 +6,8 @@
 #   make race         every execution of the C core's locking under seven memory models
 #   make litmus       the kernel's own litmus tests, LITMUS=.../tools/memory-model/litmus-tests, and ours as such; by herd7 too, if installed
 #   make bench          measure the C core's schemes against each other
+#   make kernels        the same in guests: N random programs from SEED on each of KERNELS
+#   make findings       build and run the programs in findings/, as root: exit code 1 shows the finding
 #   make mutants        plant faults in the model, one at a time, and print which are found
 #   make fuzz           change what /proc and traces say at random for FUZZ seconds; no reader may do worse than one line
 #   make kernel-test    KERNEL (6.12 or 7.3) patched, built, booted: survivors, mm/cow; and 6.12 against the model
@@ -19,11 +21,12 @@ JOBS   ?= 1
 FUZZ   ?= 600
 KERNEL ?=
 PREFIX ?= /usr/local
+KERNELS ?= 6.12 7.3
 VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: demo test lint prove stress race litmus bench fuzz differential mutants kernel-tools kernel-test man install-core venv clean
+.PHONY: kernels findings demo test lint prove stress race litmus bench fuzz differential mutants kernel-tools kernel-test man install-core venv clean
 
 venv: $(STAMP)
 
@@ -73,6 +76,14 @@ ifeq ($(KERNEL),)
 else
 	$(BIN)/rmaplab kernel test --kernel $(KERNEL) --only differential -n $(N) --seed $(SEED)
 endif
+
+kernels: venv kernel-tools
+	@for kernel in $(KERNELS); do \
+		$(BIN)/rmaplab kernel test --kernel $$kernel --only differential -n $(if $(filter file,$(origin N)),500,$(N)) --seed $(SEED) || exit 1; \
+	done
+
+findings:
+	$(MAKE) --no-print-directory -C findings check
 
 kernel-tools:
 	.ci/kernel-tools

@@ -10,6 +10,7 @@ import typer
 
 from rmaplab.cli import options
 from rmaplab.cli.exits import FINDING
+from rmaplab.cli.kernel_features import kernel_features
 from rmaplab.cli.kernel_patch import kernel_patch
 from rmaplab.cli.kernel_test import kernel_test
 from rmaplab.cli.kernel_words import KernelOption, SchemeOption, wish, words
@@ -27,6 +28,7 @@ from rmaplab.report.kernel_bench import bench_table
 
 kernel = typer.Typer(no_args_is_help=True, help="Kernels other than the running one: patched, built, booted, tested.")
 kernel.command("patch")(kernel_patch)
+kernel.command("features")(kernel_features)
 
 
 @kernel.command()

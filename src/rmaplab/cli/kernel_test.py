@@ -17,6 +17,8 @@ from rmaplab.kernels.obtain import Bootable
 from rmaplab.kernels.own_tests import Compared
 from rmaplab.kernels.storm import Storm, storm
 from rmaplab.kernels.witness import Witness, witness
+from rmaplab.machine.differential.counts import total
+from rmaplab.machine.differential.plan import OPTIONAL
 from rmaplab.machine.lab import trial
 from rmaplab.report.console import emit_json, note, stdout
 from rmaplab.report.cow import cow_table
@@ -28,7 +30,7 @@ PARTS = ("cow", "differential", "selftests", "witness", "debug")
 _READ: Final[Mapping[tuple[str, ...], tuple[str, ...]]] = MappingProxyType(
     {
         ("cow",): ("orders", "mms"),
-        ("differential",): ("n",),
+        ("differential",): ("n", "without"),
         ("differential", "debug"): ("seed",),
         ("selftests",): ("programs",),
         ("debug",): ("seconds",),
@@ -83,7 +85,9 @@ class Found:
         if self.rows:
             stdout().print(cow_table(self.kernel, self.wish.answers_by, self.rows))
         if self.differential:
-            typer.echo(", ".join(f"{key} {value}" for key, value in self.differential.items()))
+            for why, steps in self.differential["set_aside"].items():
+                typer.echo(f"set aside, {why}: {steps} steps")
+            typer.echo(f"{self.kernel} as {total(self.differential)}")
         if self.selftests:
             stdout().print(selftests_table(self.kernel, self.wish.answers_by, self.selftests))
         if self.witness:
@@ -108,6 +112,9 @@ def kernel_test(
     n: Annotated[int, typer.Option("-n", parser=options.count(1), help="Programs of the differential test.")] = 20,
     seed: Annotated[int, typer.Option(parser=options.seed(), help="Seed of the first program.")] = 1,
     seconds: Annotated[int, typer.Option(parser=options.count(1, 3600), help="Seconds of the debug part's storm.")] = 20,
+    without: Annotated[
+        str, typer.Option(help=f"What the differential test does without, by commas: {', '.join(OPTIONAL)}.")
+    ] = "",
     programs: Annotated[
         str, typer.Option(help="The kernel's selftests to run, by the names of their programs, separated by commas.")
     ] = ",".join(own_tests.NAMES),
@@ -137,7 +144,7 @@ def kernel_test(
         found.witness = witness(boots)
         found.splats += found.witness.splats
     if "differential" in parts:
-        found.differential = trial.differential(boots, trial.policy(wanted), n, seed)
+        found.differential = trial.differential(boots, trial.policy(wanted), n, seed, without)
         found.splats += found.differential.pop("splats")
     if "selftests" in parts:
         found.selftests = own_tests.run(wanted, boots, chosen)

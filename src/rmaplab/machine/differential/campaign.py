@@ -36,6 +36,7 @@ class Campaign:
     out: TextIO = field(default_factory=lambda: sys.stderr)
     _orders: tuple[int, ...] = ()
     _able: dict[str, bool] = field(default_factory=dict)
+    _disk_order: int = PMD_ORDER
 
     def __post_init__(self) -> None:
         with LiveMachine():  # nobody is alone now: swap that is on is the system's own
@@ -43,7 +44,9 @@ class Campaign:
         self._orders = capabilities.anon_orders
         here = {name: "" if capabilities.has(name) else capabilities[name].why_not for name in ("ksm", "swap")}
         here["sharing"] = "" if sharing.available() else "the routine for it was not built"
-        here["disk"] = _why_no_disk()
+        here["disk"], self._disk_order = _disk_files()
+        if not here["disk"] and not self._disk_order:
+            print("disk files: in small folios only, this file system has no larger ones here", file=self.out)
         for name in OPTIONAL:
             why_not = "as was asked for" if name in self.plan.without else here[name]
             self._able[name] = not why_not
@@ -57,7 +60,7 @@ class Campaign:
 
     def one(self, seed: int) -> Counts:
         """Run the program of `seed`."""
-        program = Generator(seed, self._orders, self.plan.steps, **self._able).program()
+        program = Generator(seed, self._orders, self.plan.steps, disk_order=self._disk_order, **self._able).program()
         counts = Counts(1, operations=Counter(step.advice or step.do for step in program))
         try:
             outcome = settle(program, self.plan.kernel)
@@ -106,10 +109,15 @@ def _none_of(program: Program, why: str) -> Outcome:
     return Outcome(len(program), set_aside=len(program), why=why)
 
 
-def _why_no_disk() -> str:
-    """The reason why this system has no place for files of a disk file system, "" if it has."""
-    try:
-        os.close(make(PMD_SIZE, PMD_ORDER))
-    except NotAvailable as missing:
-        return str(missing)
-    return ""
+def _disk_files() -> tuple[str, int]:
+    """The reason why this system has no place for files of a disk file system, "" if it has; and the largest order of the
+    folios that cache them: a PMD's, or 0."""
+    why_not = ""
+    for order in (PMD_ORDER, 0):
+        try:
+            os.close(make(PMD_SIZE, order))
+        except NotAvailable as missing:
+            why_not = str(missing)
+        else:
+            return "", order
+    return why_not, 0

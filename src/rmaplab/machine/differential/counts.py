@@ -77,12 +77,14 @@ class Counts:
         lines = [f"{name}: {count}" for name, count in sorted(self.operations.items())]
         lines += [f"{what}: {len(found)} kinds" for what, found in coverage(self.reached).items()]
         lines += [f"set aside, {why}: {count} steps" for why, count in sorted(self.aside.items())]
-        return "\n".join([*lines, f"{kernel}: {self.total()}"])
+        return "\n".join([*lines, total(self.numbers(kernel))])
 
-    def total(self) -> str:
-        """The sum in one line."""
-        total = f"programs {self.programs}, steps {self.done}, compared {self.compared}"
-        return f"{total}, set aside {self.set_aside}, mismatches {self.mismatches}"
+
+def total(numbers: Mapping[str, Any]) -> str:
+    """The sum in one line, of what `Counts.numbers` says."""
+    done = f"programs {numbers['programs']}, steps {numbers['steps']}, compared {numbers['compared']}"
+    aside = sum(numbers["set_aside"].values())
+    return f"{numbers['kernel']}: {done}, set aside {aside}, mismatches {numbers['mismatches']}"
 
 
 @dataclass(slots=True)

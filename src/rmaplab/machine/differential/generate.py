@@ -57,7 +57,8 @@ _SWAPPING_WEIGHTS: Final = {"cold": 25, "read": 15}
 
 class Generator:
     """Makes one program. `orders`: large folio orders the kernel offers. `disk`: there may be files of a disk file
-    system; `ksm`: it may merge memory; `swap`: it may have a swap device; `sharing`: processes may share memory.
+    system, cached in folios of at most `disk_order`; `ksm`: it may merge memory; `swap`: it may have a swap device;
+    `sharing`: processes may share memory.
 
     A fifth of the programs is about large files and what advice does to them.
     """
@@ -72,8 +73,10 @@ class Generator:
         ksm: bool = True,
         swap: bool = True,
         sharing: bool = True,
+        disk_order: int = PMD_ORDER,
     ) -> None:
         self._random = random.Random(seed)
+        self._disk_order = disk_order
         self._orders = self._random.choice(([0], [PMD_ORDER], [0, *orders], [PMD_ORDER, *orders]))
         self._want = steps
         self._swap = self._random.random() < (SWAPPING if swap else 0)
@@ -190,7 +193,8 @@ class Generator:
     def _file(self, order: int) -> None:
         disk = self._random.random() < self._disk
         # Disk files are cached in folios of any order, whatever the kernel offers to anonymous memory.
-        order = self._random.choice((order, self._random.randrange(PMD_ORDER + 1))) if disk else order
+        if disk:
+            order = min(self._random.choice((order, self._random.randrange(PMD_ORDER + 1))), self._disk_order)
         number, pages = self._number(), self._size(order)
         self._files.append((number, pages, disk))
         self._add(Step("file", pages=pages, makes=number, order=order, kind="file" if disk else ""))

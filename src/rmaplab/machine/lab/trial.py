@@ -20,6 +20,7 @@ from rmaplab.kernels.guest import Guest
 from rmaplab.kernels.obtain import Bootable
 from rmaplab.kernels.qemu import Hardware
 from rmaplab.machine.choose import open_machine
+from rmaplab.machine.lab.features import Feature
 from rmaplab.machine.protocol import PAGE_SIZE
 from rmaplab.scenarios import Parameters, find
 from rmaplab.schemes import select
@@ -94,24 +95,26 @@ def policy(wish: Wish) -> str:
     return KERNELS[str(wish.kernel)].policy
 
 
-def differential(boots: Bootable, policy: str, programs: int, seed: int) -> dict[str, Any]:
-    """Random programs in the guest against the model under `policy`: programs, steps, mismatches, set_aside, and what
-    the campaign said on its stderr as `log`. Raises NotAvailable, GuestError."""
+def features(boots: Bootable) -> list[Feature]:
+    """What of this tool works in the guest. Raises NotAvailable, GuestError."""
+    command = [sys.executable, "-m", "rmaplab.machine.lab.features"]
+    with Guest(boots.image, shlex.join(command), Hardware(memory=3072), boots.append, err=_passed) as guest:
+        ended = guest.wait(_PATIENCE)
+    if not ended.out:
+        raise NotAvailable(f"{boots.image.title}: nothing could be tried there (status {ended.status})")
+    return [Feature(**one) for one in json.loads(ended.out)]
+
+
+def differential(boots: Bootable, policy: str, programs: int, seed: int, without: str = "") -> dict[str, Any]:
+    """Random programs in the guest against the model under `policy`: what `rmaplab differential --json` prints there,
+    and `splats`. What it says on stderr is passed on. Raises NotAvailable, GuestError."""
     command = [sys.executable, "-c", "from rmaplab.cli.app import main; main()", "differential", "--json"]
-    command += ["-n", str(programs), "--seed", str(seed), "--kernel", policy]
+    command += ["-n", str(programs), "--seed", str(seed), "--kernel", policy, "--without", without]
     with Guest(boots.image, shlex.join(command), Hardware(memory=3072), boots.append, err=_passed) as guest:
         ended = guest.wait(_PATIENCE)
     if not ended.out:
         raise NotAvailable(f"{boots.image.title}: the differential test did not run there (status {ended.status})")
-    numbers = json.loads(ended.out)
-    return {
-        "policy": policy,
-        "programs": numbers["programs"],
-        "steps": numbers["steps"],
-        "mismatches": numbers["mismatches"],
-        "set_aside": sum(numbers["set_aside"].values()),
-        "splats": ended.splats,
-    }
+    return {**json.loads(ended.out), "splats": ended.splats}
 
 
 def _passed(data: bytes) -> None:
