@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 from rmaplab.errors import RmaplabError
-from rmaplab.machine.live import LiveMachine, probe, sharing
-from rmaplab.machine.live.diskfile import make
+from rmaplab.machine.live import LiveMachine, probe
+from rmaplab.machine.live.host.diskfile import make
+from rmaplab.machine.live.workers import sharing
 from rmaplab.machine.protocol import PMD_ORDER, PMD_SIZE
 from rmaplab.scenarios import Parameters, find
 
