@@ -87,7 +87,7 @@ class Found:
         if self.differential:
             for why, steps in self.differential["set_aside"].items():
                 typer.echo(f"set aside, {why}: {steps} steps")
-            typer.echo(f"{self.kernel} as {total(self.differential)}")
+            typer.echo(f"{self.kernel} as {self.differential['kernel']}: {total(self.differential)}")
         if self.selftests:
             stdout().print(selftests_table(self.kernel, self.wish.answers_by, self.selftests))
         if self.witness:

@@ -77,14 +77,17 @@ class Counts:
         lines = [f"{name}: {count}" for name, count in sorted(self.operations.items())]
         lines += [f"{what}: {len(found)} kinds" for what, found in coverage(self.reached).items()]
         lines += [f"set aside, {why}: {count} steps" for why, count in sorted(self.aside.items())]
-        return "\n".join([*lines, total(self.numbers(kernel))])
+        return "\n".join([*lines, f"{kernel}: {self.total()}"])
+
+    def total(self) -> str:
+        """The sum in one line."""
+        return total(self.numbers(""))
 
 
 def total(numbers: Mapping[str, Any]) -> str:
     """The sum in one line, of what `Counts.numbers` says."""
     done = f"programs {numbers['programs']}, steps {numbers['steps']}, compared {numbers['compared']}"
-    aside = sum(numbers["set_aside"].values())
-    return f"{numbers['kernel']}: {done}, set aside {aside}, mismatches {numbers['mismatches']}"
+    return f"{done}, set aside {sum(numbers['set_aside'].values())}, mismatches {numbers['mismatches']}"
 
 
 @dataclass(slots=True)
