@@ -123,7 +123,11 @@ class LiveProcess(BaseProcess[Area, LivePin]):
         flags = _MREMAP_MAYMOVE | _MREMAP_FIXED | (_MREMAP_DONTUNMAP if dontunmap else 0)
         with self._system.arena.unless_refused():
             target = self._system.arena.take("mremap", new_length)
-            self._ask(Op.MREMAP, address, old_length, new_length, flags, target)
+            try:
+                self._ask(Op.MREMAP, address, old_length, new_length, flags, target)
+            except BadOperation:
+                self._look()  # up to 6.16 what is to go is gone before the kernel looks at the rest
+                raise
         self._areas.add(Area(target, new_length, area.order, area.backing, area.shared, area.advised, area.limit))
         if (address, old_length) == (area.start, area.length) and not dontunmap:
             self._areas.drop(area)

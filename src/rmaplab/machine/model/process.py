@@ -103,8 +103,8 @@ class ModelProcess(BaseProcess[Area, ModelPin]):
         start, end = self._range("mremap", address, old_length or PAGE_SIZE, "mapped")
         check_length("mremap", new_length)
         vma = self._vma("mremap", start, end, alone=new_length > old_length)
-        if not self._system.policy.moves_several:
-            self._vma("mremap", start, end, alone=True)
+        if (move or dontunmap) and not self._system.policy.moves_several:
+            self._shrink_first(start, end, start + (new_length >> PAGE_SHIFT))
         if move and 0 < new_length < old_length:
             # Several VMAs move together only as they are: one that shrinks on the way is to be one (EFAULT).
             self._vma("mremap", start, start + (new_length >> PAGE_SHIFT), alone=True)
@@ -121,9 +121,16 @@ class ModelProcess(BaseProcess[Area, ModelPin]):
             duplicate(self.space, vma, start, to, new_pages)
         return target
 
+    def _shrink_first(self, start: int, end: int, new_end: int) -> None:
+        """Kernels that move one VMA at a time look for it only once they have unmapped what is to go (mremap_to())."""
+        if start < new_end < end:
+            unmap(self.space, new_end, end)
+            end = new_end
+        self._vma("mremap", start, end, alone=True)
+
     def _move(self, start: int, pages: int, to: int, new_pages: int, dontunmap: bool) -> None:
         area = self._areas.around("mremap", start << PAGE_SHIFT, pages << PAGE_SHIFT)
-        if new_pages < pages:
+        if new_pages < pages and self._system.policy.moves_several:
             unmap(self.space, start + new_pages, start + pages)
         step = self._system.recorder.tick()
         self.space.table.add(to, new_pages)
