@@ -100,11 +100,12 @@ class KernelPolicy:
 
 
 def _known() -> dict[str, KernelPolicy]:
-    newest = KernelPolicy("linux-7.x", "two MM slots and a flag", SCHEMES["mm-id"], LargeCow.EXCLUSIVE)
+    newest = KernelPolicy("linux-7.x", "two MM slots and a flag", SCHEMES["mm-id"], LargeCow.EXCLUSIVE, "7.3.4")
     old = replace(
         newest,
         name="linux-6.12",
         title="never reuses a part of a THP",
+        confirmed="6.12.117",
         scheme=SCHEMES["likely-shared"],
         large_cow=LargeCow.NEVER,
         frees_lone_page=False,
@@ -120,6 +121,7 @@ def _known() -> dict[str, KernelPolicy]:
         old,
         name="linux-6.6",
         title="guesses from the first page",
+        confirmed="",
         scheme=SCHEMES["estimated-sharers"],
         large_cow=LargeCow.SOLE_REFERENCE,
         unmapped_first_is_shared=True,
@@ -135,7 +137,7 @@ def _known() -> dict[str, KernelPolicy]:
         old,
         replace(newest, name="linux-6.18", confirmed="6.18.44"),
         newest,
-        replace(newest, name="rfc-2026", title="as 6.18, without map counts per page", bit_56=Bit56.FOLIO),
+        replace(newest, name="rfc-2026", title="as 6.18, without map counts per page", confirmed="", bit_56=Bit56.FOLIO),
         KernelPolicy("series-2023", "rmap IDs as posted", SCHEMES["generations"], LargeCow.EXCLUSIVE, "", False, False),
     )
     return {policy.name: policy for policy in policies}
