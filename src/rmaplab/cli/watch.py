@@ -3,21 +3,27 @@
 import json
 import sys
 import time
+from contextlib import ExitStack
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from rmaplab.cli import options
-from rmaplab.errors import RmaplabError
+from rmaplab.cli.exits import NOT_AVAILABLE
+from rmaplab.errors import NotAvailable, RmaplabError
 from rmaplab.inspect.cgroups import cgroup_pids
 from rmaplab.report.console import note
-from rmaplab.report.watch import show_sum
+from rmaplab.report.watch import show_bounds, show_sum
+from rmaplab.report.watch_screen import Screen
 from rmaplab.system.command import Command
+from rmaplab.system.files import check_place, write_file
 from rmaplab.system.pids import checked_pid
 from rmaplab.system.signals import Interrupted, shielded
 from rmaplab.text import plain
-from rmaplab.watch import answer
+from rmaplab.watch import answer, metrics, tables
 from rmaplab.watch.budget import USUAL
+from rmaplab.watch.estimate import Estimate
 from rmaplab.watch.watcher import Watch
 
 _POLL = 0.05
@@ -39,6 +45,12 @@ def watch(
     budget: Annotated[
         float, typer.Option(parser=options.share(), help="Share of one CPU that watching may cost; 0: no limit.")
     ] = USUAL,
+    listen: Annotated[
+        str | None, typer.Option(metavar="HOST:PORT", help="Serve OpenMetrics at http://HOST:PORT/metrics meanwhile.")
+    ] = None,
+    textfile: Annotated[Path | None, typer.Option(help="Write OpenMetrics to this file, every --every seconds.")] = None,
+    csv: Annotated[Path | None, typer.Option(help="Write the sum's processes to this file, as CSV.")] = None,
+    parquet: Annotated[Path | None, typer.Option(help="Write the sum's tables to this directory, as Parquet.")] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="JSON lines, the last one the sum; the command's output goes to stderr.")
     ] = False,
@@ -47,19 +59,29 @@ def watch(
 
     With a command the exit code is the command's (128 + N if signal N ended it). ^C, SIGTERM, SIGHUP and SIGQUIT end the
     watch and go to the command, which gets SIGKILL 5 s later, or at the next of them. The sum is printed all the same.
+    Without root or BPF there are bounds from /proc, labelled estimate; without a command the exit code is 3 then.
     """
     if [bool(command), bool(pid), cgroup is not None].count(True) != 1:
         raise RmaplabError("watch: --pid, --cgroup and -- COMMAND: must be one of them")
+    place = metrics.address(listen) if listen else None
+    for path in (textfile, csv):
+        if path is not None:
+            check_place(path)
+    if parquet is not None and parquet.exists():
+        raise RmaplabError(f"--parquet {parquet}: must not exist yet")
     running: Command | None = None
     ended: Interrupted | None = None
     try:
-        with Watch(budget or None) as watched:
+        with ExitStack() as owned:
+            watched = _watch(owned, budget or None)
+            out = _Out(watched, owned, every, as_json, textfile, place)
             try:
                 if command:
                     running = watched.launch(command, sys.stderr.fileno() if as_json else None)
                 else:
                     watched.add(pid or cgroup_pids(cgroup or ""))
-                _follow(watched, running, cgroup, every if as_json else None, seconds)
+                    out.open_screen()
+                _follow(watched, running, cgroup, out, seconds)
             except Interrupted as signalled:
                 ended = signalled
                 note(f"{signalled}: the sum so far")
@@ -67,13 +89,13 @@ def watch(
                     running.signal(signalled.number)
             with shielded():
                 watched.poll()
-                found = answer.summary(watched, top)
-                watched.close()
-                if as_json:
-                    _emit(found)
-                else:
-                    show_sum(found)
-        code = running.wait(ending=ended is not None) if running else int(ended.code or 0) if ended else 0
+                found = out.end(top)
+        if csv is not None:
+            tables.write_csv(found, csv)
+        if parquet is not None:
+            tables.write_parquet(found, parquet)
+        less = 0 if isinstance(watched, Watch) else NOT_AVAILABLE
+        code = running.wait(ending=ended is not None) if running else int(ended.code or 0) if ended else less
     finally:
         if running:
             running.close()
@@ -81,23 +103,102 @@ def watch(
         sys.exit(code)
 
 
+def _watch(owned: ExitStack, share: float | None) -> Watch | Estimate:
+    try:
+        return owned.enter_context(Watch(share))
+    except NotAvailable as error:
+        note(f"{error}; bounds only, from /proc")
+        return Estimate(str(error))
+
+
+class _Out:
+    """Where lines go while the watch lasts, and the sum at its end."""
+
+    def __init__(
+        self,
+        watched: Watch | Estimate,
+        owned: ExitStack,
+        every: float,
+        as_json: bool,
+        textfile: Path | None,
+        place: tuple[str, int] | None,
+    ) -> None:
+        self._watched, self._every, self._as_json, self._textfile = watched, every, as_json, textfile
+        self._screen: Screen | None = None
+        self._owned = owned
+        self._last = time.monotonic()
+        self._server: metrics.Server | None = None
+        if not isinstance(watched, Watch) and (place or textfile):
+            raise NotAvailable("--listen, --textfile: need the kernel's programs: there are no counters without them")
+        if place is not None:
+            self._server = metrics.Server(*place)
+            owned.callback(self._server.close)
+            note(f"metrics at http://{place[0]}:{self._server.port}/metrics")
+
+    def open_screen(self) -> None:
+        """Where there is a terminal, and nobody else writes to it."""
+        if not self._as_json and isinstance(self._watched, Watch) and sys.stdout.isatty() and sys.stdin.isatty():
+            self._screen = self._owned.enter_context(Screen())
+
+    def line(self) -> bool:
+        """What is due by now; False if the user wants to end."""
+        if self._screen and not self._screen.keys():
+            return False
+        if time.monotonic() - self._last >= self._every:
+            self._last = time.monotonic()
+            self._write()
+        return True
+
+    def _write(self) -> None:
+        if isinstance(self._watched, Estimate):
+            found = self._watched.line()
+        else:
+            found = answer.line(self._watched)
+            if self._screen:
+                self._screen.show(found, answer.processes(self._watched))
+            self._expose(found)
+        if self._as_json:
+            _emit(found)
+
+    def _expose(self, found: dict[str, Any]) -> None:
+        if isinstance(self._watched, Watch) and (self._server or self._textfile):
+            text = metrics.text(self._watched.ledger.by_name, found)
+            if self._server:
+                self._server.text = text
+            if self._textfile:
+                write_file(self._textfile, text)
+
+    def end(self, top: int) -> dict[str, Any]:
+        """Detach, and give the sum."""
+        if isinstance(self._watched, Estimate):
+            found = self._watched.summary()
+        else:
+            found = answer.summary(self._watched, top)
+            self._watched.close()
+            self._expose(found)
+        self._owned.close()
+        if self._as_json:
+            _emit(found)
+        elif isinstance(self._watched, Watch):
+            show_sum(found)
+        else:
+            show_bounds(found)
+        return found
+
+
 def _follow(
-    watched: Watch, running: Command | None, cgroup: str | None, every: float | None, seconds: float | None
+    watched: Watch | Estimate, running: Command | None, cgroup: str | None, out: _Out, seconds: float | None
 ) -> None:
     """Poll until the time is over, or everybody has ended."""
     began = time.monotonic()
-    last = began
     while True:
         ended = running is not None and running.ended()
         with shielded():
             if cgroup is not None:
                 watched.add(cgroup_pids(cgroup))
             watched.poll()
-        now = time.monotonic()
-        if every is not None and now - last >= every:
-            last = now
-            _emit(answer.line(watched))
-        if ended or (seconds is not None and now - began >= seconds) or not watched.alive():
+        over = seconds is not None and time.monotonic() - began >= seconds
+        if not out.line() or ended or over or not watched.alive():
             return
         watched.wait(_POLL)
 

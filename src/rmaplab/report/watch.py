@@ -69,3 +69,17 @@ def show_sum(found: Answer) -> None:
     )
     for reason in found["why"]:
         say(f"estimate: {reason}")
+
+
+def show_bounds(found: Answer) -> None:
+    """The answer of a watch that had only /proc."""
+    rows = [
+        [
+            f"{one['name']} {one['pid']}",
+            one["faults_at_most"],
+            *(size(one.get(key) or 0) for key in ("private", "shared")),
+        ]
+        for one in found["processes"]
+    ]
+    show(table(f"estimate of {found['seconds']:.1f} s", ["process", "faults at most", "private", "shared"], rows))
+    say(f"at most {found['faults_at_most']} faults, {size(found['bytes_at_most'])} copied: minor faults of all kinds")

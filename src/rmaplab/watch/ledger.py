@@ -19,7 +19,8 @@ AGES: Final = (0.01, 0.1, 1.0, 10.0, 100.0)
 """Bounds of the ages since fork, seconds; one more is beyond them."""
 WIDTH: Final = OUTCOMES + 2
 """Detail: faults by outcome, bytes copied, nanoseconds."""
-MOST_ENDED, MOST_STACKS = 4096, 16384
+MOST_ENDED, MOST_STACKS, MOST_NAMES = 4096, 16384, 100
+OTHER: Final = "other"
 
 Counts = NDArray[np.uint64]
 
@@ -57,10 +58,13 @@ class Stack:
 
 @dataclass(slots=True)
 class Ledger:
-    """All that was seen. `ended_early`: totals of processes that are not kept any more, and how many they were."""
+    """All that was seen. `by_name`: totals by name of process.
+
+    `ended_early`: totals of processes that are not kept any more, and how many they were."""
 
     processes: dict[int, Process] = field(default_factory=dict)
     stacks: dict[Frames, Stack] = field(default_factory=dict)
+    by_name: dict[str, Counts] = field(default_factory=dict)
     by_kernel: int = 0
     ended_early: Counts = field(default_factory=lambda: np.zeros(TOTALS, np.uint64))
     ended_early_count: int = 0
@@ -82,6 +86,15 @@ class Ledger:
             else:
                 found.ended = record.when
         return found
+
+    def settle(self, number: int, totals: Counts) -> None:
+        """The counters of a process are these now; what is new counts under its name too, which never goes down."""
+        process = self.processes.get(number)
+        if process is None:
+            return
+        name = process.name if process.name in self.by_name or len(self.by_name) < MOST_NAMES else OTHER
+        _added(self.by_name, name, totals - process.totals)
+        process.totals = totals
 
     def forget(self) -> list[int]:
         """Fold the oldest processes that ended into one row, if there are too many; returns their numbers."""

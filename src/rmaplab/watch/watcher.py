@@ -33,7 +33,8 @@ two looks at the counters."""
 
 
 class Watch:
-    """What is watched, and what was seen so far. A context manager: nothing is left in the kernel after it.
+    """What is watched, and what was seen so far. A context manager: nothing is left in the kernel after it. `looks`:
+    faults that were looked at.
 
     Raises NotAvailable where the kernel cannot be asked; the message says why.
     """
@@ -41,7 +42,7 @@ class Watch:
     def __init__(self, share: float | None = None) -> None:
         """`share`: of one CPU, what watching may cost; None: everything is looked at, whatever it costs."""
         self.budget = Budget(share)
-        self._paid, self._looks, self._skipped = (0, 0), 0, 0
+        self._paid, self.looks, self._skipped = (0, 0), 0, 0
         self._alive = True
         self.ledger, self.symbols = Ledger(), Symbols()
         self.began = self._polled = self._settled = time.monotonic()
@@ -89,7 +90,7 @@ class Watch:
                 self._read(process)
         for number in np.unique(faults["process"]).tolist():
             self._add(number, faults[faults["process"] == number])
-        self._looks += len(faults)
+        self.looks += len(faults)
         if time.monotonic() - self._settled > _SETTLE:
             self.settle()
         if self.budget.share is not None:
@@ -107,15 +108,14 @@ class Watch:
         """Fetch the counters, as they are now."""
         self._settled = time.monotonic()
         for number, counts in self._hooks.totals().items():
-            if number in self.ledger.processes:
-                self.ledger.processes[number].totals = counts
+            self.ledger.settle(number, counts)
         self._skipped = int(self.ledger.total()[programs.SKIPPED])
         self._hooks.forget(self.ledger.forget())
         self._alive = bool(self._hooks.watched())
 
     def _economize(self) -> None:
         """Pay for what the kernel's programs did since the last call, and let them do what the rest allows."""
-        done = self._looks + self._hooks.word(programs.LOST_DETAIL), self._skipped
+        done = self.looks + self._hooks.word(programs.LOST_DETAIL), self._skipped
         self.budget.spend(done[0] - self._paid[0], done[1] - self._paid[1])
         self._paid = done
         self._hooks.set_word(programs.TOKENS, self.budget.tokens)
