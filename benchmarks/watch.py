@@ -3,7 +3,7 @@
     python benchmarks/watch.py [--rounds N]        (root)
 
 Each round: a child is forked, writes to 2048 pages (copies), ends; the parent writes to them (reuses); twenty times. CPU
-seconds of parent and children, so that other work on the machine counts little. "off": no watch. "watched": with the usual
+seconds of parent and children, so that other work on the machine counts little. "off": no watch. "watched": the usual
 budget, its own process' CPU time beside it. "all": everything is looked at. What a budget has saved up (0.25 s of CPU)
 is spent in rounds before, which are not counted.
 """
