@@ -121,8 +121,11 @@ MACHINES: Final[Mapping[str, tuple[str, ...]]] = {
 
 EXCEPTIONS: Final[Mapping[tuple[str, str], str]] = {
     ("machine.lab", "kernels"): "the lab boots a kernel to run a live machine in it",
-    ("machine.lab.trial", "scenarios"): "runs the tree of processes in a booted kernel; belongs above the machines",
-    ("machine.lab.trial", "judge"): "the same",
+    (
+        "machine.lab",
+        "scenarios",
+    ): "trial and features run scenarios in booted kernels; they belong in a room above the machines",
+    ("machine.lab", "judge"): "the same: a trial is judged",
     ("core.state", "schemes"): "hands the C core's words to a scheme as its State",
     ("core.state", "trace"): "verdicts of the C core are the trace's",
     ("verify.refute", "engine"): "a witness is replayed through the engine",
