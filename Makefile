@@ -11,6 +11,8 @@
 #   make mutants        plant faults in the model, one at a time, and print which are found
 #   make fuzz           change what /proc and traces say at random for FUZZ seconds; no reader may do worse than one line
 #   make kernel-test    KERNEL (6.12 or 7.3) patched, built, booted: survivors, mm/cow; and 6.12 against the model
+#   make docs           the site, into build/site
+#   make figures        the figures of docs/; MEASURED names results of rmaplab bench --json for the prices
 #   make man            the manual page, build/rmaplab.1, made from the help
 #   make install-core   the C headers and their pkg-config file into PREFIX (/usr/local), below DESTDIR
 #   make differential   hold the model against this kernel: N random programs from SEED, JOBS at a time
@@ -26,7 +28,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: kernels findings demo test lint prove stress race litmus bench fuzz differential mutants kernel-tools kernel-test man install-core venv clean
+.PHONY: kernels findings demo test lint prove stress race litmus bench fuzz differential mutants kernel-tools kernel-test docs figures man install-core venv clean
 
 venv: $(STAMP)
 
@@ -94,6 +96,13 @@ kernel-test: venv kernel-tools
 
 mutants: venv
 	cd tests/model && PYTHONPATH=. ../../$(BIN)/python -m faults --jobs $(JOBS)
+
+docs: venv
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt 'mkdocs>=1.6' 'mkdocs-material>=9.6' 'mkdocstrings[python]>=0.30'
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+
+figures: venv
+	$(BIN)/python docs/site/figures.py $(MEASURED)
 
 man: venv
 	@mkdir -p build

@@ -53,6 +53,12 @@ def test_every_command_takes_json_as_the_readme_says(command: str) -> None:
     assert "--json" in taken_options(command)
 
 
-def test_the_readme_names_every_command() -> None:
-    named = set(re.findall(r"`(?:rmaplab )?([a-z]+)[^`]*`", (ROOT / "README.md").read_text()))
+def test_the_page_of_commands_names_every_command() -> None:
+    named = set(re.findall(r"`(?:rmaplab )?([a-z]+)[^`]*`", (ROOT / "docs/commands.md").read_text()))
     assert set(COMMANDS) - named == set()
+
+
+def test_the_readme_is_short_and_names_the_test_command() -> None:
+    readme = (ROOT / "README.md").read_text()
+    assert readme.count("\n") <= 120
+    assert "make test" in readme
