@@ -1,6 +1,7 @@
 """Faults counted by the kernel's programs are those whose page frames changed, or stayed: pagemap knows."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from rmaplab.watch import programs
 from rmaplab.watch.hooks import Faults, Hooks
 from rmaplab.watch.layout import Layout
 from rmaplab.watch.programs import Outcome
+from rmaplab.watch.watcher import sees_faults
 
 pytestmark = [pytest.mark.live, pytest.mark.xdist_group("live"), pytest.mark.usefixtures("nothing_stays")]
 
@@ -182,6 +184,13 @@ def test_an_exec_ends_what_is_shared_and_is_told(hooks: Hooks, machine: LiveMach
     faults, changed, stayed = truth.written(parent, at, SIZE)
     assert (copied(faults), changed) == (0, 0)
     assert counts(faults)[Outcome.REUSED] == stayed == SIZE // PAGE_SIZE
+
+
+def test_hooks_that_do_not_see_our_own_fault_are_not_used(hooks: Hooks, found: Layout) -> None:
+    """As where memory cgroups are off at boot: the tracepoint is there, and never hit."""
+    assert sees_faults(hooks)
+    with Hooks(replace(found, page_fault_event=1 << 20)) as blind:
+        assert not sees_faults(blind)
 
 
 def test_faults_beyond_the_tokens_are_counted_and_not_guessed(hooks: Hooks, machine: LiveMachine) -> None:

@@ -4,6 +4,7 @@ For `rmaplab.cli.watch`. The kernel's programs (`hooks`) see every fault of the 
 they fork; `poll` fetches what they saw and must be called a few times a second.
 """
 
+import mmap
 import os
 import time
 from collections.abc import Iterable, Sequence
@@ -21,6 +22,7 @@ from rmaplab.watch import layout, programs, space
 from rmaplab.watch.budget import Budget
 from rmaplab.watch.hooks import Faults, Hooks
 from rmaplab.watch.ledger import Ledger, Process
+from rmaplab.watch.programs import Outcome
 from rmaplab.watch.symbols import Symbols
 
 _SAMPLED: Final = 63
@@ -173,13 +175,36 @@ class Watch:
 def _hooks() -> Hooks:
     """The kernel's hooks; where the first way to see the end of a fault is not to be had, the second."""
     found = layout.find()
-    try:
-        return Hooks(found)
-    except BpfError as first:
+    refusals = []
+    for events in (False, True):
         try:
-            return Hooks(found, events=True)
-        except BpfError:
-            raise NotAvailable(f"copy-on-write faults cannot be watched: {first}") from first
+            made = Hooks(found, events=events)
+        except BpfError as error:
+            refusals.append(str(error))
+            continue
+        if sees_faults(made):
+            return made
+        made.close()
+        refusals.append("a fault of our own was not seen")
+    raise NotAvailable(f"copy-on-write faults cannot be watched: {refusals[0]}; the other way: {refusals[1]}")
+
+
+def sees_faults(hooks: Hooks) -> bool:
+    """Try it: a page of ours that is read first, and so the zero page, is written to."""
+    number = hooks.add(os.getpid())
+    before = hooks.word(programs.TOKENS)
+    hooks.set_word(programs.TOKENS, 1 << 20)
+    try:
+        with mmap.mmap(-1, mmap.PAGESIZE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS) as page:
+            page.madvise(mmap.MADV_NOHUGEPAGE)
+            if page[0] == 0:
+                page[0] = 1
+        return int(hooks.totals()[number][Outcome.FROM_ZERO]) >= 1
+    finally:
+        hooks.drop(os.getpid())
+        hooks.set_word(programs.TOKENS, before)
+        hooks.news()
+        hooks.forget([number])
 
 
 def _name(pid: int) -> str:
