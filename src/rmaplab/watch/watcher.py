@@ -27,7 +27,7 @@ from rmaplab.watch.symbols import Symbols
 
 _SAMPLED: Final = 63
 """Without tokens, one fault in 64 is looked at."""
-_AGAIN: Final = 0.01
+_AGAIN, _BLIND = 0.01, 0.25
 _DEAR: Final = 50
 _SETTLE: Final = 0.5
 """Seconds between two polls, and two looks at one process' mappings (and so many times what the last one took); between
@@ -100,6 +100,8 @@ class Watch:
 
     def wait(self, seconds: float) -> None:
         """Until there is something to poll for at once, or the time is over; storms of forks do not hurry it on."""
+        if self.budget.blind_since:  # our own polling is what is saved
+            seconds = max(seconds, _BLIND)
         pause = _AGAIN if self.budget.rested and not self.budget.blind_since else seconds
         rest = self._polled + pause - time.monotonic()
         if rest > 0:
