@@ -27,10 +27,31 @@ struct rmap_stress {
 	long ops;
 	uint64_t seed;
 	uint32_t jitter;
+	double deadline;
 };
+
+enum { RMAP_STRESS_FAILED = -1, RMAP_STRESS_HANGS = -2 };
 
 long rmap_stress_run(const struct rmap_stress *spec, void *folios, const void *mms, struct rmap_record *records,
 		     long capacity, uint64_t *clock);
+
+/*
+ * What a scheme promises about its answers: numbers of the two verdicts, whose question, whether SHARED and a refused reuse are held to it,
+ * and the largest mapcount for which; up to there no answer is "unknown".
+ */
+struct rmap_promise {
+	int64_t trusted;
+	int mms;
+	int by_caller;
+	int never_wrong;
+	uint32_t exclusive;
+	uint32_t shared;
+};
+
+enum { RMAP_LINEARIZE_FINE = -1, RMAP_LINEARIZE_LIMIT = -2 };
+
+long rmap_linearize(const struct rmap_record *records, const uint32_t *by_return, long count,
+		    const struct rmap_promise *promise);
 
 enum { RMAP_LOOP_UPDATE, RMAP_LOOP_VERDICT, RMAP_LOOP_COW, RMAP_LOOP_ATOMIC_ADD, RMAP_LOOP_ASK_WHILE_UPDATED };
 

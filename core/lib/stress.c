@@ -11,8 +11,10 @@
 
 #include <pthread.h>
 #include <stddef.h>
+#include <signal.h>
 #include <stdint.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "list.h"
@@ -288,11 +290,42 @@ static int run_threads(struct worker *w, int count)
 	return started == count ? 0 : -1;
 }
 
+static double now(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+/* Waits for children until @deadline (0: for ever), then kills who is left. Return: 0, or how it failed. */
+static int wait_for(const pid_t *child, int count, double deadline)
+{
+	const double end = now() + deadline;
+	int i, status, bad = 0, hangs = 0;
+
+	for (i = 0; i < count; i++) {
+		const struct timespec nap = { .tv_nsec = 500000 };
+		pid_t done;
+
+		while (!(done = waitpid(child[i], &status, deadline > 0 ? WNOHANG : 0)) && now() < end)
+			nanosleep(&nap, NULL);
+		if (!done) {
+			hangs = 1;
+			kill(child[i], SIGKILL);
+			done = waitpid(child[i], &status, 0);
+		} else if (done < 0 || status) {
+			bad = 1;
+		}
+	}
+	return bad ? RMAP_STRESS_FAILED : hangs ? RMAP_STRESS_HANGS : 0;
+}
+
 /* Children use shared memory only and leave without running the parent's exit handlers. */
 static int run_processes(struct worker *w, int count)
 {
 	pid_t child[64];
-	int i, started, status, bad = 0;
+	int started, bad;
 
 	for (started = 0; started < count; started++) {
 		child[started] = fork();
@@ -303,15 +336,27 @@ static int run_processes(struct worker *w, int count)
 			_exit(0);
 		}
 	}
-	for (i = 0; i < started; i++)
-		if (waitpid(child[i], &status, 0) < 0 || status)
-			bad = 1;
-	return started == count && !bad ? 0 : -1;
+	bad = wait_for(child, started, w->spec->deadline);
+	return started == count ? bad : RMAP_STRESS_FAILED;
+}
+
+/* Threads cannot be ended from outside, a process with them can. */
+static int run_threads_in_child(struct worker *w, int count)
+{
+	const pid_t child = fork();
+
+	if (child < 0)
+		return RMAP_STRESS_FAILED;
+	if (!child)
+		_exit(run_threads(w, count) ? 1 : 0);
+	return wait_for(&child, 1, w->spec->deadline);
 }
 
 /*
  * Records of worker i start at i * capacity / count; unused ones keep ret == 0, so
- * *clock must start at 1. Return: records per worker, or -1 if a worker could not run.
+ * *clock must start at 1. With a deadline (seconds; 0: none) folios, records and clock must be shared memory.
+ * Return: records per worker, RMAP_STRESS_FAILED if a worker could not run, RMAP_STRESS_HANGS if one
+ * did not end in time; what was recorded until then stands.
  */
 long rmap_stress_run(const struct rmap_stress *spec, void *folios, const void *mms, struct rmap_record *records,
 		     long capacity, uint64_t *clock)
@@ -319,16 +364,18 @@ long rmap_stress_run(const struct rmap_stress *spec, void *folios, const void *m
 	static struct worker workers[64];
 	const int count = spec->workers + spec->readers;
 	const long each = capacity / count;
-	int i;
+	int i, bad;
 
 	if (count > 64 || spec->folios > MAX_FOLIOS || spec->mms_each > MAX_EACH)
-		return -1;
+		return RMAP_STRESS_FAILED;
 	for (i = 0; i < count; i++)
 		workers[i] = (struct worker){
 			.spec = spec, .folios = folios, .mms = mms, .record = records + i * each,
 			.room = each, .clock = clock, .index = (u32)i,
 		};
-	if ((spec->processes ? run_processes : run_threads)(workers, count))
-		return -1;
-	return each;
+	if (spec->processes)
+		bad = run_processes(workers, count);
+	else
+		bad = spec->deadline > 0 ? run_threads_in_child(workers, count) : run_threads(workers, count);
+	return bad ? bad : each;
 }

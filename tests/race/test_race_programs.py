@@ -171,11 +171,11 @@ SCHEME_FAULTS = {
         *("fooled", "take-cow", "sc"),
     ),
     "moments-flag: the flag goes whenever somebody unmaps": (
-        *("moments_flag.h", "rmap_moments_flag_alone(n, rmap_moments_flag_sum(new), q))", "q)"),
+        *("moments_flag.h", "rmap_moments_flag_alone(n, rmap_moments_flag_sum(word), q))", "q)"),
         *("false-exclusive", "turn-ask", "sc"),
     ),
     "moments-flag: a second MM is not noticed": (
-        *("moments_flag.h", "if (rmap_rarely(n * id != rmap_moments_flag_sum(word)))", "if (0)"),
+        *("moments_flag.h", "if (rmap_rarely(rmap_moments_flag_spread(n * id) != word))", "if (0)"),
         *("lost", "map-map", "sc"),
     ),
     "owner-counter: the refcount is read after the lock is dropped": (

@@ -11,7 +11,7 @@ from typing import Final
 
 from cffi import FFI
 
-SOURCES: Final = ("schemes.c", "stress.c", "bench.c", "steps.c")
+SOURCES: Final = ("schemes.c", "stress.c", "linearize.c", "bench.c", "steps.c")
 HEADERS: Final = ("api.h", "driver.h")
 SANITIZERS: Final = ("address", "undefined", "thread")
 FLAGS: Final = ("-std=gnu11", "-O2", "-Wall", "-Wextra", "-fno-strict-aliasing", "-pthread")

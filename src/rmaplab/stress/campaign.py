@@ -8,14 +8,15 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, Final, Self
 
 from rmaplab.core import Variant, variants
-from rmaplab.stress.counters import wrong_counters
-from rmaplab.stress.judge import checked_answers, impossible_answers
+from rmaplab.stress import findings
+from rmaplab.stress.linear import judged_answers
 from rmaplab.stress.races import Race, run
 
 _ORDERS: Final = (2, 4, 9)
 _MMS_EACH: Final = (2, 3, 1)
 """With one, all workers are the same MM, and COW decisions hang on the references alone."""
-_JITTER: Final = (3, 5, 7, None)
+_JITTER: Final = ((3, 5_000), (5, 20_000), (7, 40_000), (None, 40_000))
+"""And how many operations a worker does: one that often gives up the CPU takes longer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,9 +109,9 @@ class Stress:
         variant = variants()[self.names[place]]
         race = _race(variant, self.workers, self.readers, self.modes[turn % len(self.modes)], self.seed + turn, turn)
         history = run(race)
-        findings = [str(one) for one in (*impossible_answers(history), *wrong_counters(history))]
-        tally = Tally(1, len(history.records), checked_answers(history), len(findings))
-        return Raced({variant.name: tally}, {unit: tuple(findings)} if findings else {})
+        found = tuple(map(str, findings(history)))
+        tally = Tally(1, len(history.records), judged_answers(history), len(found))
+        return Raced({variant.name: tally}, {unit: found} if found else {})
 
     def read(self, value: Any) -> Raced:
         tallies = {str(name): Tally(**{k: int(n) for k, n in one.items()}) for name, one in value["tallies"].items()}
@@ -120,6 +121,7 @@ class Stress:
 def _race(variant: Variant, workers: int, readers: int, processes: bool, seed: int, turn: int) -> Race:
     """The race of turn `turn`: orders, numbers of MMs and folios, and jitter take turns, each at its own pace."""
     orders = [o for o in _ORDERS if variant.scheme is None or o in variant.scheme.orders]
+    jitter, ops = _JITTER[turn % len(_JITTER)]
     return Race(
         variant,
         order=orders[(turn + turn // 3) % len(orders)],
@@ -129,5 +131,6 @@ def _race(variant: Variant, workers: int, readers: int, processes: bool, seed: i
         mms_each=_MMS_EACH[turn % len(_MMS_EACH)],
         folios=1 + turn % 2,
         seed=seed,
-        jitter=_JITTER[turn % len(_JITTER)],
+        ops=ops,
+        jitter=jitter,
     )

@@ -36,7 +36,10 @@ NO_JITTER: Final = 0xFFFFFFFF
 
 @dataclass(frozen=True)
 class Race:
-    """What to run. `jitter`: give up the CPU at one of 2^jitter accesses inside the operations; None: never."""
+    """What to run. `jitter`: give up the CPU at one of 2^jitter accesses inside the operations; None: never.
+
+    `deadline`: seconds, after which workers that have not returned are killed.
+    """
 
     variant: Variant
     order: int = 4
@@ -48,6 +51,7 @@ class Race:
     ops: int = 5000
     seed: int = 1
     jitter: int | None = 6
+    deadline: float = 60.0
 
     def __post_init__(self) -> None:
         if not 1 <= self.workers + self.readers <= MAX_WORKERS:
@@ -61,11 +65,15 @@ class Race:
 
 @dataclass(frozen=True)
 class History:
-    """What happened: records of all workers (dtype RECORD, by call), and the folios as they were left."""
+    """What happened: records of all workers (dtype RECORD, by call), and the folios as they were left.
+
+    `hangs`: not every worker had returned at the deadline; the records are those until then.
+    """
 
     race: Race
     records: NDArray[Any]
     folios: Folios
+    hangs: bool = False
 
 
 def ids_for(race: Race) -> list[int]:
@@ -99,14 +107,16 @@ def run(race: Race, core: Module | None = None) -> History:
             "order": race.order,
             "ops": race.ops,
             "seed": race.seed,
+            "deadline": race.deadline,
             "jitter": NO_JITTER if race.jitter is None else (1 << race.jitter) - 1,
         },
     )
     ticks = core.ffi.cast("uint64_t *", clock)
     ticks[0] = 1
     records = core.ffi.cast("struct rmap_record *", raw)
-    if core.lib.rmap_stress_run(spec, folios.folios, folios.mms, records, capacity, ticks) < 0:
+    each = core.lib.rmap_stress_run(spec, folios.folios, folios.mms, records, capacity, ticks)
+    if each == core.lib.RMAP_STRESS_FAILED:
         raise RmaplabError(f"{race.variant.name}: race: a worker could not be started, or died")
     table = np.frombuffer(core.ffi.buffer(raw), RECORD)
     done = table[table["ret"] > 0]
-    return History(race, np.sort(done, order="call"), folios)
+    return History(race, np.sort(done, order="call"), folios, each == core.lib.RMAP_STRESS_HANGS)
