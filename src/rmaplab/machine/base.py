@@ -60,6 +60,23 @@ class BaseMachine(ABC, Generic[P]):
     def observe(self) -> pl.DataFrame:
         return self.observation().table()
 
+    def who(self, address: int) -> pl.DataFrame:
+        """Who maps the page behind `address`, in whichever process that is mapped: a row of `observe` for every place.
+
+        Address spaces in which another page stands there show who maps that.
+        """
+        seen = self.observe()
+        frames = seen.filter(pl.col("address") == address // PAGE_SIZE * PAGE_SIZE).select("frame").drop_nulls()
+        return seen.join(frames.unique(), on="frame", how="semi").sort("frame", "mm", "address")
+
+    def __repr__(self) -> str:
+        running = len(self.processes())
+        return f"<{type(self).__name__} {self.name}: {running} process{'es' * (running != 1)}>"
+
+    @property
+    @abstractmethod
+    def name(self) -> str: ...
+
     @abstractmethod
     def observation(self) -> Observation:
         """What `observe` shows, as arrays."""
@@ -95,6 +112,13 @@ class BaseProcess(ABC, Generic[A, N]):
     @property
     def alive(self) -> bool:
         return self._alive
+
+    def __repr__(self) -> str:
+        if not self._alive:
+            return f"<{type(self).__name__} MM {self.mm}, ended>"
+        ranges = self._areas.ranges()
+        size = sum(length for _, length in ranges) >> 10
+        return f"<{type(self).__name__} MM {self.mm}: {len(ranges)} area{'s' * (len(ranges) != 1)}, {size} KiB>"
 
     def _lend_to(self, child: "BaseProcess[A, N]") -> None:
         """vfork: wait until `child` leaves the address space it was lent."""

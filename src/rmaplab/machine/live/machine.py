@@ -34,7 +34,9 @@ class LiveMachine(BaseMachine[LiveProcess]):
     `keep_pfns`: put the folios' PFNs into the trace, where others can read which physical memory was used.
     """
 
-    name: Final = "live"
+    @property
+    def name(self) -> str:
+        return "live"
 
     def __init__(self, *, keep_pfns: bool = False) -> None:
         probe().require()
