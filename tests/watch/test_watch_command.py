@@ -1,9 +1,11 @@
 """`rmaplab watch` as a program: its sum is true, its exit status is the command's, nothing of it stays in the kernel."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -108,3 +110,28 @@ def test_nothing_is_attached_after_sigkill() -> None:
     running.kill()
     subprocess.run(["kill", "-9", "--", f"-{child}"], check=True)
     running.communicate(timeout=60)
+
+
+def test_a_cgroup_is_watched_while_its_processes_come_and_go() -> None:
+    root = next(
+        (one for one in map(Path, ("/sys/fs/cgroup/unified", "/sys/fs/cgroup")) if (one / "cgroup.procs").exists()), None
+    )
+    if root is None:
+        pytest.skip("no cgroup v2 hierarchy is mounted")
+    group = root / f"rmaplab-test-{os.getpid()}"
+    group.mkdir()
+    running = subprocess.Popen([*PROGRAM, "wait", "0"], stdout=subprocess.PIPE)
+    try:
+        (group / "cgroup.procs").write_text(str(running.pid))
+        done = rmaplab("watch", "--json", "--cgroup", str(group), "--seconds", "1")
+        assert done.returncode == 0, done.stderr
+        found = json.loads(done.stdout.splitlines()[-1])
+        assert running.pid in {one["pid"] for one in found["processes"]}
+        assert sum(of_truth(one)["copied"] for one in found["processes"]) > 0
+    finally:
+        running.kill()
+        running.communicate()
+        deadline = time.monotonic() + 20
+        while (group / "cgroup.procs").read_text() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        group.rmdir()

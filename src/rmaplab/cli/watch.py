@@ -79,7 +79,7 @@ def watch(
                 if command:
                     running = watched.launch(command, sys.stderr.fileno() if as_json else None)
                 else:
-                    watched.add(pid or cgroup_pids(cgroup or ""))
+                    watched.add(pid or cgroup_pids(cgroup or ""), some_gone=cgroup is not None)
                     out.open_screen()
                 _follow(watched, running, cgroup, out, seconds)
             except Interrupted as signalled:
@@ -195,7 +195,7 @@ def _follow(
         ended = running is not None and running.ended()
         with shielded():
             if cgroup is not None:
-                watched.add(cgroup_pids(cgroup))
+                watched.add(cgroup_pids(cgroup), some_gone=True)
             watched.poll()
         over = seconds is not None and time.monotonic() - began >= seconds
         if not out.line() or ended or over or not watched.alive():

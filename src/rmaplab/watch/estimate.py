@@ -32,9 +32,9 @@ class Estimate:
         self._rows: dict[int, Answer] = {}
         self._there: set[int] = set()
 
-    def add(self, pids: Iterable[int]) -> None:
-        """Look at these processes and their children. Raises RmaplabError if there is no such process."""
-        self._roots |= {find(pid).pid for pid in pids}
+    def add(self, pids: Iterable[int], *, some_gone: bool = False) -> None:
+        """Look at these processes and their children. RmaplabError: there is no such process, unless `some_gone`."""
+        self._roots |= set(pids) if some_gone else {find(pid).pid for pid in pids}
         self.poll()
 
     def launch(self, words: Sequence[str], output: int | None = None) -> Command:

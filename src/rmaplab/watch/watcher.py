@@ -15,7 +15,7 @@ import numpy as np
 
 from rmaplab import proctext
 from rmaplab.bpf.syscalls import BpfError
-from rmaplab.errors import NotAvailable
+from rmaplab.errors import NotAvailable, RmaplabError
 from rmaplab.system.command import Command
 from rmaplab.system.pids import find, start_time
 from rmaplab.watch import layout, programs, space
@@ -54,12 +54,20 @@ class Watch:
             self._hooks.set_word(programs.TOKENS, self.budget.tokens)
             self._owned = owned.pop_all()
 
-    def add(self, pids: Iterable[int]) -> None:
-        """Watch these processes, and what they fork from now on. Raises RmaplabError if there is no such process."""
+    def add(self, pids: Iterable[int], *, some_gone: bool = False) -> None:
+        """Watch these processes, and what they fork from now on.
+
+        Raises RmaplabError if there is no such process, unless `some_gone`: the list may be older than their end.
+        """
         watched = self._hooks.watched()
         for pid in pids:
-            seen = find(pid)
             if pid in watched:
+                continue
+            try:
+                seen = find(pid)
+            except RmaplabError:
+                if not some_gone:
+                    raise
                 continue
             number = self._hooks.add(pid)
             one = Process(number, seen.pid, 0, _name(pid))
