@@ -21,6 +21,7 @@ ORDER = [
     "Statements",
     "System",
     "Interleaved",
+    "Uniform",
     "Bookkeeping",
     "Linear",
     "Generations",
@@ -34,6 +35,7 @@ ORDER = [
     "IsolationSchemes",
     "Saturation",
     "Interleaving",
+    "Weights",
 ]
 """The theories, each after all it imports."""
 

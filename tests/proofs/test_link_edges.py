@@ -96,10 +96,10 @@ def _digits() -> list[Case]:
     return [
         (terms, said),
         (
-            f"map (subid 33 12 1) {rocq_list(edge_ids(1 << 24, random.Random(1))[:12])}",
+            f"map (subid 33 12 1) {rocq_list(edge_ids(1 << 24, random.Random(1))[-12:])}",
             [
                 Chunks(tuple(33**i for i in range(12)), 2, 24, 64).subid(1, mm)
-                for mm in edge_ids(1 << 24, random.Random(1))[:12]
+                for mm in edge_ids(1 << 24, random.Random(1))[-12:]
             ],
         ),
     ]
