@@ -26,13 +26,13 @@ OBJECTS = ("mm/rmap.o", "mm/memory.o", "mm/huge_memory.o", "mm/page_alloc.o", "k
 SMALL = ("folio_remove_rmap_ptes", "folio_add_file_rmap_ptes", "folio_add_anon_rmap_ptes", "folio_add_new_anon_rmap")
 
 
-def wanted() -> None:
+def skip_unless_asked_for() -> None:
     if not os.environ.get("RMAPLAB_BUILD_KERNELS"):
         pytest.skip("RMAPLAB_BUILD_KERNELS is not set: a kernel takes minutes to build")
 
 
 def kernel(scheme: str) -> obtain.Bootable:
-    wanted()
+    skip_unless_asked_for()
     try:
         return obtain.bootable(parse(f"7.3,scheme={scheme}"))
     except NotAvailable as missing:
@@ -71,7 +71,7 @@ def test_in_a_storm_the_counters_agree_with_all_page_tables() -> None:
 @pytest.fixture(scope="module", params=["6.12", "7.3"])
 def objects(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Path]]:
     """The patched files' objects, compiled with -Werror; and rmap.o of the tree as it is."""
-    wanted()
+    skip_unless_asked_for()
     excerpt(request.param)  # skips where trees cannot be had
     made = []
     flavour = "many" if request.param == "6.12" else "one"
