@@ -11,7 +11,8 @@ was first faulted into (its anon_vma, read from struct folio) is one whose pages
 
 *kept* = still_shared / (still_shared + alone + copied): the part of its inheritance that a worker still shares. What it
 has unmapped, or has in swap, is in none of these. Without BPF a page that nobody else maps cannot be told from a copy:
-it counts as copied, and the row is an estimate.
+it counts as copied. And a page that was left alone and written since looks like a copy, one whose VMA every ancestor has
+unmapped like one born here: a row with either is an estimate.
 """
 
 from dataclasses import dataclass
@@ -103,7 +104,8 @@ def _worker(
     place = np.searchsorted(start, mine.vpn.astype(np.uint64), side="right") - 1
     table = np.bincount(place * len(KINDS) + kind, minlength=len(vmas) * len(KINDS)).reshape(-1, len(KINDS))
     used = table.any(axis=1)
-    exact = births is not None and snapshot.exactness.label == "exact"
+    told_apart = not table[:, [_COPIED, _BORN]].any()
+    exact = births is not None and told_apart and snapshot.exactness.label == "exact"
     return Worker(mm, vmas[used], table[used], exact)
 
 
