@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
 import pytest
 from inspecting import area, look_at, need_order
 
@@ -247,3 +248,19 @@ def test_hugetlb_pages_stand_apart(view: KernelView) -> None:
         libc.munmap(ctypes.c_void_p(at), ctypes.c_size_t(2 << 20))
     finally:
         knob.write_text(before)
+
+
+def test_what_tells_equal_neighbours_apart_is_counted_for_each_of_them(machine: LiveMachine, view: KernelView) -> None:
+    """Small folios with the same mappers stand as one row, unless something is asked of them that they do not share."""
+    one = machine.spawn()
+    one.write(one.mmap(FEW), FEW)
+    sharing = look_at(view, one).scope.snapshot.sharing
+    each = sharing.mappings()
+    owner = int(each.owner[0])
+    marks = np.arange(len(sharing.folios)) % 3 == 0
+    counted = 0
+    for part in sharing.rows(marks):
+        counted += int(part.pages[marks[part.folio] & (sharing.owner[part.extent] == owner)].sum())
+    mine = marks[each.folio] & (each.owner == owner)
+    assert counted == int(each.ptes[mine].sum() + 512 * each.pmds[mine].sum())
+    assert counted

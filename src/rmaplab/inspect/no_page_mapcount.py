@@ -48,7 +48,7 @@ def no_page_mapcount(snapshot: Snapshot, large: LargeFolios) -> Statistics:
     count = len(snapshot.mms)
     sums = {name: np.zeros(count) for name in _PER_TARGET}
     wrong = 0.0
-    for rows in sharing.rows():
+    for rows in sharing.rows(flag):
         if not len(rows.folio):
             continue
         pages = np.where(sharing.folios.kind[rows.folio] < COUNTED, rows.pages, 0).astype(np.float64)

@@ -138,11 +138,14 @@ class Sharing:
         odd = sum(a.nbytes for a in (self.odd_folios, self.odd_owners, self.odd_mapped, self.odd.folio)) * 6
         return odd + self.interval.nbytes + self.extents.bytes + self.joined.bytes + self.folios.bytes
 
-    def rows(self) -> Iterator[Rows]:
-        """All rows, in parts of bounded size: first those of uniform folios, equal neighbours as one, then the odd."""
+    def rows(self, marks: NDArray[Any] | None = None) -> Iterator[Rows]:
+        """All rows, in parts of bounded size: first those of uniform folios, equal neighbours as one, then the odd.
+
+        Neighbours are equal in who maps them, order and kind, and, where `marks` (one element a folio) is given, in that.
+        """
         which = np.flatnonzero(self.uniform)
         for low in range(0, len(which), _CHUNK):
-            yield self._uniform_rows(which[low : low + _CHUNK])
+            yield self._uniform_rows(which[low : low + _CHUNK], marks)
         yield self._with_unseen(self.odd)
 
     def _with_unseen(self, rows: Rows) -> Rows:
@@ -159,13 +162,16 @@ class Sharing:
             folio_owners=rows.folio_owners + which,
         )
 
-    def _uniform_rows(self, which: Index) -> Rows:
+    def _uniform_rows(self, which: Index, marks: NDArray[Any] | None) -> Rows:
         f, interval = self.folios[which], self.interval[which].astype(np.int64)
         unseen = self.is_unseen(which)
         key = (interval << 17) | (f.order.astype(np.int64) << 9) | f.kind
         # Folios that somebody unseen maps differ in how often he does: none is like another.
         key = np.where(unseen, -1 - np.arange(len(which)), key)
-        first = np.flatnonzero(np.append(True, key[1:] != key[:-1]))
+        differs = key[1:] != key[:-1]
+        if marks is not None:
+            differs |= marks[which[1:]] != marks[which[:-1]]
+        first = np.flatnonzero(np.append(True, differs))
         pages = np.add.reduceat(f.pages, first)
         interval = interval[first]
         ptr = self.joined.ptr

@@ -93,7 +93,7 @@ def _bytes_of(snapshot: Snapshot, folios: Index, group: Index, groups: int) -> I
     wanted = np.zeros(len(sharing.folios), np.bool_)
     wanted[folios] = True
     sums = np.zeros(groups)
-    for part in sharing.rows():
+    for part in sharing.rows(wanted):
         chosen = wanted[part.folio]
         sums += np.bincount(group[part.extent[chosen]], part.pages[chosen], groups)
     return (sums * snapshot.page_size).round().astype(np.int64)
