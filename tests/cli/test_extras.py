@@ -51,7 +51,7 @@ def test_every_other_command_loads_without_the_extras(module: str, name: str) ->
         ("kernel bot", "bot", "Did you mean 'boot'"),
         ("run prefrok", "prefrok", "did you mean prefork?"),
         ("run PREFORK --on model", "PREFORK", "did you mean prefork?"),
-        ("run prefork --on model --kernel linux-6.81", "linux-6.81", "did you mean linux-6.18?"),
+        ("run prefork --on model --kernel linux-6.81", "linux-6.81", "did you mean linux-6.1?"),
         ("run prefork --on model --kernel precise:momets", "precise:momets", "did you mean moments?"),
         ("run prefork --on lab --kernel 7.33", "7.33", "did you mean 7.3?"),
         ("capacity --scheme mm_id", "mm_id", "did you mean mm-id?"),

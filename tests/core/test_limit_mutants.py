@@ -168,13 +168,13 @@ MUTANTS = {
         flag_sees_pairs_whose_low_words_agree,
     ),
     "moments-flag hands no carry over its lock": Mutant(
-        "moments-flag", "moments_flag.h", "((word | RMAP_LOCK_BIT) + ", "(word + ", flag_is_the_definitions
+        "moments-flag", "moments_flag.h", "(word + RMAP_LOCK_BIT + ", "(word + ", flag_is_the_definitions
     ),
     "moments-flag asks for the sum after the addition": Mutant(
         "moments-flag",
         "moments_flag.h",
-        "n * id != rmap_moments_flag_sum(word)",
-        "n * id != rmap_moments_flag_sum(new)",
+        "rmap_moments_flag_spread(n * id) != word",
+        "rmap_moments_flag_spread(n * id) != new",
         flag_is_the_definitions,
     ),
     "moments-flag takes a saturated folio for exclusive": Mutant(

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import altair as alt
 import polars as pl
+import vl_convert
 
 from rmaplab.bench.operations import LANES, TODAY, Row, lane
 from rmaplab.text import for_terminal
@@ -170,3 +171,23 @@ def _bars(data: pl.DataFrame, name: str, x: alt.X, part: str, scale: alt.Scale, 
         .properties(width=420, height=alt.Step(18))
     )
     return chart
+
+
+def sharing_by_age(rows: pl.DataFrame, ages: Sequence[str]) -> alt.Chart:
+    """How much of its anonymous memory each program still shares, by age. `rows`: `age`, `shared` (0 to 1), `program`."""
+    chart: alt.Chart = (
+        alt.Chart(rows, width=640, height=260)
+        .mark_line(point=True)
+        .encode(
+            x=alt.X("age:O", sort=list(ages), title="age of the process"),
+            y=alt.Y("shared:Q", axis=alt.Axis(format="%"), title="anonymous memory others map too"),
+            color=alt.Color("program:N"),
+            strokeDash=alt.StrokeDash("program:N"),
+        )
+    )
+    return chart
+
+
+def svg(chart: alt.Chart) -> str:
+    """The chart as an SVG element, to stand in a page."""
+    return str(vl_convert.vegalite_to_svg(chart.to_dict()))

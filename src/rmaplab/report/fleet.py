@@ -7,10 +7,9 @@ from collections.abc import Iterator, Sequence
 from html import escape
 from typing import Any, Final
 
-import altair as alt
 import polars as pl
-import vl_convert
 
+from rmaplab.extras import charts
 from rmaplab.fleet import Answer
 from rmaplab.fleet.summary import AGE_NAMES
 from rmaplab.report.console import table
@@ -59,7 +58,7 @@ def headline(answer: Answer) -> str:
 
 
 def page(answer: Answer) -> str:
-    """One self-contained page; it fetches nothing, and names are text."""
+    """One self-contained page; it fetches nothing, and names are text. Raises NotAvailable without the extra `plot`."""
     body = [f"<h1>{_safe(headline(answer))}</h1>"]
     for title, columns, rows in _tables(answer):
         if rows:
@@ -155,17 +154,8 @@ def _plot(answer: Answer) -> str:
             "program": [for_terminal(row[answer.by]) for row in rows],
         }
     )
-    chart = (
-        alt.Chart(frame, width=640, height=260)
-        .mark_line(point=True)
-        .encode(
-            x=alt.X("age:O", sort=list(AGE_NAMES), title="age of the process"),
-            y=alt.Y("shared:Q", axis=alt.Axis(format="%"), title="anonymous memory others map too"),
-            color=alt.Color("program:N"),
-            strokeDash=alt.StrokeDash("program:N"),
-        )
-    )
-    return str(vl_convert.vegalite_to_svg(chart.to_dict()))
+    drawn = charts()
+    return str(drawn.svg(drawn.sharing_by_age(frame, AGE_NAMES)))
 
 
 def _html(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
