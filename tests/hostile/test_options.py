@@ -26,6 +26,7 @@ ACCEPTED: Final = {
     ("differential", "seed", "0"): "a seed",
     ("kernel test", "seed", "0"): "a seed",
     ("stress", "seconds", "0"): "one race of each kind",
+    ("watch", "budget", "0"): "no budget: everything is looked at",
     ("stress", "readers", "0"): "nobody who only asks",
     ("refute", "seconds", "0"): "only what theorems decide",
     ("bench", "order", "0"): "a page is a folio of order 0",

@@ -128,10 +128,10 @@ def full(workplace: Path) -> tuple[Place, Path]:
 
 def test_a_plot_on_a_full_disk_takes_no_table_along(full: tuple[Place, Path]) -> None:
     place, disk = full
-    words = ("bench", "--scheme", "mm-id", "--order", "2", "--rounds", "1", "--json", "--plot", f"{disk}/p.svg")
+    words = ("bench", "--scheme", "packed", "--order", "2", "--rounds", "1", "--json", "--plot", f"{disk}/p.png")
     done = place.rmaplab(*words)
     assert done.returncode == 3, done.stderr
-    assert done.stderr.decode().strip().split("\n")[-1].endswith("p.svg: cannot be written: No space left on device")
+    assert done.stderr.decode().strip().split("\n")[-1].endswith("p.png: cannot be written: No space left on device")
     assert done.stdout.startswith(b"{")
 
 
