@@ -7,6 +7,7 @@ import pytest
 from rmaplab.errors import NotAvailable
 from rmaplab.machine.live import LiveMachine
 from rmaplab.machine.live.host import diskfile
+from rmaplab.machine.live.system import LiveSystem
 from rmaplab.machine.pagecache import contents, layout
 from rmaplab.machine.protocol import Advice
 
@@ -50,7 +51,7 @@ def test_fault_around_leaves_out_dirty_pages_that_were_paged_out(
     disk: LiveMachine, monkeypatch: pytest.MonkeyPatch, advice: Advice, mapped: int
 ) -> None:
     """Reclaim marks them PG_reclaim, which is PG_readahead too. The machine writes them back before."""
-    monkeypatch.setattr(disk, "write_back", lambda: None)
+    monkeypatch.setattr(LiveSystem, "write_back", lambda _system: None)
     process = disk.spawn()
     address = process.mmap(32 * PAGE, file=disk.file(32 * PAGE, kind="file", order=2), shared=True)
     process.write(address, 32 * PAGE)
