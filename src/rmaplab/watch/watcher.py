@@ -173,13 +173,24 @@ class Watch:
         if process is None or not len(faults):
             return
         stacks = [(int(one), self._hooks.stack(int(one)) if one >= 0 else []) for one in np.unique(faults["stack"])]
-        known = process.space.find(faults["address"])
-        if np.any(known < 0) or not all(process.space.has(a) for _, stack in stacks for a in stack[:1]):
+        if not _knows(process.space, faults, stacks):
             self._read(process)
+            parent = self.ledger.processes.get(process.parent)
+            if process.ended and not process.execs and parent and not _knows(process.space, faults, stacks):
+                # It was gone before its mappings were read; they were its parent's when it was forked.
+                self._read(parent)
+                process.space = parent.space
         self.ledger.add_places(process, faults)
         for one, addresses in stacks:
             frames = process.space.stack(addresses)
             self.ledger.add_stack(number, frames, faults[faults["stack"] == one])
+
+
+def _knows(mapped: space.Space, faults: Faults, stacks: list[tuple[int, list[int]]]) -> bool:
+    """Whether it has what was written to, and the code that wrote."""
+    if np.any(mapped.find(faults["address"]) < 0):
+        return False
+    return all(mapped.has(address) for _, stack in stacks for address in stack[:1])
 
 
 def _hooks() -> Hooks:
