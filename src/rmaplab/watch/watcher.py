@@ -163,9 +163,13 @@ class Watch:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _read(self, process: Process, age: float = 0.0) -> None:
-        """The mappings of a process as they are now, unless they were read that many seconds ago, or it is gone."""
-        if not process.ended and time.monotonic() - process.space.read >= max(age, _DEAR * process.space.took):
+    def _read(self, process: Process, age: float = 0.0, *, first: bool = False) -> None:
+        """The mappings of a process as they are now, unless they were read that many seconds ago, or it is gone.
+
+        `first`: however short a time ago.
+        """
+        waited = time.monotonic() - process.space.read >= max(age, _DEAR * process.space.took)
+        if not process.ended and (first or waited):
             process.space = space.read(process.pid) or process.space
 
     def _add(self, number: int, faults: Faults) -> None:
@@ -174,12 +178,13 @@ class Watch:
             return
         stacks = [(int(one), self._hooks.stack(int(one)) if one >= 0 else []) for one in np.unique(faults["stack"])]
         if not _knows(process.space, faults, stacks):
-            self._read(process)
+            self._read(process, first=process.space.pid != process.pid)
             parent = self.ledger.processes.get(process.parent)
-            if process.ended and not process.execs and parent and not _knows(process.space, faults, stacks):
+            if not process.execs and parent and not _knows(process.space, faults, stacks):
                 # It was gone before its mappings were read; they were its parent's when it was forked.
-                self._read(parent)
-                process.space = parent.space
+                self._read(parent, first=parent.space.read * 1e9 < process.born)
+                if _knows(parent.space, faults, stacks):
+                    process.space = parent.space
         self.ledger.add_places(process, faults)
         for one, addresses in stacks:
             frames = process.space.stack(addresses)
