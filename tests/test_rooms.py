@@ -69,7 +69,7 @@ ROOMS: Final[Mapping[str, tuple[str, ...]]] = {
     "__main__": ("cli",),
     "": ("face",),
 }
-"""Room: the rooms below it; what these may import it may too. The table of /work/shared/DESIGN.md, with the rooms that
+"""Room: the rooms below it; what these may import it may too. The table of the plan of the house, with the rooms that
 came later."""
 
 MODEL: Final[Mapping[str, tuple[str, ...]]] = {
