@@ -11,10 +11,10 @@ from rmaplab.machine.live import probe as live_probe
 from rmaplab.machine.live.proc import procfs
 from rmaplab.machine.live.process import LiveProcess
 from rmaplab.machine.protocol import PAGE_SIZE
-from rmaplab.watch import programs
+from rmaplab.watch import records
 from rmaplab.watch.hooks import Faults, Hooks
 from rmaplab.watch.layout import Layout
-from rmaplab.watch.programs import Outcome
+from rmaplab.watch.records import Outcome
 from rmaplab.watch.watcher import sees_faults
 
 pytestmark = [pytest.mark.live, pytest.mark.xdist_group("live"), pytest.mark.usefixtures("nothing_stays")]
@@ -28,7 +28,7 @@ COPIES = (Outcome.NEEDED, Outcome.NEEDLESS, Outcome.UNPROVEN, Outcome.FROM_FILE,
 @pytest.fixture(params=["tracepoint", "software event"])
 def hooks(request: pytest.FixtureRequest, found: Layout) -> Iterator[Hooks]:
     with Hooks(found, events=request.param == "software event") as made:
-        made.set_word(programs.TOKENS, 1 << 40)
+        made.set_word(records.TOKENS, 1 << 40)
         yield made
 
 
@@ -44,8 +44,8 @@ class Truth:
 
     def news(self, process: LiveProcess, at: int, length: int) -> Faults:
         """Faults in a range, of one process. Forked children got their numbers from the kernel."""
-        records, faults = self.hooks.news()
-        self.number |= {one.pid: one.process for one in records if one.kind == programs.FORK}
+        news, faults = self.hooks.news()
+        self.number |= {one.pid: one.process for one in news if one.kind == records.FORK}
         here = (faults["address"] >= at) & (faults["address"] < at + length)
         return faults[here & (faults["process"] == self.number[process.pid])]
 
@@ -60,8 +60,8 @@ class Truth:
         return self.news(process, at, length), changed, int(np.count_nonzero((before == after) & ~marked))
 
     def _learn(self) -> None:
-        records, _ = self.hooks.news()
-        self.number |= {one.pid: one.process for one in records if one.kind == programs.FORK}
+        news, _ = self.hooks.news()
+        self.number |= {one.pid: one.process for one in news if one.kind == records.FORK}
 
 
 def frames(process: LiveProcess, at: int, length: int) -> np.ndarray:
@@ -70,7 +70,7 @@ def frames(process: LiveProcess, at: int, length: int) -> np.ndarray:
 
 
 def counts(faults: Faults) -> dict[Outcome, int]:
-    values = faults["outcome"] & (programs.BY_KERNEL - 1)
+    values = faults["outcome"] & (records.BY_KERNEL - 1)
     return {one: int(np.count_nonzero(values == one)) for one in Outcome}
 
 
@@ -179,8 +179,8 @@ def test_an_exec_ends_what_is_shared_and_is_told(hooks: Hooks, machine: LiveMach
     child = parent.fork()
     truth.written(child, at, PAGE_SIZE)
     child.exec()
-    records, _ = hooks.news()
-    assert [one.pid for one in records if one.kind == programs.EXEC] == [child.pid]
+    news, _ = hooks.news()
+    assert [one.pid for one in news if one.kind == records.EXEC] == [child.pid]
     faults, changed, stayed = truth.written(parent, at, SIZE)
     assert (copied(faults), changed) == (0, 0)
     assert counts(faults)[Outcome.REUSED] == stayed == SIZE // PAGE_SIZE
@@ -199,12 +199,12 @@ def test_faults_beyond_the_tokens_are_counted_and_not_guessed(hooks: Hooks, mach
     truth.add(parent)
     child = parent.fork()
     truth.written(child, at, PAGE_SIZE)
-    hooks.set_word(programs.TOKENS, 100)
-    hooks.set_word(programs.MASK, (1 << 32) - 1)
+    hooks.set_word(records.TOKENS, 100)
+    hooks.set_word(records.MASK, (1 << 32) - 1)
     totals = hooks.totals()[truth.number[child.pid]].copy()
     faults, changed, _ = truth.written(child, at + PAGE_SIZE, SIZE - PAGE_SIZE)
     new = hooks.totals()[truth.number[child.pid]] - totals
-    looked_at = int(new[: programs.OUTCOMES].sum())
+    looked_at = int(new[: records.OUTCOMES].sum())
     assert looked_at <= 101
-    assert looked_at + int(new[programs.SKIPPED]) >= changed
+    assert looked_at + int(new[records.SKIPPED]) >= changed
     assert copied(faults) <= 101

@@ -22,7 +22,7 @@ from rmaplab.report.watch_screen import SORTS, picture
 from rmaplab.watch.answer import totals
 from rmaplab.watch.ledger import Ledger, Process
 from rmaplab.watch.metrics import text
-from rmaplab.watch.programs import TOTALS, Outcome
+from rmaplab.watch.records import TOTALS, Outcome
 
 PROGRAM = (sys.executable, str(Path(__file__).with_name("programs_to_watch.py")))
 SAMPLE = re.compile(r'([a-z_]+)(?:\{name="((?:[^"\\]|\\.)*)"(?:,outcome="([a-z]+)")?\})? ([0-9.e-]+)')

@@ -7,7 +7,7 @@ import time
 from typing import Any, Final
 
 from rmaplab.watch.ledger import AGES, Counts, Process, Stack
-from rmaplab.watch.programs import BYTES, COPY_NS, OUTCOMES, REUSE_NS, SKIPPED, Outcome
+from rmaplab.watch.records import BYTES, COPY_NS, OUTCOMES, REUSE_NS, SKIPPED, Outcome
 from rmaplab.watch.symbols import Symbols
 from rmaplab.watch.watcher import Watch
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from rmaplab.bpf import syscalls
 from rmaplab.bpf.maps import Ring, Table, Words
-from rmaplab.watch import programs
+from rmaplab.watch import faults, lives, records
 from rmaplab.watch.layout import Layout
 
 _TARGETS, _THREADS, _TOTALS, _STACKS = 1 << 14, 1 << 14, 1 << 15, 1 << 13
@@ -54,19 +54,19 @@ class Hooks:
     def __init__(self, layout: Layout, *, events: bool = False) -> None:
         """`events`: software events tell the end of a fault, not the memory cgroups' tracepoint."""
         with ExitStack() as owned:
-            self._words = owned.enter_context(Words(programs.WORDS, "rmaplab_words"))
-            self._targets = owned.enter_context(Table(syscalls.HASH, 4, programs.TARGET, _TARGETS, "rmaplab_targets"))
-            threads = owned.enter_context(Table(syscalls.HASH, 4, programs.THREAD, _THREADS, "rmaplab_threads"))
-            self._totals = owned.enter_context(Table(syscalls.HASH, 4, 8 * programs.TOTALS, _TOTALS, "rmaplab_totals"))
+            self._words = owned.enter_context(Words(records.WORDS, "rmaplab_words"))
+            self._targets = owned.enter_context(Table(syscalls.HASH, 4, records.TARGET, _TARGETS, "rmaplab_targets"))
+            threads = owned.enter_context(Table(syscalls.HASH, 4, records.THREAD, _THREADS, "rmaplab_threads"))
+            self._totals = owned.enter_context(Table(syscalls.HASH, 4, 8 * records.TOTALS, _TOTALS, "rmaplab_totals"))
             self._stacks = owned.enter_context(
-                Table(syscalls.STACK_TRACE, 4, 8 * programs.DEPTH, _STACKS, "rmaplab_stacks")
+                Table(syscalls.STACK_TRACE, 4, 8 * records.DEPTH, _STACKS, "rmaplab_stacks")
             )
             self._ring = owned.enter_context(Ring(_RING, "rmaplab_ring"))
             scratch = owned.enter_context(
-                _Descriptor(syscalls.create_map(syscalls.PERCPU_ARRAY, 4, programs.SCRATCH, 1, "rmaplab_scratch"))
+                _Descriptor(syscalls.create_map(syscalls.PERCPU_ARRAY, 4, records.SCRATCH, 1, "rmaplab_scratch"))
             )
-            self._words.words[programs.NEXT_PROCESS] = 1
-            maps = programs.Maps(
+            self._words.words[records.NEXT_PROCESS] = 1
+            maps = records.Maps(
                 self._words.fd,
                 self._targets.fd,
                 threads.fd,
@@ -80,7 +80,7 @@ class Hooks:
             self.resume()
             self._owned = owned.pop_all()
 
-    def _load(self, owned: ExitStack, layout: Layout, maps: programs.Maps) -> None:
+    def _load(self, owned: ExitStack, layout: Layout, maps: records.Maps) -> None:
         """Attaches what follows processes; faults begin and end with `resume`."""
         raw = syscalls.RAW_TRACEPOINT_PROGRAM
 
@@ -88,18 +88,18 @@ class Hooks:
             return owned.enter_context(_Descriptor(syscalls.load_program(kind, code, name))).fd
 
         for code, name, tracepoint in (
-            (programs.leave(layout, maps), "rmaplab_exit", "sched_process_exit"),
-            (programs.execute(layout, maps), "rmaplab_exec", "sched_process_exec"),
-            (programs.fork(layout, maps), "rmaplab_fork", "sched_process_fork"),
+            (lives.leave(layout, maps), "rmaplab_exit", "sched_process_exit"),
+            (lives.execute(layout, maps), "rmaplab_exec", "sched_process_exec"),
+            (lives.fork(layout, maps), "rmaplab_fork", "sched_process_fork"),
         ):
             owned.enter_context(_Descriptor(syscalls.attach_raw_tracepoint(load(raw, code, name), tracepoint)))
         kind = syscalls.PERF_EVENT_PROGRAM if self._events else raw
-        self._end = load(kind, programs.end(layout, maps, event=self._events), "rmaplab_end")
-        self._begin = load(raw, programs.begin(layout, maps), "rmaplab_begin")
+        self._end = load(kind, faults.end(layout, maps, event=self._events), "rmaplab_end")
+        self._begin = load(raw, faults.begin(layout, maps), "rmaplab_begin")
 
     def resume(self) -> None:
         """See faults again: first their ends, then their beginnings, so that each that is seen to begin has its end."""
-        self._words.words[programs.EPOCH] += np.uint64(1)
+        self._words.words[records.EPOCH] += np.uint64(1)
         with ExitStack() as owned:
             if self._events:
                 for cpu in _online():
@@ -120,9 +120,9 @@ class Hooks:
     def add(self, pid: int, flags: int = 0, born: int = 0) -> int:
         """Watch a process from now on; returns its number."""
         words = self._words.words
-        number = int(words[programs.NEXT_PROCESS])
-        words[programs.NEXT_PROCESS] += np.uint64(1)
-        self._totals.set(struct.pack("=I", number), bytes(8 * programs.TOTALS))
+        number = int(words[records.NEXT_PROCESS])
+        words[records.NEXT_PROCESS] += np.uint64(1)
+        self._totals.set(struct.pack("=I", number), bytes(8 * records.TOTALS))
         self._targets.set(struct.pack("=I", pid), struct.pack("=IIQIIQ", number, flags, born, 0, 0, 0))
         return number
 
@@ -140,8 +140,8 @@ class Hooks:
 
     def news(self) -> tuple[list[Record], Faults]:
         """What came since the last call, oldest first: of processes, and faults, dtype FAULT."""
-        rows = self._ring.take(programs.RECORD).view(FAULT)[:, 0]
-        others = rows["kind"] != programs.FAULT
+        rows = self._ring.take(records.RECORD).view(FAULT)[:, 0]
+        others = rows["kind"] != records.FAULT
         found = []
         for raw in rows[others]:
             kind, process, parent, pid, when, name = struct.unpack("=IIIIQ16s8x", raw.tobytes())
@@ -157,7 +157,7 @@ class Hooks:
             alive[:, :4].copy().view(np.uint32)[:, 0], alive[:, 24:].copy().view(np.uint64)[:, 0], strict=True
         ):
             if int(number) in found:
-                found[int(number)][programs.SKIPPED] += skipped
+                found[int(number)][records.SKIPPED] += skipped
         return found
 
     def forget(self, numbers: Iterable[int]) -> None:

@@ -1,6 +1,6 @@
 """Where this kernel keeps what the programs read: offsets from BTF, page tables by trying.
 
-For `rmaplab.watch.programs`. The programs go from a task to its page table and on to struct folio. How deep page tables
+For `rmaplab.watch.faults`. The programs go from a task to its page table and on to struct folio. How deep page tables
 are and where physical memory is mapped is found on a page of our own, whose page frame pagemap tells: what gives that
 frame is right. x86-64 only: other machines have no tracepoint for page faults (arm64) or other page tables.
 """

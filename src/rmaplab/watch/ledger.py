@@ -1,6 +1,6 @@
 """What was seen, added up: processes, their mappings and ages, and stacks.
 
-For `rmaplab.watch.watcher`. Counters are the kernel's (`programs.Outcome`); here they only meet the names of things.
+For `rmaplab.watch.watcher`. Counters are the kernel's (`records.Outcome`); here they only meet the names of things.
 Memory is bounded: of processes that ended, and of stacks, so many are kept; the rest is one row.
 """
 
@@ -10,9 +10,9 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from rmaplab.watch import programs
+from rmaplab.watch import records
 from rmaplab.watch.hooks import Faults, Record
-from rmaplab.watch.programs import OUTCOMES, TOTALS
+from rmaplab.watch.records import OUTCOMES, TOTALS
 from rmaplab.watch.space import NOTHING, Place, Space
 
 AGES: Final = (0.01, 0.1, 1.0, 10.0, 100.0)
@@ -71,7 +71,7 @@ class Ledger:
 
     def note(self, record: Record, name: str) -> Process | None:
         """A process began, executed or ended; returns it."""
-        if record.kind == programs.FORK:
+        if record.kind == records.FORK:
             parent = self.processes.get(record.parent)
             made = Process(record.process, record.pid, record.parent, name, record.when)
             made.space = parent.space if parent else NOTHING
@@ -79,7 +79,7 @@ class Ledger:
             return made
         found = self.processes.get(record.process)
         if found is not None:
-            if record.kind == programs.EXEC:
+            if record.kind == records.EXEC:
                 found.name = name
                 found.execs += 1
                 found.space = NOTHING
@@ -117,7 +117,7 @@ class Ledger:
             bounds = np.array([bound * 1e9 for bound in AGES])
             age = np.searchsorted(bounds, faults["began"].astype(np.float64) - process.born, "right")
             np.add.at(process.ages, age, detail)
-        self.by_kernel += int(np.count_nonzero(faults["outcome"] & programs.BY_KERNEL))
+        self.by_kernel += int(np.count_nonzero(faults["outcome"] & records.BY_KERNEL))
 
     def add_stack(self, process: int, frames: Frames, faults: Faults) -> None:
         """Faults of one process that have one stack."""
@@ -141,7 +141,7 @@ def _added(table: dict[str, Counts], key: str, counts: Counts) -> None:
 def _detail(faults: Faults) -> Counts:
     """uint64, shape (n, WIDTH)."""
     rows = np.zeros((len(faults), WIDTH), np.uint64)
-    rows[np.arange(len(faults)), faults["outcome"] & (programs.BY_KERNEL - 1)] = 1
+    rows[np.arange(len(faults)), faults["outcome"] & (records.BY_KERNEL - 1)] = 1
     rows[:, OUTCOMES] = faults["bytes"]
     rows[:, OUTCOMES + 1] = faults["ns"]
     return rows

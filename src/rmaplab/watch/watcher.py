@@ -18,11 +18,11 @@ from rmaplab.bpf.syscalls import BpfError
 from rmaplab.errors import NotAvailable, RmaplabError
 from rmaplab.system.command import Command
 from rmaplab.system.pids import find, start_time
-from rmaplab.watch import layout, programs, space
+from rmaplab.watch import layout, records, space
 from rmaplab.watch.budget import Budget
 from rmaplab.watch.hooks import Faults, Hooks
 from rmaplab.watch.ledger import Ledger, Process
-from rmaplab.watch.programs import Outcome
+from rmaplab.watch.records import Outcome
 from rmaplab.watch.symbols import Symbols
 
 _SAMPLED: Final = 63
@@ -50,8 +50,8 @@ class Watch:
         self.began = self._polled = self._settled = time.monotonic()
         with ExitStack() as owned:
             self._hooks = owned.enter_context(_hooks())
-            self._hooks.set_word(programs.MASK, _SAMPLED)
-            self._hooks.set_word(programs.TOKENS, self.budget.tokens)
+            self._hooks.set_word(records.MASK, _SAMPLED)
+            self._hooks.set_word(records.TOKENS, self.budget.tokens)
             self._owned = owned.pop_all()
 
     def add(self, pids: Iterable[int], *, some_gone: bool = False) -> None:
@@ -78,7 +78,7 @@ class Watch:
 
     def launch(self, words: Sequence[str], output: int | None = None) -> Command:
         """Start a command and watch it from its exec on. Raises RmaplabError if it cannot be started."""
-        self._hooks.add(os.getpid(), programs.ARMED)
+        self._hooks.add(os.getpid(), records.ARMED)
         try:
             return Command(words, output, "watch")
         finally:
@@ -87,16 +87,16 @@ class Watch:
     def poll(self) -> None:
         """Fetch what was seen since the last call."""
         self._polled = time.monotonic()
-        records, faults = self._hooks.news()
-        for record in records:
-            if record.kind == programs.EXEC:
+        news, faults = self._hooks.news()
+        for record in news:
+            if record.kind == records.EXEC:
                 earlier = (faults["process"] == record.process) & (faults["began"] < record.when)
                 self._add(record.process, faults[earlier])
                 faults = faults[~earlier]
-            if record.kind == programs.FORK and (parent := self.ledger.processes.get(record.parent)):
+            if record.kind == records.FORK and (parent := self.ledger.processes.get(record.parent)):
                 self._read(parent, _AGAIN)
             process = self.ledger.note(record, proctext.decoded(record.name))
-            if process is not None and record.kind == programs.EXEC:
+            if process is not None and record.kind == records.EXEC:
                 self._read(process)
         for number in np.unique(faults["process"]).tolist():
             self._add(number, faults[faults["process"] == number])
@@ -121,16 +121,16 @@ class Watch:
         self._settled = time.monotonic()
         for number, counts in self._hooks.totals().items():
             self.ledger.settle(number, counts)
-        self._skipped = int(self.ledger.total()[programs.SKIPPED])
+        self._skipped = int(self.ledger.total()[records.SKIPPED])
         self._hooks.forget(self.ledger.forget())
         self._alive = bool(self._hooks.watched())
 
     def _economize(self) -> None:
         """Pay for what the kernel's programs did since the last call, and let them do what the rest allows."""
-        done = self.looks + self._hooks.word(programs.LOST_DETAIL), self._skipped
+        done = self.looks + self._hooks.word(records.LOST_DETAIL), self._skipped
         self.budget.spend(done[0] - self._paid[0], done[1] - self._paid[1])
         self._paid = done
-        self._hooks.set_word(programs.TOKENS, self.budget.tokens)
+        self._hooks.set_word(records.TOKENS, self.budget.tokens)
         if self.budget.exhausted and not self.budget.blind_since:
             self._hooks.pause()
             self.budget.close_eyes()
@@ -145,11 +145,11 @@ class Watch:
     def lost(self) -> dict[str, int]:
         """Events that were lost or not looked at, by kind."""
         words = {
-            "faults": programs.LOST_FAULTS,
-            "processes": programs.LOST_PROCESSES,
-            "records": programs.LOST_RECORDS,
-            "detail": programs.LOST_DETAIL,
-            "stacks": programs.NO_STACK,
+            "faults": records.LOST_FAULTS,
+            "processes": records.LOST_PROCESSES,
+            "records": records.LOST_RECORDS,
+            "detail": records.LOST_DETAIL,
+            "stacks": records.NO_STACK,
         }
         return {name: self._hooks.word(word) for name, word in words.items()}
 
@@ -218,8 +218,8 @@ def _hooks() -> Hooks:
 def sees_faults(hooks: Hooks) -> bool:
     """Try it: a page of ours that is read first, and so the zero page, is written to."""
     number = hooks.add(os.getpid())
-    before = hooks.word(programs.TOKENS)
-    hooks.set_word(programs.TOKENS, 1 << 20)
+    before = hooks.word(records.TOKENS)
+    hooks.set_word(records.TOKENS, 1 << 20)
     try:
         with mmap.mmap(-1, mmap.PAGESIZE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS) as page:
             page.madvise(mmap.MADV_NOHUGEPAGE)
@@ -228,7 +228,7 @@ def sees_faults(hooks: Hooks) -> bool:
         return int(hooks.totals()[number][Outcome.FROM_ZERO]) >= 1
     finally:
         hooks.drop(os.getpid())
-        hooks.set_word(programs.TOKENS, before)
+        hooks.set_word(records.TOKENS, before)
         hooks.news()
         hooks.forget([number])
 
