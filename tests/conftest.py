@@ -2,7 +2,8 @@
 
 Holds for the whole suite: no command prints a traceback (`hook/sitecustomize.py` sees what every Python prints).
 
-A shell that starts the tests in the background has them ignore SIGINT, and so every command that a test starts.
+A shell that starts the tests in the background has them ignore SIGINT, nohup has them ignore SIGHUP, and so every command
+that a test starts.
 """
 
 import signal
@@ -16,8 +17,9 @@ from commands import see_tracebacks, tracebacks
 settings.register_profile("rmaplab", deadline=None, max_examples=40, print_blob=True)
 settings.load_profile("rmaplab")
 
-if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+for number, handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
+    if signal.getsignal(number) == signal.SIG_IGN:
+        signal.signal(number, handler)
 
 see_tracebacks()
 

@@ -14,7 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from commands import rmaplab
-from rmaplab.errors import NotAvailable, RmaplabError
+from kernel import live_machine
+from rmaplab.errors import RmaplabError
 from rmaplab.fleet import MOST_BYTES, SCHEMA, Hashed, answer, as_parquet, merge, nothing, store, summarise
 from rmaplab.inspect.look import look
 from rmaplab.inspect.probes import probe
@@ -222,13 +223,8 @@ def test_the_command_reports_in_every_form_and_refuses_what_is_none(tmp_path: Pa
 
 @pytest.fixture
 def machine() -> Iterator[LiveMachine]:
-    try:
-        live_probe().require()
-        require_frames()
-    except NotAvailable as reason:
-        pytest.skip(str(reason))
-    with LiveMachine() as made:
-        yield made
+    """A live machine of the test's own."""
+    yield from live_machine(require_frames)
 
 
 @pytest.mark.live

@@ -4,23 +4,17 @@ from collections.abc import Iterator
 
 import pytest
 
+from kernel import live_machine
 from rmaplab.errors import NotAvailable
 from rmaplab.inspect.probes import KernelView, probe
 from rmaplab.inspect.snapshot import require_frames
 from rmaplab.machine.live import LiveMachine
-from rmaplab.machine.live import probe as live_probe
 
 
 @pytest.fixture
 def machine() -> Iterator[LiveMachine]:
     """A live machine of the test's own."""
-    try:
-        live_probe().require()
-        require_frames()
-    except NotAvailable as reason:
-        pytest.skip(str(reason))
-    with LiveMachine() as made:
-        yield made
+    yield from live_machine(require_frames)
 
 
 @pytest.fixture(scope="module")

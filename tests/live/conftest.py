@@ -4,19 +4,14 @@ from collections.abc import Iterator
 
 import pytest
 
-from rmaplab.errors import NotAvailable
+from kernel import live_machine
 from rmaplab.machine.live import LiveMachine, probe
 
 
 @pytest.fixture
 def machine() -> Iterator[LiveMachine]:
     """A live machine of the test's own."""
-    try:
-        probe().require()
-    except NotAvailable as reason:
-        pytest.skip(str(reason))
-    with LiveMachine() as made:
-        yield made
+    yield from live_machine()
 
 
 @pytest.fixture

@@ -5,11 +5,11 @@ from collections.abc import Iterator
 
 import pytest
 
+from kernel import live_machine
 from rmaplab.bpf import syscalls
 from rmaplab.bpf.syscalls import BpfError
 from rmaplab.errors import NotAvailable
 from rmaplab.machine.live import LiveMachine
-from rmaplab.machine.live import probe as live_probe
 from rmaplab.watch import layout
 from rmaplab.watch.layout import Layout
 
@@ -27,12 +27,7 @@ def found() -> Layout:
 @pytest.fixture
 def machine() -> Iterator[LiveMachine]:
     """A live machine of the test's own."""
-    try:
-        live_probe().require()
-    except NotAvailable as reason:
-        pytest.skip(str(reason))
-    with LiveMachine() as made:
-        yield made
+    yield from live_machine()
 
 
 @pytest.fixture
