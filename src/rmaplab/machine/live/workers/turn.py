@@ -54,6 +54,8 @@ class Turn:
                 if _locked(self._world, how, min(until, time.monotonic() + _AT_THE_HEAD)):
                     return
                 fcntl.flock(queue, fcntl.LOCK_UN)
+                if time.monotonic() > until:  # else a free queue would be taken for ever
+                    break
                 time.sleep(_GIVE_WAY)
         finally:
             os.close(queue)
