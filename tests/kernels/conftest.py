@@ -10,8 +10,8 @@ from rmaplab.kernels import assemble
 
 @pytest.fixture(autouse=True)
 def no_kernel_is_built(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(source: Path, into: Path, flavour: str, *, debug: bool = False) -> Path:
-        pytest.fail(f"{source.name} would be built as {flavour}: set RMAPLAB_BUILD_KERNELS in tests that build")
+    def refuse(source: Path, *how: object, **more: object) -> Path:
+        pytest.fail(f"{source.name} would be built ({how}, {more}): set RMAPLAB_BUILD_KERNELS in tests that build")
 
     if not os.environ.get("RMAPLAB_BUILD_KERNELS"):
         monkeypatch.setattr(assemble, "build", refuse)
