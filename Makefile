@@ -11,6 +11,7 @@
 #   make mutants        plant faults in the model, one at a time, and print which are found
 #   make fuzz           change what /proc and traces say at random for FUZZ seconds; no reader may do worse than one line
 #   make kernel-test    KERNEL (6.12 or 7.3) patched, built, booted: survivors, mm/cow; and 6.12 against the model
+#   make kernel-check   a small patched 7.3, built without a warning and booted: survivors; and 6.12's patched files
 #   make docs           the site, into build/site
 #   make figures        the figures of docs/; MEASURED names results of rmaplab bench --json for the prices
 #   make man            the manual page, build/rmaplab.1, made from the help
@@ -28,7 +29,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: kernels findings demo test lint prove stress race litmus bench fuzz differential mutants kernel-tools kernel-test docs figures man install-core venv clean
+.PHONY: kernels findings demo test lint prove stress race litmus bench fuzz differential mutants kernel-tools kernel-check kernel-test docs figures man install-core venv clean
 
 venv: $(STAMP)
 
@@ -93,6 +94,9 @@ kernel-tools:
 kernel-test: venv kernel-tools
 	$(BIN)/rmaplab kernel test --kernel $(or $(KERNEL),7.3) --scheme moments-flag --only cow,selftests --programs cow
 	$(BIN)/rmaplab kernel test --kernel 6.12 --only differential -n 10
+
+kernel-check: venv kernel-tools
+	RMAPLAB_BUILD_KERNELS=1 $(BIN)/python -m pytest -n 0 tests/kernels/test_small_kernel.py tests/kernels/test_patched_files.py
 
 mutants: venv
 	cd tests/model && PYTHONPATH=. ../../$(BIN)/python -m faults --jobs $(JOBS)

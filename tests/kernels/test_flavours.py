@@ -13,6 +13,8 @@ from rmaplab.kernels.entries import FLAVOURS, parse
 from rmaplab.kernels.image import Image
 from rmaplab.kernels.qemu import Hardware
 
+KEPT = (".config", "System.map", "built.json", "vmlinuz")
+
 
 @pytest.mark.parametrize(
     ("text", "flavour", "scheme"),
@@ -64,7 +66,7 @@ def test_a_name_with_a_scheme_is_put_together_once(tmp_path: Path, monkeypatch: 
 
     def compile_nothing(source: Path, into: Path, flavour: str, *, debug: bool = False) -> Path:
         built.append((source.name, flavour, debug))
-        for name in ("vmlinuz", ".config", "built.json", "vmlinux.o"):
+        for name in (*KEPT, "vmlinux.o"):
             (into / name).write_text("x")
         return into
 
@@ -75,7 +77,7 @@ def test_a_name_with_a_scheme_is_put_together_once(tmp_path: Path, monkeypatch: 
     monkeypatch.setattr(qemu, "check", lambda: "qemu")
     for _ in range(2):
         boots = obtain.bootable(parse("7.3,scheme=packed"))
-        assert sorted(path.name for path in boots.image.kernel.parent.iterdir()) == [".config", "built.json", "vmlinuz"]
+        assert sorted(path.name for path in boots.image.kernel.parent.iterdir()) == sorted(KEPT)
         assert (boots.image.title, boots.append) == ("7.3,flavour=many", "rmap_scheme=packed")
     obtain.bootable(parse("7.3,flavour=one,debug"))
     assert built == [("7.3", "many", False), ("7.3", "one", True)]

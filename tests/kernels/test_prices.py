@@ -1,11 +1,15 @@
 """Instructions counted in a guest: every operation has its price, and copies cost what copies cost."""
 
+from pathlib import Path
+
 import pytest
 
 from rmaplab.errors import NotAvailable
-from rmaplab.kernels import obtain
+from rmaplab.kernels import obtain, symbols
 from rmaplab.kernels.bench import Cost, compare, measure
 from rmaplab.kernels.entries import parse
+from rmaplab.report.charts import kernel_prices, svg
+from rmaplab.report.kernel_bench import locks_table, text_lines
 
 OPERATIONS = (
     *("remap", "munmap", "fork", "cow", "cow-byte", "cow-reuse", "cow-reuse-byte"),
@@ -24,6 +28,7 @@ def test_every_operation_is_counted_and_copies_cost_more_than_unmapping() -> Non
     by_name = {cost.operation: cost for cost in costs}
     assert tuple(by_name) == OPERATIONS
     assert all(0 < cost.locked < cost.instructions for cost in costs)
+    assert all(not cost.locked_in for cost in costs)  # Debian's image comes without its symbols
     # A 6.12 kernel copies whoever is alone; 16 MiB copied by words is at least two million loads and stores more.
     for name in ("cow-byte", "cow-reuse-byte", "third-write"):
         assert by_name[name].instructions > by_name["pte-dontneed"].instructions
@@ -43,3 +48,46 @@ def test_without_the_own_rule_there_is_nothing_to_compare_with() -> None:
     (alone,) = compare([cost("packed", 1015)])
     assert alone.ratio_off is None
     assert alone.to_dict()["ratio_off"] is None
+
+
+SYSTEM_MAP = """ffffffff81000000 T _stext
+ffffffff81000000 T first
+ffffffff81000040 t second
+ffffffff81000080 T _etext
+ffffffff82000000 D data
+"""
+
+
+def test_an_address_lies_in_the_function_before_it(tmp_path: Path) -> None:
+    assert symbols.beside(tmp_path / "vmlinuz") is None
+    (tmp_path / "System.map").write_text(SYSTEM_MAP)
+    known = symbols.beside(tmp_path / "vmlinuz")
+    assert known is not None
+    assert [known.function(0xFFFFFFFF81000000 + at) for at in (0x3F, 0x40, 0x7F)] == ["first", "second", "second"]
+    assert known.function(0x401000) == symbols.PROGRAM
+    assert known.text_bytes == 0x80
+
+
+def test_a_map_of_nothing_tells_nothing(tmp_path: Path) -> None:
+    """Debian puts a file of this name beside its kernels that only says where the real one is."""
+    (tmp_path / "System.map").write_text("ffffffffffffffff B The real System.map is in another package\n")
+    assert symbols.beside(tmp_path / "vmlinuz") is None
+
+
+def test_where_locked_instructions_differ_is_said_by_function() -> None:
+    own = Cost("shipped", None, "fork", 9, 1000, 12, {"a": 10, "b": 2, "gone": 3}, 5000)
+    ours = Cost("one", "moments-flag", "fork", 9, 1010, 12, {"a": 6, "b": 2, "new": 9}, 5100)
+    first, second = compare([ours], [own])
+    assert first.locked_more == {}
+    assert second.locked_more == {"new": 9, "a": -4, "gone": -3}
+    assert text_lines([first, second]) == ["text of shipped: 5000 B", "text of one: +100 B"]
+    assert len(locks_table([first, second]).rows) == 3
+    (unknown,) = compare([Cost("one", "moments-flag", "fork", 9, 1010, 12)], [])
+    assert unknown.locked_more == {}
+
+
+def test_the_plot_has_every_scheme_that_has_a_yardstick() -> None:
+    drawn = svg(kernel_prices(compare([cost("off", 1000), cost("packed", 1015), cost("moments-flag", 250)])))
+    assert "packed" in drawn
+    assert "+1.50" in drawn
+    assert "-75.00" in drawn or "\u221275.00" in drawn

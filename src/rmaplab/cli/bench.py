@@ -1,11 +1,9 @@
 """`rmaplab bench`: what the schemes cost on real atomics."""
 
-import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from types import MappingProxyType
-from typing import Annotated, Final, Literal
+from typing import Annotated, Literal
 
 import typer
 
@@ -14,16 +12,12 @@ from rmaplab.bench.host import host_facts
 from rmaplab.bench.operations import ORDERS, Row, configurations, known, measure
 from rmaplab.bench.streams import measure_streams
 from rmaplab.cli import options
+from rmaplab.cli.plots import check_plot, save_plot
 from rmaplab.errors import RmaplabError
 from rmaplab.extras import charts
 from rmaplab.report.bench import aims_table, price_table, streams_table
 from rmaplab.report.console import emit_json, show
 from rmaplab.report.progress import progress
-from rmaplab.system.files import check_place, write_file
-
-_PLOTS: Final[Mapping[str, Literal["svg", "png", "html"]]] = MappingProxyType(
-    {".svg": "svg", ".png": "png", ".html": "html"}
-)
 
 
 def bench(
@@ -48,19 +42,12 @@ def bench(
         if one not in ORDERS:
             raise RmaplabError(f"order: {one}: must be one of {', '.join(map(str, ORDERS))}")
     if plot_to is not None:
-        _check_plot(plot_to)
+        check_plot(plot_to)
     chosen = known(scheme)
     if what == "streams":
         _streams(chosen, rounds, as_json)
     else:
         _operations(chosen, order or list(ORDERS), rounds, as_json, plot_to)
-
-
-def _check_plot(path: Path) -> None:
-    if path.suffix not in _PLOTS:
-        raise RmaplabError(f"--plot: {path}: must end in {', '.join(_PLOTS)}")
-    check_place(path)
-    charts()
 
 
 def _operations(schemes: list[str], orders: list[int], rounds: int, as_json: bool, plot_to: Path | None) -> None:
@@ -71,14 +58,7 @@ def _operations(schemes: list[str], orders: list[int], rounds: int, as_json: boo
     with ExitStack() as outputs:  # the failure of one output takes no other along; the plot is written first
         outputs.callback(_show_operations, rows, orders, as_json)
         if plot_to is not None:
-            outputs.callback(_save_plot, rows, plot_to)
-
-
-def _save_plot(rows: Sequence[Row], path: Path) -> None:
-    kind = _PLOTS[path.suffix]
-    made: io.BytesIO | io.StringIO = io.BytesIO() if kind == "png" else io.StringIO()
-    charts().prices(rows).save(made, format=kind)
-    write_file(path, made.getvalue())
+            outputs.callback(lambda: save_plot(charts().prices(rows), plot_to))
 
 
 def _show_operations(rows: Sequence[Row], orders: list[int], as_json: bool) -> None:

@@ -2,7 +2,6 @@
 
 import shlex
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, TextIO
 
@@ -10,21 +9,20 @@ import typer
 
 from rmaplab.cli import options
 from rmaplab.cli.exits import FINDING
+from rmaplab.cli.kernel_bench import kernel_bench
 from rmaplab.cli.kernel_features import kernel_features
 from rmaplab.cli.kernel_patch import kernel_patch
 from rmaplab.cli.kernel_test import kernel_test
-from rmaplab.cli.kernel_words import KernelOption, SchemeOption, wish, words
+from rmaplab.cli.kernel_words import KernelOption, SchemeOption, wish
 from rmaplab.errors import RmaplabError
-from rmaplab.kernels import bench as pricing
-from rmaplab.kernels import cache, cow, obtain
+from rmaplab.kernels import cache, obtain
 from rmaplab.kernels.assemble import assembled, patched
 from rmaplab.kernels.build import build as build_tree
 from rmaplab.kernels.build import default_flavour, tree
-from rmaplab.kernels.entries import FLAVOURS, Wish, parse
+from rmaplab.kernels.entries import FLAVOURS, parse
 from rmaplab.kernels.guest import Guest, GuestError, Sink
 from rmaplab.kernels.qemu import Hardware
-from rmaplab.report.console import emit_json, note, stdout
-from rmaplab.report.kernel_bench import bench_table
+from rmaplab.report.console import emit_json, note
 
 kernel = typer.Typer(no_args_is_help=True, help="Kernels other than the running one: patched, built, booted, tested.")
 kernel.command("patch")(kernel_patch)
@@ -135,42 +133,7 @@ def _print_built(made: Path, flavour: str, debug: bool, as_json: bool) -> None:
 
 
 kernel.command("test")(kernel_test)
-
-
-@kernel.command()
-def bench(
-    name: KernelOption = "7.3",
-    scheme: Annotated[
-        str | None,
-        typer.Option("--scheme", help="Schemes to boot with, separated by commas; without, the kernel as it is."),
-    ] = None,
-    orders: Annotated[str, typer.Option(help="Orders of the folios, separated by commas: 0, 2 to 9.")] = "0,4,9",
-    repeats: Annotated[
-        int, typer.Option(parser=options.count(1, 100), help="How often; the least counts.")
-    ] = pricing.REPEATS,
-    against: Annotated[
-        str | None, typer.Option(help="Compare with this kernel, as it is; without, with the same kernel's rule (off).")
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON list.")] = False,
-) -> None:
-    """Count what the series' operations cost a kernel: instructions, and how many of them lock, beside its own rule.
-
-    The guest's clock is the number of its instructions. Each scheme is one boot of about a minute.
-    """
-    sizes = [int(word) for word in words("--orders", orders, ("0", *(str(order) for order in cow.ORDERS)))]
-    wishes = [wish(name, word) for word in (scheme.split(",") if scheme else [None])]
-    yardstick = [] if against is None else [wish(against, None)]
-
-    def costs(wanted: Sequence[Wish]) -> list[pricing.Cost]:
-        boots = [(obtain.bootable(one), one.answers_by) for one in wanted]
-        return [cost for boot, by in boots for cost in pricing.measure(boot, by, sizes, repeats)]
-
-    own = costs(yardstick)
-    compared = pricing.compare(costs(wishes), own)
-    if as_json:
-        emit_json([one.to_dict() for one in compared])
-    else:
-        stdout().print(bench_table(compared))
+kernel.command("bench")(kernel_bench)
 
 
 def _passed(stream: TextIO) -> Sink:

@@ -1,19 +1,17 @@
 """`rmaplab trace erosion`: what became, over time, of memory that was shared when a process was first seen."""
 
-import io
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from rmaplab.cli.plots import check_plot, save_plot
 from rmaplab.engine.erosion import Curve
 from rmaplab.engine.erosion import erosion as curves_of
-from rmaplab.errors import RmaplabError
 from rmaplab.extras import charts
 from rmaplab.report.console import emit_json, say, show, table
 from rmaplab.report.inspect_table import size
-from rmaplab.system.files import check_place, write_file
 from rmaplab.trace import Trace, read
 
 
@@ -24,16 +22,13 @@ def erosion(
 ) -> None:
     """How much each process still shares of the anonymous memory it shared when it was first seen, over time."""
     if plot_to is not None:
-        if plot_to.suffix not in (".svg", ".png", ".html"):
-            raise RmaplabError(f"--plot: {plot_to}: must end in .svg, .png, .html")
-        check_place(plot_to)
-        charts()
+        check_plot(plot_to)
     recorded = read(source)
     curves = curves_of(recorded)
     with ExitStack() as outputs:
         outputs.callback(_show_erosion, recorded, curves, as_json)
         if plot_to is not None:
-            outputs.callback(_save_curves, recorded, curves, plot_to)
+            outputs.callback(lambda: save_plot(charts().erosion(_rows(recorded, curves)), plot_to))
 
 
 def _rows(recorded: Trace, curves: list[Curve]) -> list[dict[str, object]]:
@@ -60,9 +55,3 @@ def _show_erosion(recorded: Trace, curves: list[Curve], as_json: bool) -> None:
     columns = ("MM", "inherited", "still shared", "alone", "gone", "kept", "1/4", "1/2", "3/4", "end")
     show(table("of what was shared when first seen", columns, cells))
     say(f"truth: {meta.exactness} ({meta.why}); gone: copied or unmapped")
-
-
-def _save_curves(recorded: Trace, curves: list[Curve], path: Path) -> None:
-    made: io.BytesIO | io.StringIO = io.BytesIO() if path.suffix == ".png" else io.StringIO()
-    charts().erosion(_rows(recorded, curves)).save(made, format=path.suffix[1:])
-    write_file(path, made.getvalue())

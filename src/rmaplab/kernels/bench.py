@@ -2,23 +2,27 @@
 
 For `rmaplab kernel bench`. A static C program does them in a guest whose clock is the number of its instructions; a QEMU
 plugin counts what is executed between two marks, and how much of it locks. The same boot gives nearly the same
-counts (a few instructions in 100,000); the least of some repeats leaves out ticks that fell into one.
+counts (a few instructions in 100,000); the least of some repeats leaves out ticks that fell into one. Where a kernel's
+System.map is at hand, instructions that lock are known by function.
 """
 
 import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
 from rmaplab.errors import NotAvailable
+from rmaplab.kernels import symbols
 from rmaplab.kernels.cow import compiled
 from rmaplab.kernels.guest import Guest, GuestError
 from rmaplab.kernels.obtain import Bootable
 from rmaplab.kernels.qemu import Counting, Hardware
+from rmaplab.kernels.symbols import Symbols
 
 _HERE: Final = Path(__file__).resolve().parent
 ORDERS: Final = (0, 4, 9)
@@ -30,6 +34,9 @@ _PATIENCE: Final = 1800.0
 class Cost:
     """One operation on 16 MiB in folios of `order`: instructions executed, the kernel's and the program's together, and
     those that lock; the least of all repeats, each column for itself.
+
+    `locked_in`: by function, those that lock, in the repeat with the fewest; `text_bytes`: of the whole kernel. Empty and
+    None where the kernel's symbols are unknown.
     """
 
     kernel: str
@@ -38,15 +45,21 @@ class Cost:
     order: int
     instructions: int
     locked: int
+    locked_in: Mapping[str, int] = field(default_factory=dict)
+    text_bytes: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Compared:
-    """A cost beside that of the same kernel's own rule (`off`), None where that was not measured."""
+    """A cost beside that of the same kernel's own rule (`off`), None where that was not measured.
+
+    `locked_more`: functions in which more instructions lock than there, or fewer (negative), most first.
+    """
 
     cost: Cost
     ratio_off: float | None
     locked_off: int | None
+    locked_more: Mapping[str, int] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """What `--json` prints of it."""
@@ -60,6 +73,8 @@ class Compared:
             "locked": cost.locked,
             "ratio_off": self.ratio_off,
             "locked_off": self.locked_off,
+            "locked_more": dict(self.locked_more),
+            "text_bytes": cost.text_bytes,
         }
 
 
@@ -75,14 +90,40 @@ def measure(boots: Bootable, scheme: str | None, orders: Sequence[int] = ORDERS,
         if ended.status:
             raise GuestError(f"{boots.image.title}: the operations ended with {ended.status}: {ended.err.decode()}")
         done = [line.split() for line in ended.out.decode().splitlines()]
-        counts = [[int(word) for word in line.split()] for line in counting.out.read_text().splitlines()]
+        counts = [_Count.of(line) for line in counting.out.read_text().splitlines()]
     names = [(words[0], int(words[1])) for words in done if words[0] != "no" and not _uncounted(words)]
     if len(names) != len(counts):
         raise GuestError(f"{boots.image.title}: {len(names)} operations, but {len(counts)} counts")
-    least: dict[tuple[str, int], list[int]] = {}
+    repeated: dict[tuple[str, int], list[_Count]] = {}
     for key, count in zip(names, counts, strict=True):
-        least[key] = [min(pair) for pair in zip(least.get(key, count), count, strict=True)]
-    return [Cost(boots.image.title, scheme, *key, *count) for key, count in least.items()]
+        repeated.setdefault(key, []).append(count)
+    known = symbols.beside(boots.image.kernel)
+    return [_cost(boots.image.title, scheme, key, found, known) for key, found in repeated.items()]
+
+
+@dataclass(frozen=True, slots=True)
+class _Count:
+    """A line of the plugin: instructions, those that lock, and these by address."""
+
+    instructions: int
+    locked: int
+    places: Mapping[int, int]
+
+    @classmethod
+    def of(cls, line: str) -> "_Count":
+        instructions, locked, *places = line.split()
+        by_address = (word.split(":") for word in places)
+        return cls(int(instructions), int(locked), {int(address, 16): int(n) for address, n in by_address})
+
+
+def _cost(title: str, scheme: str | None, key: tuple[str, int], found: Sequence[_Count], known: Symbols | None) -> Cost:
+    fewest = min(found, key=lambda count: count.locked)
+    locked_in: Counter[str] = Counter()
+    for address, number in fewest.places.items() if known else ():
+        assert known
+        locked_in[known.function(address)] += number
+    instructions = min(count.instructions for count in found)
+    return Cost(title, scheme, *key, instructions, fewest.locked, locked_in, known.text_bytes if known else None)
 
 
 def _uncounted(words: Sequence[str]) -> bool:
@@ -98,8 +139,17 @@ def compare(costs: Sequence[Cost], own: Sequence[Cost] = ()) -> list[Compared]:
     for cost in (*own, *costs):
         off = beside.get(("" if own else cost.kernel, cost.operation, cost.order))
         ratio = round(cost.instructions / off.instructions, 5) if off else None
-        compared.append(Compared(cost, ratio, off.locked if off else None))
+        compared.append(Compared(cost, ratio, off.locked if off else None, _more(cost, off) if off else {}))
     return compared
+
+
+def _more(cost: Cost, off: Cost) -> dict[str, int]:
+    """Where they differ; empty if of one nothing is known."""
+    if not cost.locked_in or not off.locked_in:
+        return {}
+    names = dict.fromkeys([*cost.locked_in, *off.locked_in])
+    more = {name: cost.locked_in.get(name, 0) - off.locked_in.get(name, 0) for name in names}
+    return {name: more[name] for name in sorted(names, key=lambda name: -abs(more[name])) if more[name]}
 
 
 def _plugin(place: Path) -> Path:

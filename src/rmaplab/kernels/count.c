@@ -3,9 +3,9 @@
  * count - a QEMU plugin that counts what a guest executes between two marks.
  *
  * A program of the guest marks the beginning by "xchg %rbx,%rbx" and the end by "xchg %rcx,%rcx", which change nothing and which
- * no compiler emits. For every pair one line "INSTRUCTIONS LOCKED" goes to the file that the argument out= names. Locked are
- * instructions with a LOCK prefix, and exchanges with memory, which lock without one. All CPUs of the guest are counted
- * together: it has one.
+ * no compiler emits. For every pair one line "INSTRUCTIONS LOCKED ADDRESS:COUNT..." goes to the file that the argument out=
+ * names: where the locked ones are, addresses in hexadecimal. Locked are instructions with a LOCK prefix, and exchanges with
+ * memory, which lock without one. All CPUs of the guest are counted together: it has one.
  *
  * The declarations are those of QEMU's plugin interface, version 1 (QEMU 6.0 to 8.x; documented in its manual under "TCG
  * plugins"). They stand here because Debian's package has no header.
@@ -34,26 +34,57 @@ extern size_t qemu_plugin_tb_n_insns(const struct qemu_plugin_tb *tb);
 extern struct qemu_plugin_insn *qemu_plugin_tb_get_insn(const struct qemu_plugin_tb *tb, size_t number);
 extern const void *qemu_plugin_insn_data(const struct qemu_plugin_insn *insn);
 extern size_t qemu_plugin_insn_size(const struct qemu_plugin_insn *insn);
+extern uint64_t qemu_plugin_insn_vaddr(const struct qemu_plugin_insn *insn);
 
 __attribute__((visibility("default"))) int qemu_plugin_version = 1;
 
 static uint64_t executed, locked, executed_before, locked_before;
 static FILE *out;
 
+/* Instructions that lock, by their address: a hash table with open addressing. Full: they are counted, and nobody knows where. */
+#define PLACES (1u << 15)
+static struct place {
+	uint64_t address, count, before;
+} places[PLACES];
+
+static struct place *place(uint64_t address)
+{
+	unsigned int at = address * 0x9e3779b97f4a7c15ull >> 49, tries;
+
+	for (tries = 0; tries < PLACES; tries++, at = (at + 1) % PLACES) {
+		if (!places[at].address)
+			places[at].address = address;
+		if (places[at].address == address)
+			return &places[at];
+	}
+	return NULL;
+}
+
 static void begin(unsigned int cpu, void *data)
 {
+	unsigned int at;
+
 	(void)cpu;
 	(void)data;
 	executed_before = executed;
 	locked_before = locked;
+	for (at = 0; at < PLACES; at++)
+		places[at].before = places[at].count;
 }
 
 static void end(unsigned int cpu, void *data)
 {
+	unsigned int at;
+
 	(void)cpu;
 	(void)data;
-	fprintf(out, "%llu %llu\n", (unsigned long long)(executed - executed_before),
+	fprintf(out, "%llu %llu", (unsigned long long)(executed - executed_before),
 		(unsigned long long)(locked - locked_before));
+	for (at = 0; at < PLACES; at++)
+		if (places[at].count != places[at].before)
+			fprintf(out, " %llx:%llu", (unsigned long long)places[at].address,
+				(unsigned long long)(places[at].count - places[at].before));
+	fprintf(out, "\n");
 	fflush(out);
 }
 
@@ -89,8 +120,13 @@ static void translated(qemu_plugin_id_t id, struct qemu_plugin_tb *tb)
 		const size_t size = qemu_plugin_insn_size(insn);
 
 		qemu_plugin_register_vcpu_insn_exec_inline(insn, INLINE_ADD_U64, &executed, 1);
-		if (locks(data, size))
+		if (locks(data, size)) {
+			struct place *here = place(qemu_plugin_insn_vaddr(insn));
+
 			qemu_plugin_register_vcpu_insn_exec_inline(insn, INLINE_ADD_U64, &locked, 1);
+			if (here)
+				qemu_plugin_register_vcpu_insn_exec_inline(insn, INLINE_ADD_U64, &here->count, 1);
+		}
 		if (size == sizeof(first) && !memcmp(data, first, size))
 			qemu_plugin_register_vcpu_insn_exec_cb(insn, begin, NO_REGISTERS, NULL);
 		if (size == sizeof(last) && !memcmp(data, last, size))

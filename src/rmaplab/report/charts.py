@@ -12,6 +12,7 @@ import polars as pl
 import vl_convert
 
 from rmaplab.bench.operations import LANES, TODAY, Row, lane
+from rmaplab.kernels.bench import Compared
 from rmaplab.text import for_terminal
 from rmaplab.verify.refute.problem import Finding
 
@@ -143,6 +144,39 @@ def price_chart(shown: Sequence[dict[str, Any]], title: str) -> alt.Chart:
         row=alt.Row("order:N", sort=data["order"].unique(maintain_order=True).to_list(), title=None),
         title=title,
     ).resolve_scale(x="independent")
+    return chart
+
+
+def kernel_prices(compared: Sequence[Compared]) -> alt.Chart:
+    """Instructions of every operation, as their change against the yardstick; an order a column, a scheme a colour.
+
+    What a scheme saves may be a hundred times what it costs, so the axis is linear near 0 and logarithmic beyond 1 %.
+    """
+    shown = [
+        {
+            "operation": one.cost.operation,
+            "order": "4 KiB pages" if not one.cost.order else f"order {one.cost.order}",
+            "scheme": one.cost.scheme or "as it is",
+            "change": 100 * (one.ratio_off - 1),
+        }
+        for one in compared
+        if one.ratio_off is not None and one.cost.scheme not in (None, "off")
+    ]
+    schema = {"operation": pl.String, "order": pl.String, "scheme": pl.String, "change": pl.Float64}
+    data = pl.DataFrame(shown, schema=schema)
+    base = alt.Chart(data).encode(
+        y=alt.Y("operation:N", sort=None, title=None), yOffset=alt.YOffset("scheme:N", sort=None)
+    )
+    axis = alt.Axis(values=[-100, -10, -1, 0, 1, 10, 100], format="+")
+    x = alt.X("change:Q", scale=alt.Scale(type="symlog", constant=1), axis=axis, title="% instructions")
+    bar = base.mark_bar().encode(x=x, color=alt.Color("scheme:N", sort=None, title=None))
+    label = base.mark_text(align="left", dx=4, fontSize=9).encode(x=x, text=alt.Text("change:Q", format="+.2f"))
+    schemes = data["scheme"].n_unique()
+    layers = alt.layer(bar, label).properties(width=230, height=alt.Step(max(7, 16 // max(1, schemes))))
+    chart: alt.Chart = layers.facet(
+        column=alt.Column("order:N", sort=data["order"].unique(maintain_order=True).to_list(), title=None),
+        title="Instructions of 16 MiB, against the kernel's own rule",
+    ).resolve_scale(x="shared")
     return chart
 
 

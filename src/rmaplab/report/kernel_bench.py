@@ -29,6 +29,25 @@ def bench_table(compared: Sequence[Compared]) -> Sheet:
     return table(f"{kernels}: instructions for 16 MiB", columns, rows)
 
 
+def locks_table(compared: Sequence[Compared]) -> Sheet:
+    """One row for each function in which more or fewer instructions lock than in the yardstick."""
+    rows = [
+        (one.cost.order, one.cost.operation, one.cost.scheme or "as it is", function, f"{more:+d}")
+        for one in sorted(compared, key=lambda one: (one.cost.order, _place(compared, one)))
+        for function, more in one.locked_more.items()
+    ]
+    return table("where the locked instructions differ", ("order", "operation", "scheme", "function", "to off"), rows)
+
+
+def text_lines(compared: Sequence[Compared]) -> list[str]:
+    """Text of each kernel, in bytes, where it is known: the first, and how much more each other has."""
+    sizes = {one.cost.kernel: one.cost.text_bytes for one in compared if one.cost.text_bytes is not None}
+    if not sizes:
+        return []
+    (first, least), *others = sizes.items()
+    return [f"text of {first}: {least} B", *(f"text of {name}: {size - least:+d} B" for name, size in others)]
+
+
 def _place(compared: Sequence[Compared], one: Compared) -> tuple[int, int]:
     """Operations in the order they were done in, the schemes of each side by side."""
     names = list(dict.fromkeys(other.cost.operation for other in compared))
