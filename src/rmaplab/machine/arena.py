@@ -11,7 +11,7 @@ from typing import Final, Generic, NoReturn, TypeVar
 
 from rmaplab.machine.protocol import ARENA_BASE, PAGE_SIZE, PMD_SIZE, BadOperation
 
-__all__ = ["Area", "Areas", "Arena", "check_length", "check_range", "check_swap", "refuse_beyond"]
+__all__ = ["Area", "Areas", "Arena", "check_length", "check_range", "check_swap", "refuse_beyond", "refuse_guard"]
 
 _ARENA_END: Final = 0x5000_0000_0000
 """Below where x86-64 puts position-independent programs and their heaps (0x5555...)."""
@@ -95,6 +95,11 @@ def check_range(call: str, address: int, length: int) -> None:
 def refuse_beyond(call: str, start: int, end: int, page: int) -> NoReturn:
     """Raise the BadOperation of an access to [start, end) whose page at `page` lies beyond the end of its file."""
     raise BadOperation(call, f"[{start:#x}, {end:#x})", f"page {page:#x} lies beyond the end of its file")
+
+
+def refuse_guard(call: str, start: int, end: int, page: int) -> NoReturn:
+    """Raise the BadOperation of an access to [start, end) whose page at `page` is a guard."""
+    raise BadOperation(call, f"[{start:#x}, {end:#x})", f"page {page:#x} is a guard")
 
 
 A = TypeVar("A", bound=Area)

@@ -160,6 +160,18 @@ def check_offset(offset: int, length: int, file: File | None) -> None:
         raise BadOperation("mmap", f"offset {offset}", f"must be in pages, within {file.length} bytes")
 
 
+def check_protection(*, writable: bool, readable: bool) -> None:
+    """Raise BadOperation for memory that could be written and not read: x86-64 has none."""
+    if writable and not readable:
+        raise BadOperation("mprotect", "readable False", "memory that can be written can be read")
+
+
+def check_guards(advice: str, *, ordinary: bool) -> None:
+    """Raise BadOperation where guards are to stand in memory that is not `ordinary`, private and anonymous."""
+    if advice == "guard_install" and not ordinary:
+        raise BadOperation("madvise", advice, "guards stand in private anonymous memory only")
+
+
 def check_mremap(old_length: int, new_length: int, *, shared: bool, dontunmap: bool) -> None:
     """Raise BadOperation where mremap's lengths contradict what it is to do, with a mapping that is `shared` or not."""
     if not old_length and not shared:

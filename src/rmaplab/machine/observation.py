@@ -17,11 +17,11 @@ from rmaplab.trace import KIND, KINDS
 Index = NDArray[np.int64]
 
 UNKNOWN: Final = -1
-NONE, PRESENT, SWAP = range(3)
+NONE, PRESENT, SWAP, GUARD = range(4)
 """Codes of `Observation.state`."""
 
 _KINDS: Final = pl.Series([*KINDS, None], dtype=KIND)
-_STATES: Final = pl.Series(["none", "present", "swap"], dtype=OBSERVATION["state"])
+_STATES: Final = pl.Series(["none", "present", "swap", "guard"], dtype=OBSERVATION["state"])
 
 
 @dataclass(frozen=True, slots=True)

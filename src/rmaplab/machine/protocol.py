@@ -66,13 +66,15 @@ Advice = Literal[
     "keeponfork",
     "populate_read",
     "populate_write",
+    "guard_install",
+    "guard_remove",
 ]
 Kind = Literal["anon", "file", "shmem"]
 
 _OBSERVATION: Final[Mapping[str, Any]] = {
     "mm": pl.UInt32,
     "address": pl.UInt64,
-    "state": pl.Enum(["none", "present", "swap"]),
+    "state": pl.Enum(["none", "present", "swap", "guard"]),
     "frame": pl.UInt64,
     "head": pl.UInt64,
     "order": pl.UInt8,
@@ -86,7 +88,8 @@ _OBSERVATION: Final[Mapping[str, Any]] = {
 OBSERVATION: Final = pl.Schema(_OBSERVATION)
 """`Machine.observe()`: one row per virtual page of every mapping of every address space. `frame` names the physical page
 (PFN on a live kernel; comparable up to renaming), `head` its folio's first frame, `slot` the swap slot that holds a
-page of state "swap" (comparable up to renaming too). Null where the machine cannot tell or it does not apply."""
+page of state "swap" (comparable up to renaming too). A page of state "guard" may not be touched. Null where the
+machine cannot tell or it does not apply."""
 
 
 class MachineError(RmaplabError):
@@ -174,11 +177,16 @@ class Process(Protocol):
         """Resize, with `move` to a fresh address (the pages move, mapcounts stay). `old_length` 0 on a shared
         mapping maps the same pages a second time. Returns the address of the result."""
 
-    def mprotect(self, address: int, length: int, *, writable: bool) -> None:
-        """On part of a PMD-mapped folio this remaps it by PTEs."""
+    def mprotect(self, address: int, length: int, *, writable: bool, readable: bool = True) -> None:
+        """On part of a PMD-mapped folio this remaps it by PTEs. Memory that is not `readable` (PROT_NONE) keeps its
+        pages; only `poke` reaches them, and what needs no access: advice, moves, fork, migration."""
 
     def madvise(self, address: int, length: int, advice: Advice) -> None:
-        """Before "cold" and "pageout" files of kind "file" are written back: what these do to dirty pages is chance."""
+        """Before "cold" and "pageout" files of kind "file" are written back: what these do to dirty pages is chance.
+
+        "guard_install" (Linux 6.13) takes the pages of private anonymous memory away and puts guards in their place,
+        which nothing but "guard_remove" and unmapping takes away again; whatever touches one is refused.
+        """
 
     def read(self, address: int, length: int) -> NDArray[np.uint8]:
         """First byte of every page, faulting it in: uint8, one element a page."""

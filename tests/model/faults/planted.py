@@ -183,14 +183,14 @@ PLANTED: Final = (
     ),
     Fault(
         "fork-copies-wipeonfork",
-        "if v.private and v.anon_vma and not v.dontfork and not v.wipeonfork]\n",
-        "if v.private and v.anon_vma and not v.dontfork]\n",
+        "if v.private and not v.dontfork and not v.wipeonfork]\n",
+        "if v.private and not v.dontfork]\n",
         "MADV_WIPEONFORK memory is empty in the child",
     ),
     Fault(
         "fork-copies-file-tables",
-        "    copied = [v for v in parent.vmas if v.private and v.anon_vma",
-        "    copied = [v for v in parent.vmas if v.anon_vma or v.file",
+        "    copied = [v for v in inherited if v.anon_vma or v.guarded]\n",
+        "    copied = [v for v in inherited if v.anon_vma or v.guarded or v.file]\n",
         "page tables of mappings that can be faulted in again are not copied",
     ),
     Fault(
@@ -214,20 +214,20 @@ PLANTED: Final = (
     # --- advice ---------------------------------------------------------------------------------------------------
     Fault(
         "dontneed-keeps-the-table",
-        "        space.forget_tables(-(-lo // BLOCK) * BLOCK, hi // BLOCK * BLOCK)\n",
-        "",
+        "            _forget_empty_tables(space, -(-lo // BLOCK) * BLOCK, hi // BLOCK * BLOCK)\n",
+        "            pass\n",
         "a table of PTEs that MADV_DONTNEED covers whole is freed (CONFIG_PT_RECLAIM)",
     ),
     Fault(
         "dontneed-frees-partly-covered-tables",
-        "        space.forget_tables(-(-lo // BLOCK) * BLOCK, hi // BLOCK * BLOCK)\n",
-        "        space.forget_tables(lo // BLOCK * BLOCK, -(-hi // BLOCK) * BLOCK)\n",
+        "            _forget_empty_tables(space, -(-lo // BLOCK) * BLOCK, hi // BLOCK * BLOCK)\n",
+        "            space.forget_tables(lo // BLOCK * BLOCK, -(-hi // BLOCK) * BLOCK)\n",
         "in pieces a table of PTEs stays",
     ),
     Fault(
         "dontneed-splits-no-edges",
-        "        space.split_edges(vma, lo, hi, step)\n        space.zap(lo, hi, step)\n",
-        "        space.zap(lo, hi, step)\n",
+        "        space.split_edges(vma, lo, hi, step)\n        space.zap(lo, hi, step, guards=False)\n",
+        "        space.zap(lo, hi, step, guards=False)\n",
         "a PMD that is covered in part is split",
     ),
     Fault(
@@ -624,8 +624,8 @@ PLANTED: Final = (
     ),
     Fault(
         "collapse-goes-on-after-nothing",
-        "for page in takewhile(partial(_has_pmd, space), pages))\n",
-        "for page in filter(partial(_has_pmd, space), pages))\n",
+        "    for page in takewhile(partial(_has_pmd, space), pages):\n",
+        "    for page in filter(partial(_has_pmd, space), pages):\n",
         "nothing is tried after a block with nothing in its PMD",
     ),
     Fault(
@@ -726,6 +726,61 @@ PLANTED: Final = (
         '            memory.folio["partial"][to] |= _page_by_page(mine)\n',
         "            pass\n",
         "a folio unmapped page by page counts as partially mapped ever after (6.18)",
+    ),
+    # --- guards and memory without access ------------------------------------------------------------------------
+    Fault(
+        "guard-goes-with-dontneed",
+        "        space.zap(lo, hi, step, guards=False)\n        if",
+        "        space.zap(lo, hi, step)\n        if",
+        "MADV_DONTNEED leaves guards where they are",
+    ),
+    Fault(
+        "guard-lets-tables-go",
+        "        if space.first_guard(block, block + BLOCK) is None:\n",
+        "        if True:\n",
+        "a table of PTEs that holds a guard stays",
+    ),
+    Fault(
+        "guard-makes-no-anon-vma",
+        "        if space.memory.policy.guards_need_anon_vma:\n            space.prepare_anon_vma(vma)\n",
+        "        if space.memory.policy.guards_need_anon_vma:\n            pass\n",
+        "a VMA with guards has an anon_vma, so that fork copies its page tables",
+    ),
+    Fault(
+        "guard-splits-no-edges",
+        "        space.split_edges(vma, lo, hi, step)\n        space.zap(lo, hi, step)\n",
+        "        space.zap(lo, hi, step)\n",
+        "guards in part of a THP remap it by PTEs",
+    ),
+    Fault(
+        "guard-makes-no-table",
+        "            window.leaf.tables[window.lo // BLOCK : -(-window.hi // BLOCK)] = True\n",
+        "            pass\n",
+        "guards stand in a table of PTEs",
+    ),
+    Fault(
+        "guard-does-not-stop-collapse",
+        "            if not _held(space, window.leaf, window.lo):\n                return\n",
+        "            continue\n",
+        "no block is collapsed after one with guards",
+    ),
+    Fault(
+        "mprotect-no-access-is-read-only",
+        "        self.writable, self.readable = writable, readable\n",
+        "        self.writable, self.readable = writable, True\n",
+        "memory without access is no VMA with memory that can be read",
+    ),
+    Fault(
+        "mprotect-read-only-is-as-good-as-no-access",
+        "        if (vma.writable, vma.readable) == (writable, readable):\n",
+        "        if vma.writable == writable:\n",
+        "memory made readable again can be read",
+    ),
+    Fault(
+        "anon-vma-is-not-taken-over-from-memory-without-access",
+        "replace(vma, writable=True, readable=True).attributes()",
+        "replace(vma, writable=True).attributes()",
+        "an anon_vma is taken over from a neighbour that differs in permissions only",
     ),
 )
 """At least eighty; a name, `old` and `rule` stand for one fault."""

@@ -228,7 +228,8 @@ class Generator:
         self._on_range(Step("madvise", advice="dontneed"))
 
     def _mprotect(self) -> None:
-        self._on_range(Step("mprotect", writable=self._random.random() < 0.6))
+        roll = self._random.random()
+        self._on_range(Step("mprotect", writable=roll < 0.6, readable=roll < 0.9))
 
     def _ksm(self) -> None:
         if not self._merges:
@@ -262,6 +263,8 @@ class Generator:
                 "populate_write",
                 "hugepage",
                 "nohugepage",
+                "guard_install",
+                "guard_remove",
             )
         )
         if "hugepage" not in advice:
@@ -407,8 +410,8 @@ class Generator:
         rest = (1, area.pages - 1) if area.pages > 1 else (0, 1)
         page, pages = {"all": (0, area.pages), "part": part, "first": (0, 1), "rest": rest}[move.where]
         step = Step(move.do, process.number, area.number, page, pages, advice=move.advice, writable=move.writable)
-        step = replace(step, shared=move.shared, longterm=move.longterm)
-        if move.do == "write":
+        step = replace(step, shared=move.shared, longterm=move.longterm, readable=move.readable)
+        if move.do in ("write", "poke"):
             step = replace(step, value=self._value())
         if move.do == "pin":
             step = replace(step, makes=self._number(), pages=min(pages, 64))

@@ -25,6 +25,7 @@ class Move:
     who: int = 0
     advice: str = ""
     writable: bool = False
+    readable: bool = True
     shared: bool = False
     longterm: bool = False
     chance: float = 1.0
@@ -168,6 +169,34 @@ MOTIFS: Final[Mapping[str, tuple[Move, ...]]] = {
         _advise("dofork", chance=0.5),
         _FORK,
         Move("write", "part"),
+    ),
+    "guards": (
+        _WRITE,
+        _advise("pageout", "part", chance=0.3),
+        _advise("guard_install", "part"),
+        _advise("collapse", chance=0.4),
+        Move("fork", chance=0.6),
+        _advise("dontneed", chance=0.5),
+        _advise("guard_remove", "first", chance=0.5),
+        Move("write", who=1, chance=0.4),
+        _advise("guard_remove", who=1),
+        Move("read", who=1, chance=0.5),
+        _advise("guard_remove", chance=0.7),
+        _WRITE,
+    ),
+    "no access, yet there": (
+        _WRITE,
+        Move("fork", chance=0.5),
+        Move("mprotect", "part", readable=False),
+        _advise("cold", "part", chance=0.3),
+        _advise("pageout", chance=0.3),
+        Move("poke", chance=0.5),
+        Move("migrate", shared=True, chance=0.4),
+        Move("fork", chance=0.5),
+        _advise("collapse", chance=0.4),
+        Move("mprotect", "part", writable=True),
+        Move("exit", who=1, chance=0.5),
+        _WRITE,
     ),
     "zeroes": (
         _WRITE,

@@ -53,6 +53,7 @@ class Step:
     advice: str = ""
     shared: bool = False
     writable: bool = False
+    readable: bool = True
     move: bool = False
     dontunmap: bool = False
     kind: str = ""
@@ -144,7 +145,9 @@ class Run:
         return address
 
     def _mprotect(self, step: Step) -> None:
-        self._process(step).mprotect(self._address(step), step.pages * PAGE_SIZE, writable=step.writable)
+        self._process(step).mprotect(
+            self._address(step), step.pages * PAGE_SIZE, writable=step.writable, readable=step.readable
+        )
 
     def _madvise(self, step: Step) -> None:
         self._process(step).madvise(self._address(step), step.pages * PAGE_SIZE, step.advice)  # type: ignore[arg-type]

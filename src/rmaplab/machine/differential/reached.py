@@ -16,7 +16,7 @@ from rmaplab.machine.observation import Observation
 from rmaplab.trace import KINDS, Trace
 
 GROUPS: Final = ("refused", "pairs", "folios", "questions")
-_STATES: Final = ("nothing", "present", "in swap")
+_STATES: Final = ("nothing", "present", "in swap", "guarded")
 _RADIX: Final = 32
 """More than any column of `_FOLIO` has values."""
 _FOLIO: Final = ("state", "kind", "order", "pmd_mapped", "anon_exclusive")

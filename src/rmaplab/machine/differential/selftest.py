@@ -41,9 +41,13 @@ _ADVICE: Final = {
     "cold": "MADV_COLD",
     "pageout": "MADV_PAGEOUT",
     "collapse": "MADV_COLLAPSE",
+    "guard_install": "MADV_GUARD_INSTALL",
+    "guard_remove": "MADV_GUARD_REMOVE",
 }
 _SYSTEM_CALLS: Final = ("munmap", "mremap", "mprotect", "madvise")
 """Operations whose refusal is the kernel's own."""
+_REFUSED_FIRST: Final = ("populate_read", "populate_write", "guard_install")
+"""Advice that machines refuse where the kernel would take it, or do a part of it."""
 _FAULTING: Final = ("read", "write", "peek", "poke", "pin")
 _MARKS: Final = 4096
 """How many pages world.h can compare between processes."""
@@ -132,7 +136,7 @@ class _Printer:
             answer = self._run.do(step)
         except Unnamed:
             return
-        if answer.refused and not (step.do in _SYSTEM_CALLS and whole):
+        if answer.refused and not (step.do in _SYSTEM_CALLS and whole and step.advice not in _REFUSED_FIRST):
             return  # by the machine itself, which asks for more than the kernel does
         yield from getattr(self, f"_{step.do}")(step, answer, before)
 
@@ -200,7 +204,7 @@ class _Printer:
         yield self._refusable(step, answer, f"munmap((void *){self._at(step)}, {step.pages} * PAGE)")
 
     def _mprotect(self, step: Step, answer: Result, *_: object) -> Iterator[str]:
-        protection = "PROT_READ | PROT_WRITE" if step.writable else "PROT_READ"
+        protection = "PROT_READ | PROT_WRITE" if step.writable else "PROT_READ" if step.readable else "PROT_NONE"
         yield self._refusable(step, answer, f"mprotect((void *){self._at(step)}, {step.pages} * PAGE, {protection})")
 
     def _mremap(self, step: Step, answer: Result, *_: object) -> Iterator[str]:

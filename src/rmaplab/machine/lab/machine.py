@@ -212,8 +212,8 @@ class LabProcess:
     ) -> int:
         return int(self._do("mremap", address, old_length, new_length, move=move, dontunmap=dontunmap))
 
-    def mprotect(self, address: int, length: int, *, writable: bool) -> None:
-        self._do("mprotect", address, length, writable=writable)
+    def mprotect(self, address: int, length: int, *, writable: bool, readable: bool = True) -> None:
+        self._do("mprotect", address, length, writable=writable, readable=readable)
 
     def madvise(self, address: int, length: int, advice: Advice) -> None:
         self._do("madvise", address, length, advice)

@@ -7,6 +7,8 @@ keeps books here.
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
+
 from rmaplab.machine import arena
 from rmaplab.machine.live.proc import procfs
 from rmaplab.machine.protocol import BadOperation
@@ -58,3 +60,11 @@ def check_mapped(
         last = region.start + limit - region.offset if limit is not None else region.end
         if address < region.end and region.start < address + length and last < min(region.end, address + length):
             arena.refuse_beyond(call, address, address + length, max(address, last))
+
+
+def check_unguarded(call: str, pid: int, address: int, length: int) -> None:
+    """Raise BadOperation if a page of the range is a guard: an access there is a SIGSEGV."""
+    with procfs.Pagemap(pid) as pagemap:
+        guarded = np.flatnonzero(pagemap.entries(address, length) & procfs.PM_GUARD)
+    if len(guarded):
+        arena.refuse_guard(call, address, address + length, address + int(guarded[0]) * procfs.PAGE_SIZE)

@@ -22,6 +22,8 @@ ADVICE: Final[dict[str, int]] = {
     "populate_read": 22,
     "populate_write": 23,
     "collapse": 25,
+    "guard_install": 102,
+    "guard_remove": 103,
 }
 """MADV_* of each of the protocol's words."""
 

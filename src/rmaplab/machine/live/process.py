@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from rmaplab.machine.arena import Areas, check_range
 from rmaplab.machine.arguments import checked
-from rmaplab.machine.base import BaseProcess, check_mremap, check_offset
-from rmaplab.machine.live.arena import Area, Backing, check_mapped
+from rmaplab.machine.base import BaseProcess, check_guards, check_mremap, check_offset, check_protection
+from rmaplab.machine.live.arena import Area, Backing, check_mapped, check_unguarded
 from rmaplab.machine.live.held import ADVICE, LivePin
 from rmaplab.machine.live.proc.procfs import ProcessGone, regions_or_none
 from rmaplab.machine.live.record import cow
@@ -150,10 +150,12 @@ class LiveProcess(BaseProcess[Area, LivePin]):
         return address
 
     @checked
-    def mprotect(self, address: int, length: int, *, writable: bool) -> None:
+    def mprotect(self, address: int, length: int, *, writable: bool, readable: bool = True) -> None:
         self._area("mprotect", address, length)
         check_mapped("mprotect", self.pid, address, length)
-        self._ask(Op.MPROTECT, address, length, mmap.PROT_READ | (mmap.PROT_WRITE if writable else 0))
+        check_protection(writable=writable, readable=readable)
+        protection = (mmap.PROT_READ if readable else 0) | (mmap.PROT_WRITE if writable else 0)
+        self._ask(Op.MPROTECT, address, length, protection)
         self._look()
 
     @checked
@@ -161,15 +163,17 @@ class LiveProcess(BaseProcess[Area, LivePin]):
         area = self._area("madvise", address, length)
         check_mapped("madvise", self.pid, address, length)
         if advice == "populate_write":
-            check_mapped("madvise populate_write", self.pid, address, length, "writable", area.limit)
+            self._check_access("madvise populate_write", area, address, length, "writable")
             self._write_by(Op.MADVISE, area, address, length, ADVICE[advice])
             return
         if advice == "populate_read":
-            check_mapped("madvise populate_read", self.pid, address, length, "any", area.limit)
+            self._check_access("madvise populate_read", area, address, length, "readable")
         if advice in ("cold", "pageout"):
             self._system.write_back()
         if advice == "mergeable":
             self._system.require_ksm()
+        check_guards(advice, ordinary=area.backing == "anon" and not area.shared)
+        self._system.guards |= advice == "guard_install"
         if advice in ("hugepage", "nohugepage"):
             self._areas.replace(area, advised=advice == "hugepage")
         try:
@@ -187,7 +191,7 @@ class LiveProcess(BaseProcess[Area, LivePin]):
     @checked
     def read(self, address: int, length: int) -> NDArray[np.uint8]:
         area = self._area("read", address, length)
-        check_mapped("read", self.pid, address, length, "readable", area.limit)
+        self._check_access("read", area, address, length, "readable")
         answer = self._ask_faulting(Op.READ, area, address, length)
         self._look()
         return np.frombuffer(answer.payload, np.uint8)
@@ -195,13 +199,13 @@ class LiveProcess(BaseProcess[Area, LivePin]):
     @checked
     def write(self, address: int, length: int, value: int = 1) -> Written:
         area = self._area("write", address, length)
-        check_mapped("write", self.pid, address, length, "writable", area.limit)
+        self._check_access("write", area, address, length, "writable")
         return self._write_by(Op.WRITE, area, address, length, value)
 
     @checked
     def peek(self, address: int, length: int) -> NDArray[np.uint8]:
         area = self._area("peek", address, length)
-        check_mapped("peek", self.pid, address, length, "readable", area.limit)
+        self._check_access("peek", area, address, length, "readable")
         self._settle("peek")
         answer = self._ask_faulting(Op.PEEK, area, address, length)
         self._look(write=Write(self._mm, address, length, "unshare"))
@@ -210,7 +214,7 @@ class LiveProcess(BaseProcess[Area, LivePin]):
     @checked
     def poke(self, address: int, length: int, value: int = 1) -> Written:
         area = self._area("poke", address, length)
-        check_mapped("poke", self.pid, address, length, "writable" if area.shared else "readable", area.limit)
+        self._check_access("poke", area, address, length, "writable" if area.shared else "any")
         return self._write_by(Op.POKE, area, address, length, value)
 
     @checked
@@ -300,7 +304,7 @@ class LiveProcess(BaseProcess[Area, LivePin]):
     @checked
     def pin(self, address: int, length: int, *, longterm: bool = False) -> Pin:
         area = self._area("pin", address, length)
-        check_mapped("pin", self.pid, address, length, "writable" if longterm else "readable", area.limit)
+        self._check_access("pin", area, address, length, "writable" if longterm else "readable")
         pin = LivePin(length // PAGE_SIZE, self._system.new_key(), self._mm)
         if longterm:
             self._write_by(Op.PIN_LONGTERM, area, address, length, pin.key)
@@ -378,6 +382,14 @@ class LiveProcess(BaseProcess[Area, LivePin]):
     def _area(self, call: str, address: int, length: int) -> Area:
         self._check_alive(call)
         return self._areas.around(call, address, length)
+
+    def _check_access(
+        self, call: str, area: Area, address: int, length: int, need: Literal["any", "readable", "writable"]
+    ) -> None:
+        """Raise BadOperation where pages of the range are not `need`, not of its file, or guards."""
+        check_mapped(call, self.pid, address, length, need, area.limit)
+        if self._system.guards:
+            check_unguarded(call, self.pid, address, length)
 
     def _check_alive(self, call: str) -> None:
         super()._check_alive(call)

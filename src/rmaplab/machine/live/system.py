@@ -51,6 +51,8 @@ class LiveSystem(Commons[LiveFile]):
         self._members = members
         self._keys = 0
         self._alone = self._has_ksm = False
+        self.guards = False
+        """Whether any process ever put a guard anywhere."""
 
     def spaces(self) -> list[Space]:
         """One of every address space, by MM; processes that share one see the same."""

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from rmaplab.machine.model.physical.memory import Memory
 from rmaplab.machine.model.policy import Bit56
 from rmaplab.machine.model.space.addressspace import AddressSpace
-from rmaplab.machine.model.space.pagetable import PMD, SWAP
+from rmaplab.machine.model.space.pagetable import GUARD, PMD, SWAP
+from rmaplab.machine.observation import GUARD as GUARDED
 from rmaplab.machine.observation import NONE, PRESENT, Observation, known_where
 from rmaplab.machine.observation import SWAP as SWAPPED
 from rmaplab.machine.protocol import PAGE_SIZE
@@ -43,7 +44,8 @@ def _joined(
     flags: NDArray[np.uint8],
 ) -> Observation:
     swapped = flags & SWAP != 0
-    present = (frame != 0) & ~swapped
+    guarded = (frame == GUARD) & ~swapped
+    present = (frame != 0) & ~swapped & ~guarded
     entry, frame = frame, np.where(present, frame, 0)
     slot = memory.frame["folio"][frame]
     known = AddressSpace.counted(frame)
@@ -51,7 +53,7 @@ def _joined(
     return Observation(
         mm=mm,
         address=page * PAGE_SIZE,
-        state=np.where(present, PRESENT, np.where(swapped, SWAPPED, NONE)),
+        state=np.where(present, PRESENT, np.where(swapped, SWAPPED, np.where(guarded, GUARDED, NONE))),
         frame=known_where(present, frame),
         head=known_where(known, memory.folio["head"][slot]),
         order=known_where(known, memory.folio["order"][slot]),

@@ -61,6 +61,7 @@ class KernelPolicy:
     Advice: `unmapped_first_is_shared`: a folio whose first page is not mapped counts as shared. `whole_splits`:
     MADV_COLD, MADV_FREE and MADV_PAGEOUT split also a folio that PTEs map whole. `shared_ends_walk`: a shared large folio
     ends the walk through its block. `split_keeps_zeroes`: pages of zeroes stay when a folio is split.
+    `guards`: there are guard pages; `guards_need_anon_vma`: VMAs with guards get an anon_vma, else a flag for fork.
     `empties_tables`: MADV_DONTNEED of a whole block frees its table of PTEs, so that a THP fits again.
     Faults: `mthp`: anonymous memory gets folios between a page and a PMD. `around_maps_whole`: fault-around maps all of
     a large folio, also what lies beyond the 64 KiB. `disk_maps_whole`, `shmem_maps_whole`: a fault maps all of a large
@@ -80,6 +81,8 @@ class KernelPolicy:
     whole_splits: bool = False
     shared_ends_walk: bool = False
     split_keeps_zeroes: bool = False
+    guards: bool = True
+    guards_need_anon_vma: bool = True
     empties_tables: bool = True
     mthp: bool = True
     around_maps_whole: bool = True
@@ -100,7 +103,14 @@ class KernelPolicy:
 
 
 def _known() -> dict[str, KernelPolicy]:
-    newest = KernelPolicy("linux-7.x", "two MM slots and a flag", SCHEMES["mm-id"], LargeCow.EXCLUSIVE, "7.3.4")
+    newest = KernelPolicy(
+        "linux-7.x",
+        "two MM slots and a flag",
+        SCHEMES["mm-id"],
+        LargeCow.EXCLUSIVE,
+        "7.3.4",
+        guards_need_anon_vma=False,
+    )
     old = replace(
         newest,
         name="linux-6.12",
@@ -110,6 +120,7 @@ def _known() -> dict[str, KernelPolicy]:
         large_cow=LargeCow.NEVER,
         frees_lone_page=False,
         huge_zero_cow=False,
+        guards=False,
         empties_tables=False,
         around_maps_whole=False,
         disk_maps_whole=False,
@@ -135,7 +146,7 @@ def _known() -> dict[str, KernelPolicy]:
         replace(older, name="linux-6.1", pins_disk_files=True),
         older,
         old,
-        replace(newest, name="linux-6.18", confirmed="6.18.44"),
+        replace(newest, name="linux-6.18", confirmed="6.18.44", guards_need_anon_vma=True),
         newest,
         replace(newest, name="rfc-2026", title="as 6.18, without map counts per page", confirmed="", bit_56=Bit56.FOLIO),
         KernelPolicy("series-2023", "rmap IDs as posted", SCHEMES["generations"], LargeCow.EXCLUSIVE, "", False, False),

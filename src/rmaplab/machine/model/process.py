@@ -11,9 +11,9 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from rmaplab.machine.arena import Area, Areas, check_length, refuse_beyond
+from rmaplab.machine.arena import Area, Areas, check_length, refuse_beyond, refuse_guard
 from rmaplab.machine.arguments import checked
-from rmaplab.machine.base import BaseProcess, check_mremap, check_offset
+from rmaplab.machine.base import BaseProcess, check_guards, check_mremap, check_offset, check_protection
 from rmaplab.machine.model.backing.pagecache import PAGE_SHIFT
 from rmaplab.machine.model.calls.advice import ADVICE
 from rmaplab.machine.model.calls.fork import fork
@@ -26,6 +26,9 @@ from rmaplab.machine.model.space.questions import ask
 from rmaplab.machine.model.space.vma import Vma
 from rmaplab.machine.model.system import ModelSystem
 from rmaplab.machine.protocol import PAGE_SIZE, PMD_ORDER, Advice, BadOperation, File, Pin, Written
+
+Need = Literal["any", "mapped", "readable", "writable"]
+"""What every page of a range must be."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -159,43 +162,47 @@ class ModelProcess(BaseProcess[Area, ModelPin]):
             self._areas.replace(area, length=new_end - area.start)
 
     @checked
-    def mprotect(self, address: int, length: int, *, writable: bool) -> None:
-        protect(self.space, *self._range("mprotect", address, length, "mapped"), writable=writable)
+    def mprotect(self, address: int, length: int, *, writable: bool, readable: bool = True) -> None:
+        start, end = self._range("mprotect", address, length, "mapped")
+        check_protection(writable=writable, readable=readable)
+        protect(self.space, start, end, writable=writable, readable=readable)
 
     @checked
     def madvise(self, address: int, length: int, advice: Advice) -> None:
         start, end = self._range("madvise", address, length, "mapped")
         if advice == "populate_write":
             self._range("madvise populate_write", address, length, "writable")
-            self._check_file("madvise populate_write", start, end)
+            self._check_present("madvise populate_write", start, end)
             fault.populate_write(self.space, start, end)
             return
         if advice == "populate_read":
-            self._check_file("madvise populate_read", start, end)
+            self._range("madvise populate_read", address, length, "readable")
+            self._check_present("madvise populate_read", start, end)
         if advice in ("cold", "pageout"):
             self._system.write_back()
         if advice not in ADVICE:
             raise BadOperation("madvise", advice, "not in the model yet")
+        check_guards(advice, ordinary=all(v.anonymous for v in self.space.vmas.within(start, end)))
         ADVICE[advice](self.space, start, end)
 
     @checked
     def read(self, address: int, length: int) -> NDArray[np.uint8]:
-        start, end = self._range("read", address, length, "mapped")
-        self._check_file("read", start, end)
+        start, end = self._range("read", address, length, "readable")
+        self._check_present("read", start, end)
         return fault.read(self.space, start, end)
 
     @checked
     def write(self, address: int, length: int, value: int = 1) -> Written:
         start, end = self._range("write", address, length, "writable")
-        self._check_file("write", start, end)
+        self._check_present("write", start, end)
         clock = time.perf_counter()
         tally = fault.write(self.space, start, end, value, self._system.next_version())
         return Written(end - start, tally.reused, tally.copied, time.perf_counter() - clock)
 
     @checked
     def peek(self, address: int, length: int) -> NDArray[np.uint8]:
-        start, end = self._range("peek", address, length, "mapped")
-        self._check_file("peek", start, end)
+        start, end = self._range("peek", address, length, "readable")
+        self._check_present("peek", start, end)
         return remote.peek(self.space, start, end)
 
     @checked
@@ -203,7 +210,7 @@ class ModelProcess(BaseProcess[Area, ModelPin]):
         start, end = self._range("poke", address, length, "mapped")
         if self._vma("poke", start, end, alone=False).shared:
             self._range("poke", address, length, "writable")
-        self._check_file("poke", start, end)
+        self._check_present("poke", start, end)
         clock = time.perf_counter()
         tally = remote.poke(self.space, start, end, value, self._system.next_version())
         return Written(end - start, tally.reused, tally.copied, time.perf_counter() - clock)
@@ -266,8 +273,8 @@ class ModelProcess(BaseProcess[Area, ModelPin]):
 
     @checked
     def pin(self, address: int, length: int, *, longterm: bool = False) -> Pin:
-        start, end = self._range("pin", address, length, "writable" if longterm else "mapped")
-        self._check_file("pin", start, end)
+        start, end = self._range("pin", address, length, "writable" if longterm else "readable")
+        self._check_present("pin", start, end)
         if longterm:
             self._check_longterm(start, end)
             slots = np.concatenate([self._pin_page(page) for page in range(start, end)])
@@ -299,22 +306,24 @@ class ModelProcess(BaseProcess[Area, ModelPin]):
         self._pins.remove(own)
         self._system.memory.drop(own.slots, longterm=own.longterm)
 
-    def _range(self, call: str, address: int, length: int, need: Literal["any", "mapped", "writable"]) -> tuple[int, int]:
+    def _range(self, call: str, address: int, length: int, need: Need) -> tuple[int, int]:
         """The virtual pages of the range, or BadOperation: it must lie in one area, and be `need` throughout."""
         self._check_alive(call)
         self._areas.around(call, address, length)
         start, end = address >> PAGE_SHIFT, (address + length) >> PAGE_SHIFT
         page = start
         for vma in self.space.vmas.within(start, end):
-            if need == "any" or (vma.start <= page and (need == "mapped" or vma.writable)):
+            if need == "any" or (vma.start <= page and (need == "mapped" or getattr(vma, need))):
                 page = vma.end
         if need != "any" and page < end:
-            rule = f"page {page << PAGE_SHIFT:#x} is not {'mapped' if need == 'mapped' else 'mapped writable'}"
+            rule = f"page {page << PAGE_SHIFT:#x} is not {'mapped' if need == 'mapped' else f'mapped {need}'}"
             raise BadOperation(call, f"[{address:#x}, {address + length:#x})", rule)
         return start, end
 
-    def _check_file(self, call: str, start: int, end: int) -> None:
-        """Raise BadOperation where a page lies beyond its file's end: a fault there is a SIGBUS."""
+    def _check_present(self, call: str, start: int, end: int) -> None:
+        """Raise BadOperation where a page lies beyond its file's end, or is a guard: a fault is a SIGBUS, a SIGSEGV."""
+        if self._system.world.guards and (page := self.space.first_guard(start, end)) is not None:
+            refuse_guard(call, start << PAGE_SHIFT, end << PAGE_SHIFT, page << PAGE_SHIFT)
         for vma in self.space.vmas.within(start, end):
             if vma.file is not None and vma.offset_of(min(end, vma.end)) > vma.file.pages:
                 page = max(start, vma.start + vma.file.pages - vma.pgoff)

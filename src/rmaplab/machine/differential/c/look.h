@@ -34,6 +34,7 @@
 
 #define PM_PFN		((1ULL << 55) - 1)
 #define PM_EXCLUSIVE	(1ULL << 56)
+#define PM_GUARD	(1ULL << 58)
 #define PM_SWAP		(1ULL << 62)
 #define PM_PRESENT	(1ULL << 63)
 
@@ -52,6 +53,10 @@ enum {
 #endif
 #ifndef MADV_COLLAPSE
 #define MADV_COLLAPSE 25
+#endif
+#ifndef MADV_GUARD_INSTALL
+#define MADV_GUARD_INSTALL 102
+#define MADV_GUARD_REMOVE 103
 #endif
 #ifndef MAP_FIXED_NOREPLACE
 #define MAP_FIXED_NOREPLACE 0x100000

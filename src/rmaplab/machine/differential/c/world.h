@@ -312,10 +312,10 @@ static void look_at(const struct pages *run)
 {
 	for (int i = 0; i < run->count; i++) {
 		char *page = (char *)run->address + i * PAGE;
-		int state = present(page) ? 1 : swapped(page) ? 2 : 0;
+		int state = present(page) ? 1 : pagemap(page) & PM_GUARD ? 3 : swapped(page) ? 2 : 0;
 		uint64_t frame = pfn(page);
 
-		is_so(state == run->state, run, i, "state (0 nothing, 1 present, 2 swap)", state, run->state);
+		is_so(state == run->state, run, i, "state (0 nothing, 1 present, 2 swap, 3 guard)", state, run->state);
 		if (state != 1 || run->state != 1)
 			continue;
 		if (run->exclusive >= 0)

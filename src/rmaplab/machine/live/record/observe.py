@@ -9,7 +9,7 @@ import numpy as np
 
 from rmaplab.machine.live.proc import procfs
 from rmaplab.machine.live.record.snapshot import ARENA_PAGE, MM_SHIFT, Index, Snapshot, Space, key_of
-from rmaplab.machine.observation import NONE, PRESENT, SWAP, UNKNOWN, Observation, known_where
+from rmaplab.machine.observation import GUARD, NONE, PRESENT, SWAP, UNKNOWN, Observation, known_where
 from rmaplab.machine.protocol import ARENA_BASE
 
 
@@ -44,6 +44,8 @@ def _mapped(space: Space) -> list[tuple[int, int]]:
 
 def _joined(key: Index, entry: np.ndarray, snapshot: Snapshot) -> Observation:
     present = entry & procfs.PM_PRESENT != 0
+    guarded = ~present & (entry & procfs.PM_GUARD != 0)
+    swapped = ~present & ~guarded & (entry & procfs.PM_SWAP != 0)
     row = np.searchsorted(snapshot.key, key)
     row[row == len(snapshot.key)] = -1
     known = np.append(snapshot.key, -1)[row] == key
@@ -59,7 +61,7 @@ def _joined(key: Index, entry: np.ndarray, snapshot: Snapshot) -> Observation:
     return Observation(
         mm=key >> MM_SHIFT,
         address=((key & ((1 << MM_SHIFT) - 1)) + ARENA_PAGE) << procfs.PAGE_SHIFT,
-        state=np.where(present, PRESENT, np.where(entry & procfs.PM_SWAP != 0, SWAP, NONE)),
+        state=np.where(present, PRESENT, np.where(swapped, SWAP, np.where(guarded, GUARD, NONE))),
         frame=known_where(present, entry & procfs.PM_PFN),
         head=of_page(pages.folio_head[pages.local]),
         order=of_page(pages.folio_order[pages.local]),
@@ -68,7 +70,7 @@ def _joined(key: Index, entry: np.ndarray, snapshot: Snapshot) -> Observation:
         anon_exclusive=of_page(pages.exclusive),
         pmd_mapped=np.append(snapshot.pmd.astype(np.int64), UNKNOWN)[row],
         kind=of_page(pages.folio_kind[pages.local]),
-        slot=known_where(~present & (entry & procfs.PM_SWAP != 0), entry & procfs.PM_SLOT),
+        slot=known_where(swapped, entry & procfs.PM_SLOT),
     )
 
 

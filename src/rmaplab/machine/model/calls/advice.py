@@ -12,7 +12,7 @@ from rmaplab.machine.model.ksm.scanner import unmerge
 from rmaplab.machine.model.reclaim.cold import cold, free
 from rmaplab.machine.model.reclaim.pageout import pageout
 from rmaplab.machine.model.space.addressspace import AddressSpace
-from rmaplab.machine.model.space.pagetable import BLOCK
+from rmaplab.machine.model.space.pagetable import BLOCK, GUARD
 from rmaplab.machine.model.space.vma import Vma
 from rmaplab.machine.model.thp.collapse import collapse
 from rmaplab.machine.protocol import BadOperation
@@ -24,9 +24,47 @@ def dontneed(space: AddressSpace, start: int, end: int) -> None:
     for vma in space.vmas.within(start, end):
         lo, hi = max(vma.start, start), min(vma.end, end)
         space.split_edges(vma, lo, hi, step)
-        space.zap(lo, hi, step)
+        space.zap(lo, hi, step, guards=False)
         if space.memory.policy.empties_tables:
-            space.forget_tables(-(-lo // BLOCK) * BLOCK, hi // BLOCK * BLOCK)
+            _forget_empty_tables(space, -(-lo // BLOCK) * BLOCK, hi // BLOCK * BLOCK)
+
+
+def _forget_empty_tables(space: AddressSpace, start: int, end: int) -> None:
+    """The tables of the blocks of [start, end), but for those that hold guards."""
+    if not space.world.guards:
+        space.forget_tables(start, end)
+        return
+    for block in range(start, end, BLOCK):
+        if space.first_guard(block, block + BLOCK) is None:
+            space.forget_tables(block, block + BLOCK)
+
+
+def guard_install(space: AddressSpace, start: int, end: int) -> None:
+    """Guards instead of pages. Fork has to know of them: up to 6.18 the VMA gets an anon_vma, later a flag of its own."""
+    if not space.memory.policy.guards:
+        raise BadOperation("madvise", "guard_install", "this kernel has no guards")
+    step = space.memory.recorder.tick()
+    space.world.guards = True
+    for vma in space.vmas.within(start, end):
+        lo, hi = max(vma.start, start), min(vma.end, end)
+        if space.memory.policy.guards_need_anon_vma:
+            space.prepare_anon_vma(vma)
+        else:
+            vma.guarded = True
+        space.split_edges(vma, lo, hi, step)
+        space.zap(lo, hi, step)
+        for window in space.table.windows(lo, hi, write=True, create=True):
+            window.leaf.frame[window.lo : window.hi] = GUARD
+            window.leaf.tables[window.lo // BLOCK : -(-window.hi // BLOCK)] = True
+
+
+def guard_remove(space: AddressSpace, start: int, end: int) -> None:
+    """Nothing instead of guards; their table of PTEs stays."""
+    if not space.memory.policy.guards:
+        raise BadOperation("madvise", "guard_remove", "this kernel has no guards")
+    space.memory.recorder.tick()
+    for window in space.table.windows(start, end, write=True):
+        window.leaf.frame[window.leaf.guards(window.lo, window.hi)] = 0
 
 
 def populate_read(space: AddressSpace, start: int, end: int) -> None:
@@ -105,5 +143,7 @@ ADVICE: Final[Mapping[str, Callable[[AddressSpace, int, int], None]]] = {
     "unmergeable": unmergeable,
     "wipeonfork": _flag("wipeonfork", True, anonymous=True),
     "keeponfork": _flag("wipeonfork", False),
+    "guard_install": guard_install,
+    "guard_remove": guard_remove,
 }
 """Advice by name; `populate_write` is a write without a value and stands with the process."""

@@ -29,7 +29,8 @@ def fork(parent: AddressSpace, mm: int) -> AddressSpace:
         parent.world.ksm_mms.append(mm)
     child = AddressSpace(parent.world, mm, VmaList([_child_vma(parent, v) for v in parent.vmas if not v.dontfork]))
     child.forebears = parent.forebears | {parent.mm}
-    copied = [v for v in parent.vmas if v.private and v.anon_vma and not v.dontfork and not v.wipeonfork]
+    inherited = [v for v in parent.vmas if v.private and not v.dontfork and not v.wipeonfork]
+    copied = [v for v in inherited if v.anon_vma or v.guarded]
     for region in parent.table.regions:
         inside = [v for v in copied if region.start <= v.start < region.start + region.pages]
         if not child.vmas.within(region.start, region.start + region.pages):
@@ -39,7 +40,9 @@ def fork(parent: AddressSpace, mm: int) -> AddressSpace:
 
 
 def _child_vma(parent: AddressSpace, vma: Vma) -> Vma:
-    if not vma.anon_vma or vma.wipeonfork:
+    if vma.wipeonfork:
+        return replace(vma, anon_vma=0, cloned=False, guarded=False)
+    if not vma.anon_vma:
         return replace(vma, anon_vma=0, cloned=False)
     return replace(vma, anon_vma=parent.world.next_anon_vma(), cloned=True)
 

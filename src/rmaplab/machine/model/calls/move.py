@@ -78,17 +78,17 @@ def duplicate(space: AddressSpace, vma: Vma, source: int, target: int, pages: in
     space.vmas.add(replace(vma, start=target, end=target + pages, pgoff=vma.offset_of(source), anon_vma=0, cloned=False))
 
 
-def protect(space: AddressSpace, start: int, end: int, *, writable: bool) -> None:
+def protect(space: AddressSpace, start: int, end: int, *, writable: bool, readable: bool) -> None:
     """mprotect [start, end): changes VMAs, splits PMD mappings it covers in part, and sets or clears write access."""
     step = space.memory.recorder.tick()
     for vma in space.vmas.within(start, end):
-        if vma.writable == writable:
+        if (vma.writable, vma.readable) == (writable, readable):
             continue
         lo, hi = max(vma.start, start), min(vma.end, end)
         space.split_at(lo, step)
         space.split_at(hi, step)
         (part,) = space.vmas.within(lo, hi)
-        part.protect(writable=writable)
+        part.protect(writable=writable, readable=readable)
         space.protect(lo, hi, writable=writable)
     space.vmas.merge(start, end)
 

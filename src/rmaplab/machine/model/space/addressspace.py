@@ -17,7 +17,7 @@ from rmaplab.machine.model.physical.columns import Index
 from rmaplab.machine.model.physical.memory import HUGE_ZERO, ZERO, Frames, Memory
 from rmaplab.machine.model.physical.recorder import Recorder
 from rmaplab.machine.model.policy import KernelPolicy
-from rmaplab.machine.model.space.pagetable import BLOCK, CLEAN, DIRTY, PMD, SWAP, Leaf, PageTable, W, Window
+from rmaplab.machine.model.space.pagetable import BLOCK, CLEAN, DIRTY, GUARD, PMD, SWAP, Leaf, PageTable, W, Window
 from rmaplab.machine.model.space.vma import Vma, VmaList
 from rmaplab.trace import KINDS
 
@@ -47,6 +47,8 @@ class World:
         """By MM."""
         self.ksm_mms: list[int] = []
         """MMs with mergeable memory in the order KSM scans them; some may have ended."""
+        self.guards = False
+        """Whether any guard was ever put anywhere."""
         self._anon_vmas = 0
 
     def next_anon_vma(self) -> int:
@@ -142,10 +144,11 @@ class AddressSpace:
 
     # --- taking away --------------------------------------------------------------------------------------------
 
-    def zap(self, start: int, end: int, step: int) -> None:
-        """Unmap every page of [start, end) (PMD mappings in it are whole by now)."""
+    def zap(self, start: int, end: int, step: int, *, guards: bool = True) -> None:
+        """Unmap every page of [start, end) (PMD mappings in it are whole by now); `guards` go too."""
         for window in self.table.windows(start, end, write=True):
             leaf, lo, hi = window.leaf, window.lo, window.hi
+            kept = None if guards or not self.world.guards else leaf.guards(lo, hi)
             self._give_slots_back(leaf, lo, hi)
             if hi - lo == 1 and not leaf.flags[lo] & (PMD | SWAP):
                 if leaf.frame[lo] >= _COUNTED:
@@ -153,6 +156,15 @@ class AddressSpace:
             elif len(index := leaf.present(lo, hi)):
                 self._unmap_present(leaf, index, step)
             leaf.clear(lo, hi)
+            if kept is not None:
+                leaf.frame[kept] = GUARD
+
+    def first_guard(self, start: int, end: int) -> int | None:
+        """The first page of [start, end) that is a guard."""
+        for _, window in self.spans(start, end):
+            if len(found := window.leaf.guards(window.lo, window.hi)):
+                return window.base + int(found[0])
+        return None
 
     def _give_slots_back(self, leaf: Leaf, lo: int, hi: int) -> None:
         if self.swap.device is not None:

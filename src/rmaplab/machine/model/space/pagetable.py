@@ -1,7 +1,8 @@
 """Page tables: a few arrays per 32 MiB, shared between address spaces until one of them changes.
 
 For the model's address spaces. Virtual pages are numbered from 0 (address / 4096). A page is one of: nothing
-(`frame` 0), present (`frame` names memory) or swapped (`SWAP` set, `frame` names a swap slot).
+(`frame` 0), present (`frame` names memory), a guard (`frame` is GUARD) or swapped (`SWAP` set, `frame` names
+a swap slot).
 """
 
 from bisect import bisect_right
@@ -30,6 +31,9 @@ DIRTY: Final = 16
 CLEAN: Final = 32
 """Not dirty: an anonymous page not written through this entry since MADV_FREE, swap-in, a merge, or a copy made without
 writing."""
+
+GUARD: Final = 2
+"""Frame of an entry that is a guard: no memory has this number, as none has the zero page's."""
 
 
 @dataclass(slots=True)
@@ -63,6 +67,10 @@ class Leaf:
     def present(self, lo: int, hi: int) -> NDArray[np.int64]:
         """Indexes of present pages in [lo, hi)."""
         return lo + np.flatnonzero((self.frame[lo:hi] != 0) & (self.flags[lo:hi] & SWAP == 0))
+
+    def guards(self, lo: int, hi: int) -> NDArray[np.int64]:
+        """Indexes of guards in [lo, hi)."""
+        return lo + np.flatnonzero((self.frame[lo:hi] == GUARD) & (self.flags[lo:hi] & SWAP == 0))
 
     def memory(self) -> NDArray[np.uint32]:
         """The frame behind every page, 0 for those not present. Not to be changed."""

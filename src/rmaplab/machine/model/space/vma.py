@@ -23,14 +23,16 @@ class Vma:
     `order` is what faults here shall get. `anon_vma` is 0 until the first anonymous page could exist (it decides whether
     fork copies page tables); `cloned` says that it came by fork, which forbids merging with an unfaulted neighbour.
     `pgoff` is the file page of `start`. `accounted` is VM_ACCOUNT: memory made read-only before anything was
-    written loses it, and differs from its neighbours ever after. `placed` grows with time: of VMAs that begin at the same
-    place of an anon_vma the reverse map walks first those that were put into its interval tree first.
+    written loses it, and differs from its neighbours ever after. `guarded`: fork copies page tables for the guards in
+    them. `placed` grows with time: of VMAs that begin at the same place of an anon_vma the reverse map walks first
+    those that were put into its interval tree first.
     """
 
     start: int
     end: int
     order: int = 0
     writable: bool = True
+    readable: bool = True
     shared: bool = False
     file: ModelFile | None = None
     pgoff: int = 0
@@ -42,6 +44,7 @@ class Vma:
     accounted: bool = True
     anon_vma: int = 0
     cloned: bool = False
+    guarded: bool = False
     placed: int = field(init=False, default_factory=_places.__next__)
 
     def place(self) -> None:
@@ -87,11 +90,11 @@ class Vma:
     def attributes(self) -> tuple[object, ...]:
         """What must be equal for two neighbours to merge (anon_vma and offsets aside)."""
         flags = (self.thp, self.nothp, self.dontfork, self.wipeonfork, self.mergeable, self.accounted)
-        return (self.order, self.writable, self.shared, id(self.file), *flags)
+        return (self.order, self.writable, self.readable, self.shared, id(self.file), *flags)
 
-    def protect(self, *, writable: bool) -> None:
+    def protect(self, *, writable: bool, readable: bool) -> None:
         """mprotect(2) of the whole VMA, commit accounting included (mprotect_fixup())."""
-        self.writable = writable
+        self.writable, self.readable = writable, readable
         if writable:
             self.accounted = True
         elif self.private and self.anonymous and not self.anon_vma:
@@ -163,6 +166,7 @@ class VmaList:
                 before.end = vma.end
                 before.anon_vma = before.anon_vma or vma.anon_vma
                 before.cloned = before.cloned or vma.cloned
+                before.guarded = before.guarded or vma.guarded
                 before.place()
                 del self._vmas[at], self._starts[at]
             else:
@@ -178,8 +182,8 @@ class VmaList:
 
 
 def _alike(one: Vma, two: Vma) -> bool:
-    same = replace(one, writable=True).attributes() == replace(two, writable=True).attributes()
-    return same and one.offset_of(two.start) == two.pgoff
+    ours, theirs = (replace(vma, writable=True, readable=True).attributes() for vma in (one, two))
+    return ours == theirs and one.offset_of(two.start) == two.pgoff
 
 
 def _mergeable(one: Vma, two: Vma) -> bool:

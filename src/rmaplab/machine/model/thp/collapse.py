@@ -5,6 +5,7 @@ itself, but nothing is tried after one where nothing is mapped; the call is refu
 collapsed stays.
 """
 
+from collections.abc import Iterable, Iterator
 from functools import partial
 from itertools import takewhile
 
@@ -32,7 +33,7 @@ def collapse(space: AddressSpace, start: int, end: int) -> None:
             raise BadOperation("madvise", "collapse", "no 2 MiB boundary in the range")
         pages = range(first * BLOCK, last * BLOCK, BLOCK)
         if vma.file is None:
-            done = sum(_block(space, vma, page, step) for page in takewhile(partial(_has_pmd, space), pages))
+            done = sum(_block(space, vma, page, step) for page in _tried(space, pages))
         else:
             done = collapse_file(space, vma, vma.file, pages)
         if done < len(pages):
@@ -43,6 +44,17 @@ def _allowed(vma: Vma) -> bool:
     room = vma.end // BLOCK * BLOCK - BLOCK >= vma.start
     fits = vma.anon_vma != 0 if vma.anonymous else (vma.start - vma.pgoff) % BLOCK == 0
     return room and fits and not vma.nothp
+
+
+def _tried(space: AddressSpace, pages: Iterable[int]) -> Iterator[int]:
+    """The blocks that are tried: up to the first with nothing in its PMD, or with guards and nobody who holds a page: the
+    swap-in that stumbles over a guard ends the call (SCAN_FAIL)."""
+    for page in takewhile(partial(_has_pmd, space), pages):
+        yield page
+        if space.world.guards and space.first_guard(page, page + BLOCK) is not None:
+            (window,) = space.table.windows(page, page + BLOCK)
+            if not _held(space, window.leaf, window.lo):
+                return
 
 
 def _has_pmd(space: AddressSpace, page: int) -> bool:
@@ -58,8 +70,10 @@ def _block(space: AddressSpace, vma: Vma, page: int, step: int) -> bool:
         return True
     if _held(space, leaf, lo):
         return False
-    swap_in(space, vma, Window(leaf, lo, lo + BLOCK, page), np.full(BLOCK, step), write=False, large=False)
-    return not _held(space, leaf, lo) and _copy(space, vma, leaf, lo, step)
+    guards = leaf.guards(lo, lo + BLOCK)
+    end = int(guards[0]) if len(guards) else lo + BLOCK
+    swap_in(space, vma, Window(leaf, lo, end, page), np.full(end - lo, step), write=False, large=False)
+    return not len(guards) and not _held(space, leaf, lo) and _copy(space, vma, leaf, lo, step)
 
 
 def _held(space: AddressSpace, leaf: Leaf, lo: int) -> bool:
