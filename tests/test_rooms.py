@@ -16,8 +16,9 @@ import rmaplab
 
 SOURCE: Final = Path(rmaplab.__path__[0])
 
-EVERYBODY: Final = ("errors", "names", "text", "proctext", "system", "extras", "")
-"""What any room may use: errors, words, text of /proc, files and signals; "" is the package itself (its version)."""
+EVERYBODY: Final = ("errors", "names", "text", "proctext", "system", "extras", "sources", "")
+"""What any room may use: errors, words, text of /proc, files and signals, where the C is; "" is the package itself (its
+version)."""
 
 ROOMS: Final[Mapping[str, tuple[str, ...]]] = {
     # What any room may use; among them, in this order.
@@ -27,6 +28,7 @@ ROOMS: Final[Mapping[str, tuple[str, ...]]] = {
     "extras": ("errors",),
     "proctext": ("errors",),
     "system": ("errors",),
+    "sources": (),
     "campaigns": (),
     "cluster": ("campaigns",),
     "bpf": (),

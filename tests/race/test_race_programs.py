@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from rmaplab.sources import CORE
 from rmaplab.verify.race.barriers import BARRIERS, needs
-from rmaplab.verify.race.build import CORE
 from rmaplab.verify.race.mappings import MAPPINGS
 from rmaplab.verify.race.programs import Programs, Verdict, load
 

@@ -19,6 +19,7 @@ from typing import Final
 
 from rmaplab.errors import NotAvailable, RmaplabError
 from rmaplab.kernels.rules import Match, check_spatch, read_rules, transform
+from rmaplab.sources import KERNEL, ROOT
 
 MARK: Final = "mm/rmaplab/patched.json"
 """In a patched tree: what it was patched with."""
@@ -63,11 +64,10 @@ class Patch:
 
 
 def sources() -> Path:
-    """The checkout that holds `kernel/` and `core/`. Raises NotAvailable outside one."""
-    root = Path(__file__).resolve().parents[3]
-    if not (root / "kernel" / "rules").is_dir():
-        raise NotAvailable(f"{root}: has no kernel/rules: patching needs a checkout of rmaplab")
-    return root
+    """The directory that holds `kernel/` and `core/`. Raises NotAvailable where they are missing."""
+    if not (KERNEL / "rules").is_dir():
+        raise NotAvailable(f"{KERNEL}: has no rules: this install of rmaplab is not whole")
+    return ROOT
 
 
 def own_files() -> dict[str, bytes]:

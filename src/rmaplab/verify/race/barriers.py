@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from rmaplab.verify.race.build import CORE
+from rmaplab.sources import CORE
 from rmaplab.verify.race.programs import BOUND, Programs, Verdict, load
 
 SEQCOUNT: Final = ("writer-reader", "two-writers", "two-writers-reader", "unmap-pin-ask", "map-pinned-ask")

@@ -19,7 +19,6 @@ from cffi import FFI
 from rmaplab.errors import NotAvailable
 
 HERE: Final = Path(__file__).parent / "c"
-CORE: Final = Path(__file__).parents[4] / "core"
 _FLAGS: Final = ("-std=gnu11", "-Wall", "-Wextra", "-shared", "-fPIC")
 
 

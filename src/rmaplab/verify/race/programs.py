@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 from rmaplab.errors import NotAvailable
+from rmaplab.sources import CORE
 from rmaplab.verify.race import build
 from rmaplab.verify.race.engine import Execution, Found, Problem, Row, library
 from rmaplab.verify.race.mappings import MAPPINGS
@@ -145,7 +146,7 @@ def _numbered(mapping: Mapping[str, Row]) -> Sequence[Row]:
     return [mapping[name] for name in ROWS]
 
 
-def load(bits: int = 64, core: Path = build.CORE, extra: Sequence[str] = ()) -> Programs:
+def load(bits: int = 64, core: Path = CORE, extra: Sequence[str] = ()) -> Programs:
     """Compile the programs over the headers in `core`; ValueError with the compiler's words if that fails."""
     if not (core / "atomic_seqcount.h").is_file():
         raise NotAvailable(f"race: needs rmaplab's C sources, {core} has none")
