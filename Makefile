@@ -13,6 +13,7 @@
 #   make kernel-test    KERNEL (6.12 or 7.3) patched, built, booted: survivors, mm/cow; and 6.12 against the model
 #   make kernel-check   a small patched 7.3, built without a warning and booted: survivors; and 6.12's patched files
 #   make docs           the site, into build/site
+#   make packages      wheel and sdist, installed by every Python from 3.11 on that is here, with and without gcc
 #   make figures        the figures of docs/; MEASURED names results of rmaplab bench --json for the prices
 #   make man            the manual page, build/rmaplab.1, made from the help
 #   make install-core   the C headers and their pkg-config file into PREFIX (/usr/local), below DESTDIR
@@ -29,7 +30,11 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
+<<<<<<< HEAD
 .PHONY: kernels findings demo test lint prove stress race litmus bench fuzz differential mutants kernel-tools kernel-check kernel-test docs figures man install-core venv clean
+=======
+.PHONY: kernels findings demo test lint prove stress race litmus bench fuzz differential mutants kernel-tools kernel-test docs figures man packages install-core venv clean
+>>>>>>> 39d21df (make packages: wheel and sdist as a newcomer installs them, with and without a compiler)
 
 venv: $(STAMP)
 
@@ -111,6 +116,9 @@ figures: venv
 man: venv
 	@mkdir -p build
 	$(BIN)/rmaplab --man > build/rmaplab.1
+
+packages: venv
+	.ci/packages
 
 CORE_INCLUDE := $(DESTDIR)$(PREFIX)/include/rmaplab
 PKGCONFIG    := $(DESTDIR)$(PREFIX)/lib/pkgconfig
