@@ -30,11 +30,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-<<<<<<< HEAD
-.PHONY: kernels findings demo test lint prove stress race litmus bench fuzz differential mutants kernel-tools kernel-check kernel-test docs figures man install-core venv clean
-=======
-.PHONY: kernels findings demo test lint prove stress race litmus bench fuzz differential mutants kernel-tools kernel-test docs figures man packages install-core venv clean
->>>>>>> 39d21df (make packages: wheel and sdist as a newcomer installs them, with and without a compiler)
+.PHONY: kernels findings demo test lint prove stress race litmus bench fuzz differential mutants kernel-tools kernel-check kernel-test docs figures man packages install-core venv clean
 
 venv: $(STAMP)
 
