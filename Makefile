@@ -9,6 +9,7 @@
 #   make kernels        the same in guests: N random programs from SEED on each of KERNELS
 #   make findings       build and run the programs in findings/, as root: exit code 1 shows the finding
 #   make mutants        plant faults in the model, one at a time, and print which are found
+#   make hunt           look for programs that reach more of the model, for HUNT seconds; they are kept in tests/model/corpus.jsonl
 #   make fuzz           change what /proc and traces say at random for FUZZ seconds; no reader may do worse than one line
 #   make kernel-test    KERNEL (6.12 or 7.3) patched, built, booted: survivors, mm/cow; and 6.12 against the model
 #   make kernel-check   a small patched 7.3, built without a warning and booted: survivors; and 6.12's patched files
@@ -23,6 +24,7 @@ N      ?= 2000
 SEED   ?= 1
 JOBS   ?= 1
 FUZZ   ?= 600
+HUNT   ?= 300
 KERNEL ?=
 PREFIX ?= /usr/local
 KERNELS ?= 6.12 7.3
@@ -30,7 +32,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: kernels findings demo test lint prove stress race litmus bench fuzz differential mutants kernel-tools kernel-check kernel-test docs figures man packages install-core venv clean
+.PHONY: kernels findings demo test lint prove stress race litmus bench fuzz differential mutants hunt kernel-tools kernel-check kernel-test docs figures man packages install-core venv clean
 
 venv: $(STAMP)
 
@@ -101,6 +103,9 @@ kernel-check: venv kernel-tools
 
 mutants: venv
 	cd tests/model && PYTHONPATH=. ../../$(BIN)/python -m faults --jobs $(JOBS)
+
+hunt: venv
+	$(BIN)/python -m rmaplab.machine.differential.hunt --corpus tests/model/corpus.jsonl --seconds $(HUNT) --seed $(SEED)
 
 docs: venv
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt 'mkdocs>=1.6' 'mkdocs-material>=9.6' 'mkdocstrings[python]>=0.30'

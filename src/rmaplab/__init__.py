@@ -29,8 +29,20 @@ if TYPE_CHECKING:
     from os import PathLike
     from typing import Any
 
-    from rmaplab.face import Comparison, Inspection, Prices, Refutation, Run, compare, open_machine, refute, run
+    from rmaplab.face import (
+        Comparison,
+        Inspection,
+        Prices,
+        Refutation,
+        Run,
+        StepComparison,
+        compare,
+        open_machine,
+        refute,
+        run,
+    )
     from rmaplab.inspect.views import By
+    from rmaplab.machine.differential.program import Step
     from rmaplab.machine.protocol import Machine, Process
     from rmaplab.scenarios import Scenario
     from rmaplab.schemes import Scheme
@@ -105,6 +117,8 @@ _HOMES = {
     "Process": "machine.protocol",
     "Refutation": "face",
     "Run": "face",
+    "Step": "machine.differential.program",
+    "StepComparison": "face",
     "Trace": "trace",
     "Verdict": "trace",
     "compare": "face",
@@ -130,6 +144,8 @@ __all__ = [
     "Process",
     "Refutation",
     "Run",
+    "Step",
+    "StepComparison",
     "Trace",
     "Verdict",
     "bench",

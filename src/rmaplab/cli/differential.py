@@ -1,7 +1,8 @@
 """`rmaplab differential`: hold the model against the running kernel with random programs."""
 
 from collections.abc import Mapping
-from typing import Annotated, Any
+from pathlib import Path
+from typing import Annotated, Any, Final
 
 import typer
 
@@ -9,11 +10,16 @@ from rmaplab.cli import options
 from rmaplab.cli.exits import FINDING
 from rmaplab.cli.parting import ResumeOption, SchedulerOption, ShardOption, carried
 from rmaplab.errors import RmaplabError
-from rmaplab.machine.differential.jobs import run_campaign
+from rmaplab.machine.differential.corpus import read
+from rmaplab.machine.differential.counts import Counts
+from rmaplab.machine.differential.jobs import run_campaign, run_corpus
 from rmaplab.machine.differential.plan import OPTIONAL, Plan, Seeds, without
 from rmaplab.machine.differential.units import Programs, Told
 from rmaplab.machine.lab.units import InGuests, guests
 from rmaplab.report.console import emit_json, note
+
+_OF_RANDOM: Final = ("n", "seed", "seeds", "steps", "without_", "jobs", "shard", "resume", "scheduler", "guest")
+"""Options that say which random programs run, and where."""
 
 
 def differential(
@@ -36,6 +42,10 @@ def differential(
     on_workers: Annotated[
         bool, typer.Option("--on-workers", help="With --scheduler: programs run on the workers' own kernel.")
     ] = False,
+    corpus: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="The programs of this file (see make hunt), not random ones."),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
 ) -> None:
     """Hold the model against the running kernel with random programs.
@@ -56,6 +66,10 @@ def differential(
     if guest is not None or scheduler is not None:
         options.refuse(context, "--guest" if guest else "--scheduler", "jobs")
     plan = Plan(kernel, steps, without(without_))
+    if corpus is not None:
+        options.refuse(context, "--corpus", *_OF_RANDOM)
+        _end(run_corpus(plan, read(corpus)), kernel, as_json)
+        return
     campaign: Programs | InGuests = Programs.here(plan, which)
     if guest is not None:
         options.refuse(context, "--guest, whose kernel has rules of its own", "kernel")
@@ -75,11 +89,15 @@ def present(campaign: Programs | InGuests, told: Told, as_json: bool, *, said: b
     """Print the sum, and end as it says. `said`: also what was said of mismatches, to stderr."""
     for text in told.said.values() if said else ():
         note(text)
+    _end(told.counts, campaign.plan.kernel, as_json)
+
+
+def _end(counts: Counts, kernel: str, as_json: bool) -> None:
     if as_json:
-        emit_json(told.counts.numbers(campaign.plan.kernel))
+        emit_json(counts.numbers(kernel))
     else:
-        typer.echo(told.counts.report(campaign.plan.kernel))
-    if told.counts.exit_code:
+        typer.echo(counts.report(kernel))
+    if counts.exit_code:
         raise typer.Exit(FINDING)
 
 

@@ -6,7 +6,7 @@ extra is missing).
 """
 
 from rmaplab.face.ask import bench, compare, inspect, judge, open_machine, refute, registry_html, run
-from rmaplab.face.results import Comparison, Inspection, Prices, Refutation, Run
+from rmaplab.face.results import Comparison, Inspection, Prices, Refutation, Run, StepComparison
 
 __all__ = [
     "Comparison",
@@ -14,6 +14,7 @@ __all__ = [
     "Prices",
     "Refutation",
     "Run",
+    "StepComparison",
     "bench",
     "compare",
     "inspect",

@@ -8,11 +8,11 @@ from dataclasses import fields
 from importlib import import_module
 from os import PathLike
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal, overload
 
 from rmaplab.errors import RmaplabError
 from rmaplab.extras import explained
-from rmaplab.face.results import Comparison, Inspection, Prices, Refutation, Run
+from rmaplab.face.results import Comparison, Inspection, Prices, Refutation, Run, StepComparison
 from rmaplab.judge import judge as judge_trace
 from rmaplab.machine.choose import On, open_machine
 from rmaplab.report.console import table
@@ -21,6 +21,9 @@ from rmaplab.report.schemes import scheme_table
 from rmaplab.scenarios import CHOICES, SCENARIOS, Parameters, find
 from rmaplab.schemes import SCHEMES, Scheme, select
 from rmaplab.trace import Trace, read
+
+if TYPE_CHECKING:  # the room that has it costs time to load
+    from rmaplab.machine.differential.program import Step
 
 __all__ = ["bench", "compare", "inspect", "judge", "open_machine", "refute", "registry_html", "run"]
 
@@ -64,14 +67,32 @@ def run(
     return judge(trace, schemes)
 
 
-def compare(scenario: str, kernels: Sequence[str], **parameters: int | str) -> Comparison:
-    """`scenario` on the model under the rules of each of `kernels`; parameters as for `run`."""
+@overload
+def compare(program: str, kernels: Sequence[str], **parameters: int | str) -> Comparison: ...
+@overload
+def compare(program: "Sequence[Step]", kernels: Sequence[str]) -> StepComparison: ...
+def compare(
+    program: "str | Sequence[Step]", kernels: Sequence[str], **parameters: int | str
+) -> Comparison | StepComparison:
+    """`program` on the model under the rules of each of `kernels`: a scenario by name, with parameters as for `run`; or a
+    sequence of `Step`s, compared step by step."""
     if isinstance(kernels, str):
         raise RmaplabError(f"kernels: {kernels!r}: must be a sequence of names")
-    runs = {kernel: run(scenario, on="model", kernel=kernel, **parameters) for kernel in kernels}  # type: ignore[arg-type]
+    if not isinstance(program, str):
+        return _step_by_step(program, kernels, parameters)
+    runs = {kernel: run(program, on="model", kernel=kernel, **parameters) for kernel in kernels}  # type: ignore[arg-type]
     if not runs:
         raise RmaplabError("kernels: none given: must name at least one")
     return Comparison(runs)
+
+
+def _step_by_step(program: "Sequence[Step]", kernels: Sequence[str], parameters: dict[str, int | str]) -> StepComparison:
+    if parameters:
+        raise RmaplabError(f"{next(iter(parameters))}: must be left out: a sequence of steps reads no parameters")
+    if not kernels:
+        raise RmaplabError("kernels: none given: must name at least one")
+    sidebyside = import_module("rmaplab.machine.differential.sidebyside")
+    return StepComparison(tuple(kernels), sidebyside.side_by_side(tuple(program), kernels))
 
 
 def judge(trace: Trace | str | PathLike[str], schemes: Iterable[str | Scheme] | None = None) -> Run:

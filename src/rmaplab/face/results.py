@@ -13,6 +13,7 @@ import polars as pl
 
 from rmaplab import extras
 from rmaplab.judge import Judgement
+from rmaplab.report.console import table
 from rmaplab.report.html_table import Part, html, text
 from rmaplab.report.kernels import kernels_table
 from rmaplab.report.run import conclusion, kernel_answers, run_json, run_tables
@@ -25,6 +26,7 @@ if TYPE_CHECKING:  # rooms that cost time or an extra to load; only their types 
     from rmaplab.bench.operations import Row
     from rmaplab.inspect.look import Look
     from rmaplab.inspect.views import By
+    from rmaplab.machine.differential.sidebyside import Said, Stage
     from rmaplab.verify.refute.problem import Finding, Witness
 
 
@@ -117,6 +119,61 @@ class Comparison(_Shown):
 
     def _parts(self) -> Sequence[Part]:
         return [kernels_table([(run.trace, run.judgement) for run in self.runs.values()])]
+
+
+@dataclass(frozen=True, repr=False)
+class StepComparison(_Shown):
+    """One program under the rules of several kernels, step by step."""
+
+    kernels: tuple[str, ...]
+    stages: "Sequence[Stage]"
+
+    @property
+    def parts_at(self) -> int | None:
+        """The first step, counted from 0, at which some kernel answers otherwise than the first, or shows another world;
+        None if all agree."""
+        parts = (at for at, stage in enumerate(self.stages) if any(_differs(stage, i) for i in range(len(self.kernels))))
+        return next(parts, None)
+
+    def to_dict(self) -> dict[str, Any]:
+        """`kernels`, and of every step what was done and what each kernel said."""
+        rows = self.to_polars().to_dicts()
+        return {"kernels": list(self.kernels), "parts_at": self.parts_at, "steps": rows}
+
+    def to_polars(self) -> pl.DataFrame:
+        """One row per step and kernel: step from 0, what was done, the answer, and the first thing in which this kernel's
+        world differs from the first one's (String, "" where nothing does)."""
+        rows = [
+            (at, stage.step.advice or stage.step.do, kernel, _answer(said), said.differs)
+            for at, stage in enumerate(self.stages)
+            for kernel, said in zip(self.kernels, stage.said, strict=True)
+        ]
+        names = ("do", "kernel", "answer", "differs")
+        return pl.DataFrame(rows, schema={"step": pl.Int64, **dict.fromkeys(names, pl.String)}, orient="row")
+
+    def _parts(self) -> Sequence[Part]:
+        rows = [
+            (f"{at}", stage.step.advice or stage.step.do, *(_cell(stage, i) for i in range(len(self.kernels))))
+            for at, stage in enumerate(self.stages)
+        ]
+        told = next((said.differs for stage in self.stages for said in stage.said if said.differs), "")
+        sheet = table("step by step", ("step", "operation", *self.kernels), rows, left=2 + len(self.kernels))
+        return [sheet, f"first difference: {told}"] if told else [sheet]
+
+
+def _differs(stage: "Stage", kernel: int) -> bool:
+    first, said = stage.said[0], stage.said[kernel]
+    return bool(said.differs) or _answer(first) != _answer(said)
+
+
+def _answer(said: "Said") -> str:
+    value = said.answer.value
+    return "refused" if said.answer.refused else "" if value is None else str(value)
+
+
+def _cell(stage: "Stage", kernel: int) -> str:
+    said = stage.said[kernel]
+    return f"{_answer(said):.20}{' (another world)' if said.differs else ''}".strip() or "done"
 
 
 @dataclass(frozen=True, repr=False)

@@ -61,20 +61,24 @@ class Campaign:
     def one(self, seed: int) -> Counts:
         """Run the program of `seed`."""
         program = Generator(seed, self._orders, self.plan.steps, disk_order=self._disk_order, **self._able).program()
+        return self.hold(f"seed {seed}", program)
+
+    def hold(self, what: str, program: Program) -> Counts:
+        """Run `program`, which messages call `what`."""
         counts = Counts(1, operations=Counter(step.advice or step.do for step in program))
         try:
             outcome = settle(program, self.plan.kernel)
         except (Broken, ContentLeak) as broken:
             counts.mismatches += 1
-            print(f"seed {seed}: the model contradicts itself: {broken}\n{script(program, str(broken))}", file=self.out)
+            print(f"{what}: the model contradicts itself: {broken}\n{script(program, str(broken))}", file=self.out)
             return counts
         except NotAvailable as missing:
             # Somebody else began to use KSM or swap, or took the room: their right, and nothing the model could do about.
             outcome = _none_of(program, f"{SURROUNDINGS}: {str(missing).partition(':')[0]}")
-            print(f"seed {seed}: set aside: {missing}", file=self.out)
+            print(f"{what}: set aside: {missing}", file=self.out)
         except MachineError as error:
             outcome = _none_of(program, "machine error")
-            print(f"seed {seed}: {error}", file=self.out)
+            print(f"{what}: {error}", file=self.out)
         counts.done, counts.compared = outcome.steps, outcome.compared
         counts.reached = outcome.reached
         if outcome.why:
@@ -82,10 +86,10 @@ class Campaign:
         if outcome.mismatch:
             counts.mismatches = 1
             counts.aside["after a mismatch"] += outcome.steps - outcome.compared
-            self._mismatch(seed, program, outcome.mismatch)
+            self._mismatch(what, program, outcome.mismatch)
         return counts
 
-    def _mismatch(self, seed: int, program: Program, mismatch: Mismatch) -> None:
+    def _mismatch(self, name: str, program: Program, mismatch: Mismatch) -> None:
         what = mismatch.difference.what
 
         def still(candidate: Program) -> bool:
@@ -95,7 +99,7 @@ class Campaign:
         small = shrink(program[: mismatch.step + 1], still)
         found = run(small, self.plan.kernel).mismatch or mismatch
         why = str(found.difference)
-        print(f"seed {seed}: {why}\n{script(small, why)}\n{self._in_c(small, why)}", file=self.out, flush=True)
+        print(f"{name}: {why}\n{script(small, why)}\n{self._in_c(small, why)}", file=self.out, flush=True)
 
     def _in_c(self, program: Program, why: str) -> str:
         try:

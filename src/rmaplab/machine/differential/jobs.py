@@ -23,6 +23,7 @@ from rmaplab.campaigns import Shard, carry_out
 from rmaplab.machine.differential.campaign import Campaign
 from rmaplab.machine.differential.counts import Counts, Progress
 from rmaplab.machine.differential.plan import Plan
+from rmaplab.machine.differential.program import Program
 from rmaplab.machine.differential.units import Programs, Told
 from rmaplab.machine.protocol import BadOperation
 from rmaplab.system.signals import Interrupted
@@ -63,6 +64,20 @@ def run_campaign(
     if engine.interrupted:
         print(f"interrupted after {told.counts.programs} programs", file=out)
     return told
+
+
+def run_corpus(plan: Plan, programs: Sequence[Program], out: TextIO | None = None) -> Counts:
+    """Run these programs one after the other, whatever the plan says of length and of what to do without. An interrupt
+    ends it early, with what was done. Raises NotAvailable."""
+    out = out or sys.stderr
+    campaign, progress, counts = Campaign(plan, out), Progress(len(programs), out), Counts()
+    try:
+        for number, program in enumerate(programs, 1):
+            counts += campaign.hold(f"program {number}", program)
+            progress.say(counts)
+    except (KeyboardInterrupt, Interrupted):
+        print(f"interrupted after {counts.programs} programs", file=out)
+    return counts
 
 
 class _InTurn:

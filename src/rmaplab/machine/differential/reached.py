@@ -1,7 +1,8 @@
 """What programs reached: refusals, pairs of operations, folios as they were mapped, questions and their answers.
 
 For the runner, which counts it where it compares, and for the sums. A name is `group: what`; its count is how many steps
-showed it. What a campaign says it covered is this: operations alone do not tell whether they did anything.
+showed it. What a campaign says it covered is this: operations alone do not tell whether they did anything, so `effects`
+counts those after which memory was not as before, and pairs are of operations on one area of which the second had one.
 """
 
 from collections import Counter
@@ -15,7 +16,7 @@ from rmaplab.machine.differential.program import Result, Step
 from rmaplab.machine.observation import Observation
 from rmaplab.trace import KINDS, Trace
 
-GROUPS: Final = ("refused", "pairs", "folios", "questions")
+GROUPS: Final = ("refused", "effects", "pairs", "folios", "questions")
 _STATES: Final = ("nothing", "present", "in swap", "guarded")
 _RADIX: Final = 32
 """More than any column of `_FOLIO` has values."""
@@ -31,13 +32,18 @@ class Reached:
         self.counts: Counter[str] = Counter()
         self._before: dict[int, str] = {}
         self._folios: Counter[int] = Counter()
+        self._world: Observation | None = None
 
     def step(self, step: Step, answer: Result, seen: Observation) -> None:
         """A step is done, and this is the world."""
         name = step.advice or step.do
         if answer.refused:
             self.counts[f"refused: {name}"] += 1
-        elif step.area >= 0:
+        changed = self._world is None or _differ(self._world, seen)
+        self._world = seen
+        if changed and not answer.refused:
+            self.counts[f"effects: {name}"] += 1
+        if changed and not answer.refused and step.area >= 0:
             before, self._before[step.area] = self._before.get(step.area, "nothing"), name
             self.counts[f"pairs: {before}, {name}"] += 1
         key = np.minimum(seen.mapcount, _MANY) + 1
@@ -53,6 +59,10 @@ class Reached:
         for key, count in self._folios.items():
             self.counts[f"folios: {_folio(key)}"] += count
         return self.counts
+
+
+def _differ(one: Observation, two: Observation) -> bool:
+    return any(not np.array_equal(getattr(one, name), getattr(two, name)) for name in one.__slots__)
 
 
 def coverage(reached: Mapping[str, int]) -> dict[str, dict[str, int]]:

@@ -37,6 +37,9 @@ class LiveFile:
     order: int
     fd: int
 
+    def __repr__(self) -> str:
+        return f"<LiveFile {self.kind}, {self.length >> 12} pages, descriptor {self.fd}>"
+
 
 @dataclass(frozen=True, slots=True)
 class LivePin:

@@ -20,6 +20,7 @@ from rmaplab.machine.model.calls.fork import fork
 from rmaplab.machine.model.calls.migrate import migrate
 from rmaplab.machine.model.calls.move import duplicate, protect, relocate, unmap
 from rmaplab.machine.model.faults import fault, remote
+from rmaplab.machine.model.folio import Folio, folio_at
 from rmaplab.machine.model.physical.memory import Frames
 from rmaplab.machine.model.space.addressspace import AddressSpace
 from rmaplab.machine.model.space.questions import ask
@@ -53,6 +54,18 @@ class ModelProcess(BaseProcess[Area, ModelPin]):
     @property
     def mm(self) -> int:
         return self.space.mm
+
+    @property
+    def vmas(self) -> list[Vma]:
+        """Its VMAs, ascending."""
+        return list(self.space.vmas)
+
+    @checked
+    def folio(self, address: int) -> Folio | None:
+        """The folio mapped at `address`, as it is now; None where none is. Changes nothing."""
+        self._check_alive("folio")
+        page = address >> PAGE_SHIFT
+        return folio_at(self.space, page) if self.space.vmas.within(page, page + 1) else None
 
     @checked
     def mmap(

@@ -45,6 +45,10 @@ class ModelFile:
             for size in np.unique(orders).tolist():
                 self.cache(first[orders == size], size)
 
+    def __repr__(self) -> str:
+        cached, away = int((self.frame > 0).sum()), int((self.swap > 0).sum())
+        return f"<ModelFile {self._kind}, {self.pages} pages: {cached} cached, {away} in swap>"
+
     @property
     def kind(self) -> Literal["file", "shmem"]:
         return self._kind

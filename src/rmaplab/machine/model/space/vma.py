@@ -14,6 +14,8 @@ from typing import Final
 from rmaplab.machine.model.backing.pagecache import ModelFile
 
 _places: Final = count(1)
+_SHOWN: Final = ("thp", "nothp", "dontfork", "wipeonfork", "mergeable", "cloned")
+"""Flags that a VMA's text names."""
 
 
 @dataclass(slots=True)
@@ -46,6 +48,14 @@ class Vma:
     cloned: bool = False
     guarded: bool = False
     placed: int = field(init=False, default_factory=_places.__next__)
+
+    def __repr__(self) -> str:
+        access = f"{'r' if self.readable else '-'}{'w' if self.writable else '-'}-{'s' if self.shared else 'p'}"
+        behind = f"anon_vma {self.anon_vma or 'none'}"
+        if self.file is not None:
+            behind = f"{self.file!r} from page {self.pgoff}"
+        flags = [name for name in _SHOWN if getattr(self, name)]
+        return f"<Vma {self.start << 12:#x}-{self.end << 12:#x} {access}, {', '.join([behind, *flags])}>"
 
     def place(self) -> None:
         """It is put into its anon_vma's interval tree (again): who changes its bounds takes it out for that long."""
