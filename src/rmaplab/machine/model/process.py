@@ -20,9 +20,9 @@ from rmaplab.machine.model.calls.fork import fork
 from rmaplab.machine.model.calls.migrate import migrate
 from rmaplab.machine.model.calls.move import duplicate, protect, relocate, unmap
 from rmaplab.machine.model.faults import fault, remote
-from rmaplab.machine.model.folio import Folio, folio_at
 from rmaplab.machine.model.physical.memory import Frames
 from rmaplab.machine.model.space.addressspace import AddressSpace
+from rmaplab.machine.model.space.folio import Folio, folio_at
 from rmaplab.machine.model.space.questions import ask
 from rmaplab.machine.model.space.vma import Vma
 from rmaplab.machine.model.system import ModelSystem
