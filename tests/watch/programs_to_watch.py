@@ -53,5 +53,19 @@ def wait(_: int) -> None:
         os.waitpid(pid, 0)
 
 
+def placed(pages: int, *groups: str) -> None:
+    """A family in each of the cgroups, one after the other: each moves itself there, and executes."""
+    for group in groups:
+        pid = os.fork()
+        if not pid:
+            with open(os.path.join(group, "cgroup.procs"), "w", encoding="ascii") as file:
+                file.write(str(os.getpid()))
+            os.execv(sys.executable, [sys.executable, __file__, "family", "2", str(pages)])
+        os.waitpid(pid, 0)
+
+
 if __name__ == "__main__":
-    {"family": family, "status": status, "wait": wait}[sys.argv[1]](*map(int, sys.argv[2:]))
+    if sys.argv[1] == "placed":
+        placed(int(sys.argv[2]), *sys.argv[3:])
+    else:
+        {"family": family, "status": status, "wait": wait}[sys.argv[1]](*map(int, sys.argv[2:]))

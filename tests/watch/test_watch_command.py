@@ -2,10 +2,12 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +16,22 @@ from programs_to_watch import NAME
 
 from commands import RMAPLAB, no_traceback, rmaplab
 from rmaplab.bpf import syscalls
+from rmaplab.inspect.processes import cgroup_of
 
 pytestmark = [pytest.mark.live, pytest.mark.xdist_group("live"), pytest.mark.usefixtures("nothing_stays")]
 
 PROGRAM = (sys.executable, str(Path(__file__).with_name("programs_to_watch.py")))
+WRITES = """
+const buffers = [];
+for (let n = 0; n < 8; n++) buffers.push(Buffer.alloc(1 << 20));
+function readsEveryPage(b) { let sum = 0; for (let i = 0; i < b.length; i += 4096) sum += b[i]; return sum; }
+function writesEveryPage(b) { for (let i = 0; i < b.length; i += 4096) b[i] = 1; }
+for (const one of buffers) readsEveryPage(one);
+for (const one of buffers) writesEveryPage(one);
+setTimeout(() => {}, 1000);
+"""
+"""Pages that were read first are the zero page, and a write copies it."""
+
 KEYS = {"seconds", "faults", "copied", "reused", "needless", "lost", "bytes", "exactness", "processes", "stacks"}
 
 
@@ -110,6 +124,53 @@ def test_nothing_is_attached_after_sigkill() -> None:
     running.kill()
     subprocess.run(["kill", "-9", "--", f"-{child}"], check=True)
     running.communicate(timeout=60)
+
+
+@pytest.fixture
+def two_groups() -> Iterator[list[Path]]:
+    """Two cgroups, made for the test, in the hierarchy that counts memory."""
+    v1 = Path("/sys/fs/cgroup/memory")
+    root = v1 if (v1 / "cgroup.procs").exists() else Path("/sys/fs/cgroup")
+    root = root / cgroup_of(os.getpid()).lstrip("/") if (root / "cgroup.procs").exists() else root
+    groups = [root / f"rmaplab-test-{os.getpid()}-{which}" for which in "ab"]
+    try:
+        for group in groups:
+            group.mkdir()
+    except OSError as refused:
+        pytest.skip(f"no cgroup can be made: {refused}")
+    yield groups
+    for group in groups:
+        group.rmdir()
+
+
+def test_a_cgroup_has_the_faults_of_the_processes_that_were_put_there(two_groups: list[Path]) -> None:
+    found, done = watched(*PROGRAM, "placed", "150", *map(str, two_groups))
+    assert done.returncode == 0, done.stderr
+    rows = {Path(one["cgroup"]).name: one for one in found["cgroups"]}
+    for group in two_groups:
+        mine = [one for one in found["processes"] if Path(one["cgroup"]).name == group.name]
+        assert len(mine) == 3
+        assert sum(of_truth(one)["copied"] for one in mine) == 2 * 150
+        assert rows[group.name]["processes"] == 3
+        assert rows[group.name]["copied"] >= 2 * 150
+    for key in ("faults", "copied", "reused", "bytes"):
+        assert sum(one[key] for one in found["cgroups"]) == found[key]
+
+
+def test_a_perf_map_names_the_interpreted_function_that_wrote(tmp_path: Path) -> None:
+    """node writes /tmp/perf-PID.map, as CPython 3.12 does with -X perf."""
+    node = shutil.which("node")
+    if node is None:
+        pytest.skip("node is not installed")
+    script = tmp_path / "write.js"
+    script.write_text(WRITES)
+    found, done = watched(node, "--perf-basic-prof", "--always-sparkplug", str(script), cwd=tmp_path)
+    for one in found["processes"]:
+        Path(f"/tmp/perf-{one['pid']}.map").unlink(missing_ok=True)
+    assert done.returncode == 0, done.stderr
+    wrote = [one for one in found["stacks"] if "writesEveryPage" in " ".join(one["frames"])]
+    assert sum(one["copied"] for one in wrote) >= 8 * 250
+    assert not any("readsEveryPage" in frame for one in found["stacks"] for frame in one["frames"])
 
 
 def test_a_cgroup_is_watched_while_its_processes_come_and_go() -> None:

@@ -12,13 +12,17 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from rich.console import Console
 
 from commands import RMAPLAB, rmaplab
 from rmaplab.report.watch_screen import SORTS, picture
+from rmaplab.report.watch_tree import tree
 from rmaplab.watch.answer import totals
 from rmaplab.watch.ledger import Ledger, Process
 from rmaplab.watch.metrics import text
@@ -58,6 +62,37 @@ def test_labels_are_bounded_and_no_name_breaks_the_text() -> None:
     assert len(copied) == 101
     assert copied["other"] == 15
     assert copied['a\\"b'] == copied["c\\\\d"] == 5
+
+
+def row(number: int, pid: int, parent: int | None, name: str = "worker") -> dict[str, Any]:
+    counts = dict.fromkeys(("faults", "reused", "copied", "needless", "needless_at_most", "bytes", "execs"), number)
+    times = {"forked_at": float(number), "ended_at": None, "copy_seconds": 0.0}
+    return {"number": number, "pid": pid, "parent": parent, "name": name} | counts | times
+
+
+@given(st.lists(st.integers(0, 6), min_size=1, max_size=12))
+def test_the_tree_has_every_process_once_and_below_its_parent(parents: list[int]) -> None:
+    """Each process is forked by one that came before it; few enough of one name that none are summed up."""
+    rows = [row(1, 101, None, "first")]
+    for number, parent in enumerate(parents, 2):
+        rows.append(row(number, 100 + number, rows[parent % len(rows)]["pid"], f"worker{number}"))
+    drawn = list(tree(rows))
+    assert sorted(one["number"] for _, one in drawn) == list(range(1, len(rows) + 1))
+    depth = {one["pid"]: len(branch) // 2 for branch, one in drawn}
+    for one in rows[1:]:
+        assert depth[one["pid"]] == depth[one["parent"]] + 1
+
+
+def test_a_pid_that_came_again_has_its_own_children() -> None:
+    rows = [row(1, 10, None), row(2, 20, 10), row(3, 30, 20), row(4, 20, 10), row(5, 40, 20)]
+    assert [(one["number"], len(branch)) for branch, one in tree(rows)] == [(1, 0), (2, 2), (3, 4), (4, 2), (5, 4)]
+
+
+def test_many_alike_children_are_summed_up_and_none_is_lost() -> None:
+    rows = [row(1, 10, None, "first"), *(row(n, n + 10, 10) for n in range(2, 60))]
+    drawn = [one for _, one in tree(rows)]
+    assert len(drawn) < 12
+    assert sum(one["copied"] for one in drawn) == sum(one["copied"] for one in rows)
 
 
 @pytest.mark.usefixtures("found")

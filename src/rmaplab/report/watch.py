@@ -3,9 +3,11 @@
 For `rmaplab watch`. Names and frames are somebody else's: nothing in them is markup or steers the terminal.
 """
 
-from typing import Any
+from typing import Any, Final
 
 from rmaplab.report.console import say, show, table
+from rmaplab.report.sheet import Column, Sheet
+from rmaplab.report.watch_tree import tree
 
 Answer = dict[str, Any]
 _UNITS = ("", "K", "M", "G", "T")
@@ -20,44 +22,37 @@ def size(value: float) -> str:
     return f"{value:.1f}{_UNITS[-1]}"
 
 
+_COLUMNS: Final = (
+    Column("process", "name", left=True),
+    Column("forked", rank=2),
+    Column("ended", rank=2),
+    Column("execs", rank=3),
+    *(Column(name) for name in ("faults", "reused", "copied", "needless", "bytes")),
+    Column("s", rank=1),
+)
+
+
 def rows(processes: list[Answer]) -> list[list[object]]:
-    """A process a row, children below their parents, indented."""
-    children: dict[int | None, list[Answer]] = {}
-    numbers = {one["pid"]: one["number"] for one in processes}
-    for one in processes:
-        children.setdefault(numbers.get(one["parent"]), []).append(one)
+    """A process a row, as a tree; when it was forked and ended: seconds since the watch began, "-": not, or before."""
     found: list[list[object]] = []
-
-    def add(parent: int | None, depth: int) -> None:
-        for one in children.get(parent, []):
-            name = "  " * min(depth, 8) + one["name"]
-            needless = str(one["needless"])
-            if one["needless_at_most"] > one["needless"]:
-                needless += f"..{one['needless_at_most']}"
-            counts = (
-                one["faults"],
-                one["reused"],
-                one["copied"],
-                needless,
-                size(one["bytes"]),
-                f"{one['copy_seconds']:.3f}",
-            )
-            found.append([f"{name} {one['pid']}", *counts])
-            add(one["number"], depth + 1)
-
-    add(None, 0)
+    for branch, one in tree(processes):
+        name = branch + one["name"] + ("" if one["pid"] is None else f" {one['pid']}")
+        needless = str(one["needless"])
+        if one["needless_at_most"] > one["needless"]:
+            needless += f"..{one['needless_at_most']}"
+        times = ["-" if one[key] is None else f"{one[key]:.2f}" for key in ("forked_at", "ended_at")]
+        counts = (one["faults"], one["reused"], one["copied"], needless, size(one["bytes"]))
+        found.append([name, *times, one["execs"], *counts, f"{one['copy_seconds']:.3f}"])
     return found
 
 
 def show_sum(found: Answer) -> None:
     """The whole answer on stdout."""
-    show(
-        table(
-            f"copy-on-write faults in {found['seconds']:.1f} s",
-            ["process", "faults", "reused", "copied", "needless", "bytes", "s"],
-            rows(found["processes"]),
-        )
-    )
+    show(Sheet(f"copy-on-write faults in {found['seconds']:.1f} s", _COLUMNS, rows(found["processes"])))
+    if len(found["cgroups"]) > 1:
+        names = ("processes", "faults", "reused", "copied", "needless")
+        lines = [[one["cgroup"], *(one[name] for name in names), size(one["bytes"])] for one in found["cgroups"]]
+        show(table("by cgroup", ["cgroup", *names, "bytes"], lines))
     for stack in [one for one in found["stacks"] if one["copied"]][:10]:
         say(
             f"{stack['copied']} copied ({size(stack['bytes'])}), {stack['needless']} needless, "

@@ -65,6 +65,7 @@ def _process(one: Process, parent: Process | None, began: int) -> Answer:
         "forked_at": round((one.born - began) * _NS, 3) if one.born else None,
         "ended_at": round((one.ended - began) * _NS, 3) if one.ended else None,
         "execs": one.execs,
+        "cgroup": one.cgroup,
         **totals(one.totals),
         "by_vma": [{"vma": label} | counted(counts) for label, counts in sorted(one.vmas.items())],
         "by_age": [
@@ -73,6 +74,18 @@ def _process(one: Process, parent: Process | None, began: int) -> Answer:
             if counts.any()
         ],
     }
+
+
+def cgroups(watch: Watch) -> list[Answer]:
+    """A row for each cgroup, by path. Their sum is that of all processes."""
+    ledger = watch.ledger
+    members: dict[str, int] = {}
+    for one in ledger.processes.values():
+        members[one.cgroup] = members.get(one.cgroup, 0) + 1
+    return [
+        {"cgroup": path, "processes": members.get(path, 0)} | totals(counts)
+        for path, counts in sorted(ledger.by_cgroup.items())
+    ]
 
 
 def stacks(watch: Watch, most: int) -> list[Answer]:
@@ -120,7 +133,7 @@ def summary(watch: Watch, most_stacks: int) -> Answer:
     columns = dict.fromkeys(("faults", "copied", "reused", "bytes", "from_file", "from_zero"), label)
     columns |= {"needless": proven, "copy_seconds": "estimate", "reuse_seconds": "estimate"}
     detail = "exact" if not why and not lost["detail"] else "estimate"
-    columns |= {"by_vma": "estimate", "by_age": detail, "stacks": "estimate"}
+    columns |= {"cgroups": "estimate", "by_vma": "estimate", "by_age": detail, "stacks": "estimate"}
     return found | {
         "exactness": label,
         "why": why,
@@ -129,6 +142,7 @@ def summary(watch: Watch, most_stacks: int) -> Answer:
         "budget": watch.budget.share,
         "ended_early": watch.ledger.ended_early_count,
         "processes": processes(watch),
+        "cgroups": cgroups(watch),
         "stacks": stacks(watch, most_stacks),
     }
 

@@ -87,5 +87,11 @@ class Estimate:
     def summary(self) -> Answer:
         """The sum: what is unknown is null."""
         rows = [self._rows[pid] for pid in sorted(self._rows)]
-        more = {"exactness": "estimate", "why": [self._why], "processes": rows, "stacks": list[Answer]()}
+        more = {
+            "exactness": "estimate",
+            "why": [self._why],
+            "processes": rows,
+            "cgroups": list[Answer](),
+            "stacks": list[Answer](),
+        }
         return self.line() | {"kind": "sum"} | more

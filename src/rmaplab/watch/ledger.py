@@ -19,7 +19,7 @@ AGES: Final = (0.01, 0.1, 1.0, 10.0, 100.0)
 """Bounds of the ages since fork, seconds; one more is beyond them."""
 WIDTH: Final = OUTCOMES + 2
 """Detail: faults by outcome, bytes copied, nanoseconds."""
-MOST_ENDED, MOST_STACKS, MOST_NAMES = 4096, 16384, 100
+MOST_ENDED, MOST_STACKS, MOST_NAMES, MOST_CGROUPS = 4096, 16384, 100, 1024
 OTHER: Final = "other"
 
 Counts = NDArray[np.uint64]
@@ -28,7 +28,8 @@ Counts = NDArray[np.uint64]
 @dataclass(slots=True)
 class Process:
     """One process while it was watched. Times: CLOCK_MONOTONIC, ns; 0: not known (`born`, of one that was not forked
-    while watched) or not yet (`ended`). `totals`: shape (TOTALS,); `vmas`: detail by label; `ages`: shape (6, WIDTH)."""
+    while watched) or not yet (`ended`). `cgroup`: where it was seen last, its parent's at first; `placed`: when that was
+    read (time.monotonic). `totals`: shape (TOTALS,); `vmas`: detail by label; `ages`: shape (6, WIDTH)."""
 
     number: int
     pid: int
@@ -37,6 +38,8 @@ class Process:
     born: int = 0
     ended: int = 0
     execs: int = 0
+    cgroup: str = "?"
+    placed: float = 0.0
     totals: Counts = field(default_factory=lambda: np.zeros(TOTALS, np.uint64))
     vmas: dict[str, Counts] = field(default_factory=dict)
     ages: Counts = field(default_factory=lambda: np.zeros((len(AGES) + 1, WIDTH), np.uint64))
@@ -58,13 +61,14 @@ class Stack:
 
 @dataclass(slots=True)
 class Ledger:
-    """All that was seen. `by_name`: totals by name of process.
+    """All that was seen. `by_name`, `by_cgroup`: totals by name and by cgroup of process.
 
     `ended_early`: totals of processes that are not kept any more, and how many they were."""
 
     processes: dict[int, Process] = field(default_factory=dict)
     stacks: dict[Frames, Stack] = field(default_factory=dict)
     by_name: dict[str, Counts] = field(default_factory=dict)
+    by_cgroup: dict[str, Counts] = field(default_factory=dict)
     by_kernel: int = 0
     ended_early: Counts = field(default_factory=lambda: np.zeros(TOTALS, np.uint64))
     ended_early_count: int = 0
@@ -75,6 +79,7 @@ class Ledger:
             parent = self.processes.get(record.parent)
             made = Process(record.process, record.pid, record.parent, name, record.when)
             made.space = parent.space if parent else NOTHING
+            made.cgroup = parent.cgroup if parent else "?"
             self.processes[record.process] = made
             return made
         found = self.processes.get(record.process)
@@ -88,12 +93,13 @@ class Ledger:
         return found
 
     def settle(self, number: int, totals: Counts) -> None:
-        """The counters of a process are these now; what is new counts under its name too, which never goes down."""
+        """The counters of a process are these now; what is new counts under its name and cgroup too: never less."""
         process = self.processes.get(number)
         if process is None:
             return
-        name = process.name if process.name in self.by_name or len(self.by_name) < MOST_NAMES else OTHER
-        _added(self.by_name, name, totals - process.totals)
+        new = totals - process.totals
+        _added(self.by_name, _bounded(process.name, self.by_name, MOST_NAMES), new)
+        _added(self.by_cgroup, _bounded(process.cgroup, self.by_cgroup, MOST_CGROUPS), new)
         process.totals = totals
 
     def forget(self) -> list[int]:
@@ -132,6 +138,11 @@ class Ledger:
         """Counters of everybody, shape (TOTALS,)."""
         rows = [self.ended_early, *(one.totals for one in self.processes.values())]
         return np.asarray(np.sum(rows, axis=0, dtype=np.uint64))
+
+
+def _bounded(key: str, table: dict[str, Counts], most: int) -> str:
+    """The key, or the one for all others if the table is full."""
+    return key if key in table or len(table) < most else OTHER
 
 
 def _added(table: dict[str, Counts], key: str, counts: Counts) -> None:

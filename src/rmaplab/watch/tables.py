@@ -40,13 +40,14 @@ def write_csv(found: Row, path: Path) -> None:
 
 
 def write_parquet(found: Row, folder: Path) -> None:
-    """processes, vmas, ages and stacks, a file each. Raises RmaplabError, NotAvailable."""
+    """processes, vmas, ages, cgroups and stacks, a file each. Raises RmaplabError, NotAvailable."""
     import polars as pl  # noqa: PLC0415  (only who asks for Parquet waits for it)
 
     tables: dict[str, Callable[[], list[Row]]] = {
         "processes": lambda: processes(found),
         "vmas": lambda: _parts(found, "by_vma"),
         "ages": lambda: _parts(found, "by_age"),
+        "cgroups": lambda: plain(found["cgroups"]),
         "stacks": lambda: _stacks(found),
     }
 

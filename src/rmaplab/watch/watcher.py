@@ -16,6 +16,7 @@ import numpy as np
 from rmaplab import proctext
 from rmaplab.bpf.syscalls import BpfError
 from rmaplab.errors import NotAvailable, RmaplabError
+from rmaplab.inspect.processes import cgroup_of
 from rmaplab.system.command import Command
 from rmaplab.system.pids import find, start_time
 from rmaplab.watch import layout, records, space
@@ -32,6 +33,8 @@ _DEAR: Final = 50
 _SETTLE: Final = 0.5
 """Seconds between two polls, and two looks at one process' mappings (and so many times what the last one took); between
 two looks at the counters."""
+_MOVE, _MOST_PLACED = 1.0, 64
+"""Seconds between two looks at a process' cgroup, and looks at cgroups each time the counters are fetched."""
 
 
 class Watch:
@@ -72,6 +75,7 @@ class Watch:
             number = self._hooks.add(pid)
             one = Process(number, seen.pid, 0, _name(pid))
             one.space = space.read(pid) or space.NOTHING
+            self._place(one)
             self.ledger.processes[number] = one
             if start_time(pid) != seen.start:
                 self._hooks.drop(pid)
@@ -98,6 +102,7 @@ class Watch:
             process = self.ledger.note(record, proctext.decoded(record.name))
             if process is not None and record.kind == records.EXEC:
                 self._read(process)
+                self._place(process)
         for number in np.unique(faults["process"]).tolist():
             self._add(number, faults[faults["process"] == number])
         self.looks += len(faults)
@@ -119,6 +124,9 @@ class Watch:
     def settle(self) -> None:
         """Fetch the counters, as they are now."""
         self._settled = time.monotonic()
+        alive = [one for one in self.ledger.processes.values() if not one.ended and self._settled - one.placed > _MOVE]
+        for process in sorted(alive, key=lambda one: one.placed)[:_MOST_PLACED]:
+            self._place(process)
         for number, counts in self._hooks.totals().items():
             self.ledger.settle(number, counts)
         self._skipped = int(self.ledger.total()[records.SKIPPED])
@@ -171,6 +179,12 @@ class Watch:
         waited = time.monotonic() - process.space.read >= max(age, _DEAR * process.space.took)
         if not process.ended and (first or waited):
             process.space = space.read(process.pid) or process.space
+
+    def _place(self, process: Process) -> None:
+        """Its cgroup as it is now, unless it is gone."""
+        found = cgroup_of(process.pid)
+        process.cgroup = process.cgroup if found == "?" else found
+        process.placed = time.monotonic()
 
     def _add(self, number: int, faults: Faults) -> None:
         process = self.ledger.processes.get(number)
