@@ -42,27 +42,31 @@ ROOMS: Final[Mapping[str, tuple[str, ...]]] = {
     "machine.live.proc": (),
     "machine": ("machine.protocol", "machine.live.proc", "trace", "schemes", "campaigns"),
     "scenarios": ("machine.protocol",),
+    # Booted kernels, and what is tried in them.
     "kernels": (),
+    "machine.lab": ("machine", "kernels"),
+    "trials": ("machine.lab", "scenarios", "judge"),
     # A running system.
     "inspect": ("trace", "machine.live.proc", "bpf"),
     "watch": ("inspect", "bpf"),
     "fleet": ("inspect",),
     # Beside the stream.
-    "core": (),
+    "core.loading": (),
+    "core": ("core.loading", "schemes"),  # it implements the definitions, and answers with their verdicts
     "verify": ("schemes", "core", "campaigns"),
+    "verify.refute": ("verify", "engine", "machine"),  # a witness is replayed, and shown where pages leak
     "bench": ("core", "scenarios", "kernels"),
     "stress": ("core", "scenarios", "kernels", "schemes"),
     # What people see.
     "report": (
         "judge",
         "scenarios",
-        "machine",
-        "kernels",
+        "trials",
         "inspect",
         "watch",
         "fleet",
         "core",
-        "verify",
+        "verify.refute",
         "bench",
         "stress",
     ),
@@ -120,20 +124,6 @@ MACHINES: Final[Mapping[str, tuple[str, ...]]] = {
     "lab": ("differential", "choose"),
     "": (),
 }
-
-EXCEPTIONS: Final[Mapping[tuple[str, str], str]] = {
-    ("machine.lab", "kernels"): "the lab boots a kernel to run a live machine in it",
-    (
-        "machine.lab",
-        "scenarios",
-    ): "trial and features run scenarios in booted kernels; they belong in a room above the machines",
-    ("machine.lab", "judge"): "the same: a trial is judged",
-    ("core.state", "schemes"): "hands the C core's words to a scheme as its State",
-    ("core.state", "trace"): "verdicts of the C core are the trace's",
-    ("verify.refute", "engine"): "a witness is replayed through the engine",
-    ("verify.refute", "machine"): "a witness is shown on the model, where pages leak",
-}
-"""Arrows that the tables do not have: importing module or room, imported room, and why."""
 
 LOADS_BY_NAME: Final = (
     "",
@@ -236,7 +226,7 @@ def upward(table: Mapping[str, tuple[str, ...]], prefix: str, everybody: Iterabl
             if not (target == prefix or target.startswith(inside)):
                 continue
             there = room_of(table, target.removeprefix(prefix).removeprefix("."))
-            if there not in allowed and not excepted(module, target):
+            if there not in allowed:
                 wrong.append(
                     f"{module or 'rmaplab'} imports {target}: {there or 'rmaplab'} is not below {room or 'rmaplab'}"
                 )
@@ -246,10 +236,6 @@ def upward(table: Mapping[str, tuple[str, ...]], prefix: str, everybody: Iterabl
 def within(module: str, room: str) -> bool:
     """Is `module` the room or in it? Nothing is in "", the package itself, but itself."""
     return module == room or (bool(room) and module.startswith(f"{room}."))
-
-
-def excepted(module: str, target: str) -> bool:
-    return any(within(module, one) and within(target, other) for one, other in EXCEPTIONS)
 
 
 def test_no_circle_of_files() -> None:
@@ -272,12 +258,6 @@ def test_arrows_within_the_machines_point_down(table: Mapping[str, tuple[str, ..
 @pytest.mark.parametrize("table", [ROOMS, MACHINES, MODEL, LIVE], ids=["rooms", "machine", "model", "live"])
 def test_the_tables_themselves_have_no_circle(table: Mapping[str, tuple[str, ...]]) -> None:
     assert circles(table) == []
-
-
-def test_every_exception_is_needed() -> None:
-    arrows = [(module, target) for module, targets in graph().items() for target in targets]
-    unused = [(a, b) for a, b in EXCEPTIONS if not any(within(one, a) and within(other, b) for one, other in arrows)]
-    assert unused == []
 
 
 def test_every_room_says_at_its_door_what_it_is() -> None:

@@ -7,9 +7,9 @@ from rmaplab.kernels import cow, obtain
 from rmaplab.kernels.cow import Row
 from rmaplab.kernels.entries import parse
 from rmaplab.machine.choose import open_machine
-from rmaplab.machine.lab import trial
 from rmaplab.machine.protocol import PAGE_SIZE
 from rmaplab.scenarios import Parameters, find
+from rmaplab.trials import trial
 
 MMS, ORDERS = 3, (4, 9)
 

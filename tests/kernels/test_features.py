@@ -4,9 +4,9 @@ import pytest
 
 from commands import rmaplab
 from kernel import lacking
-from rmaplab.machine.lab.features import Feature, tried
 from rmaplab.machine.live import probe
 from rmaplab.report.features import matrix
+from rmaplab.trials.features import Feature, tried
 
 
 def test_a_reason_that_several_kernels_share_stands_once_and_each_cell_leads_to_its_own() -> None:

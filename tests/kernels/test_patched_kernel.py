@@ -10,7 +10,7 @@ import pytest
 from rmaplab.errors import NotAvailable
 from rmaplab.kernels import cow, obtain, storm, witness
 from rmaplab.kernels.entries import parse
-from rmaplab.machine.lab import trial
+from rmaplab.trials import trial
 
 pytestmark = [pytest.mark.live, pytest.mark.slow, pytest.mark.xdist_group("guest")]
 

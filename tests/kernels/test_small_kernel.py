@@ -14,7 +14,7 @@ from rmaplab.kernels import cow, image
 from rmaplab.kernels.assemble import patched
 from rmaplab.kernels.build import build
 from rmaplab.kernels.obtain import Bootable
-from rmaplab.machine.lab import trial
+from rmaplab.trials import trial
 
 pytestmark = [pytest.mark.live, pytest.mark.slow, pytest.mark.xdist_group("guest")]
 

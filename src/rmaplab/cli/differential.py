@@ -15,8 +15,8 @@ from rmaplab.machine.differential.counts import Counts
 from rmaplab.machine.differential.jobs import run_campaign, run_corpus
 from rmaplab.machine.differential.plan import OPTIONAL, Plan, Seeds, without
 from rmaplab.machine.differential.units import Programs, Told
-from rmaplab.machine.lab.units import InGuests, guests
 from rmaplab.report.console import emit_json, note
+from rmaplab.trials.units import InGuests, guests
 
 _OF_RANDOM: Final = ("n", "seed", "seeds", "steps", "without_", "jobs", "shard", "resume", "scheduler", "guest")
 """Options that say which random programs run, and where."""

@@ -7,9 +7,9 @@ import typer
 from rmaplab.cli.kernel_words import wish, words
 from rmaplab.kernels import obtain
 from rmaplab.kernels.entries import KERNELS
-from rmaplab.machine.lab import trial
 from rmaplab.report.console import emit_json, note, say
 from rmaplab.report.features import matrix
+from rmaplab.trials import trial
 
 
 def kernel_features(

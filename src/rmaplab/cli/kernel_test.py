@@ -19,10 +19,10 @@ from rmaplab.kernels.storm import Storm, storm
 from rmaplab.kernels.witness import Witness, witness
 from rmaplab.machine.differential.counts import total
 from rmaplab.machine.differential.plan import OPTIONAL
-from rmaplab.machine.lab import trial
 from rmaplab.report.console import emit_json, note, stdout
 from rmaplab.report.cow import cow_table
 from rmaplab.report.selftests import selftests_table
+from rmaplab.trials import trial
 
 PARTS = ("cow", "differential", "selftests", "witness", "debug")
 

@@ -5,9 +5,9 @@ For `rmaplab kernel test`.
 
 from collections.abc import Sequence
 
-from rmaplab.machine.lab.trial import Judged
 from rmaplab.report.console import table
 from rmaplab.report.sheet import Sheet
+from rmaplab.trials.trial import Judged
 
 
 def cow_table(kernel: str, scheme: str | None, judged: Sequence[Judged]) -> Sheet:

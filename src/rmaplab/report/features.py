@@ -5,7 +5,7 @@ For `rmaplab kernel features` and docs/kernels.md.
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from rmaplab.machine.lab.features import Feature
+from rmaplab.trials.features import Feature
 
 
 def matrix(found: Mapping[str, Sequence[Feature]]) -> Iterator[str]:

@@ -18,7 +18,7 @@ from rmaplab.kernels.obtain import bootable
 from rmaplab.kernels.qemu import Hardware
 from rmaplab.machine.differential.plan import Plan
 from rmaplab.machine.differential.units import Told
-from rmaplab.machine.lab.trial import policy
+from rmaplab.trials.trial import policy
 
 EACH: Final = 20
 """Programs a boot."""

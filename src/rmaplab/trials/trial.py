@@ -20,10 +20,10 @@ from rmaplab.kernels.guest import Guest
 from rmaplab.kernels.obtain import Bootable
 from rmaplab.kernels.qemu import Hardware
 from rmaplab.machine.choose import open_machine
-from rmaplab.machine.lab.features import Feature
 from rmaplab.machine.protocol import PAGE_SIZE
 from rmaplab.scenarios import Parameters, find
 from rmaplab.schemes import select
+from rmaplab.trials.features import Feature
 
 _COPIES: Final = "linux-6.12"
 """A policy under which the model asks about every page and keeps none."""
@@ -97,7 +97,7 @@ def policy(wish: Wish) -> str:
 
 def features(boots: Bootable) -> list[Feature]:
     """What of this tool works in the guest. Raises NotAvailable, GuestError."""
-    command = [sys.executable, "-m", "rmaplab.machine.lab.features"]
+    command = [sys.executable, "-m", "rmaplab.trials.features"]
     with Guest(boots.image, shlex.join(command), Hardware(memory=3072), boots.append, err=_passed) as guest:
         ended = guest.wait(_PATIENCE)
     if not ended.out:
