@@ -36,7 +36,7 @@ STAMP  := $(VENV)/.installed
 
 venv: $(STAMP)
 
-$(STAMP): pyproject.toml constraints.txt $(wildcard setup.py core/*.h core/lib/* src/rmaplab/machine/live/workers/*.c) src/rmaplab/core/build_core.py
+$(STAMP): pyproject.toml constraints.txt scripts/rmaplab $(wildcard setup.py core/*.h core/lib/* src/rmaplab/machine/live/workers/*.c) src/rmaplab/core/build_core.py
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt setuptools wheel cffi
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt --no-build-isolation -e '.[dev]'

@@ -1,5 +1,5 @@
 """`python -m rmaplab`: the command, where no script of its own is on the PATH."""
 
-from rmaplab.cli.app import main
+from rmaplab.cli.start import main
 
 main()

@@ -1,9 +1,13 @@
 """An interrupt at any moment, imports included, is one line and exit 130."""
 
+import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -56,6 +60,54 @@ def test_an_interrupt_before_any_import_of_ours_is_one_line() -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr, done.stdout) == (130, "rmaplab: interrupted\n", "")
+
+
+SCRIPT = Path(__file__).parents[2] / "scripts/rmaplab"
+BEGINS = "import sys\nfrom rmaplab.cli.start import main\nsys.exit(main())\n"
+
+
+@pytest.fixture
+def installed(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Runs the command as a shell does, with a `sitecustomize` that interrupts Python as it starts."""
+    (tmp_path / "bin").mkdir()
+    command, python = tmp_path / "bin/rmaplab", tmp_path / "bin/rmaplab-python"
+    shutil.copy(SCRIPT, command)
+    python.write_text(f"#!{sys.executable}\n{BEGINS}")
+    python.chmod(0o755)
+    (tmp_path / "sitecustomize.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGINT)\n")
+
+    def run(name: str, *words: str, interrupted: bool = True) -> subprocess.CompletedProcess[str]:
+        around = os.environ | ({"PYTHONPATH": str(tmp_path)} if interrupted else {})
+        return subprocess.run([tmp_path / name, *words], capture_output=True, text=True, env=around, check=False)
+
+    return run
+
+
+def test_an_interrupt_while_python_itself_starts_is_one_line(
+    installed: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
+) -> None:
+    (tmp_path / "link").symlink_to(tmp_path / "bin/rmaplab")
+    for name in ("bin/rmaplab", "link"):
+        done = installed(name, "--version")
+        assert (done.returncode, done.stderr, done.stdout) == (130, "rmaplab: interrupted\n", "")
+    unguarded = installed("bin/rmaplab-python", "--version")
+    assert unguarded.returncode != 130, "the interrupt was to come before any line of ours"
+
+
+def test_words_reach_the_command_as_they_were_typed(installed: Callable[..., subprocess.CompletedProcess[str]]) -> None:
+    done = installed("bin/rmaplab", "a b", "$HOME *", interrupted=False)
+    assert done.returncode == 2
+    assert "a b" in done.stderr
+
+
+def test_an_interrupt_that_was_ignored_stays_ignored(tmp_path: Path) -> None:
+    python = tmp_path / "rmaplab-python"
+    python.write_text(f"#!{sys.executable}\nimport os, signal\nos.kill(os.getpid(), signal.SIGINT)\n{BEGINS}")
+    python.chmod(0o755)
+    shutil.copy(SCRIPT, tmp_path / "rmaplab")
+    words = ["sh", "-c", "trap '' INT; exec \"$0\" --version", tmp_path / "rmaplab"]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_an_interrupt_ends_a_library_that_goes_on_computing() -> None:
