@@ -19,10 +19,11 @@ _ARENA_END: Final = 0x5000_0000_0000
 
 @dataclass(frozen=True, slots=True)
 class Area:
-    """The addresses of one mmap or mremap, as it was asked for; operations lie within one."""
+    """The addresses of one mmap or mremap, as it was asked for, and the order of folios; operations lie within one."""
 
     start: int
     length: int
+    order: int
 
     @property
     def end(self) -> int:
@@ -123,6 +124,28 @@ class Areas(Generic[A]):
 
     def drop(self, area: A) -> None:
         del self._areas[area.start]
+
+    def cut_out(self, area: A, start: int, length: int) -> None:
+        """Take [start, start + length) from `area`: what is before and behind are areas of their own."""
+        self.drop(area)
+        for first, end in ((area.start, start), (start + length, area.end)):
+            if first < end:
+                self.add(replace(area, start=first, length=end - first))
+
+    def run(self, area: A) -> tuple[int, int]:
+        """Start and length of the longest stretch of areas without a gap that has `area` in it."""
+        start, end = area.start, area.end
+        ends = {other.end: other.start for other in self._areas.values()}
+        while start in ends:
+            start = ends[start]
+        while end in self._areas:
+            end = self._areas[end].end
+        return start, end - start
+
+    def check_room(self, call: str, area: A, end: int) -> None:
+        """Raise BadOperation unless `area` may grow up to `end` as far as other areas are concerned."""
+        if any(area.end <= other.start < end for other in self._areas.values()):
+            raise BadOperation(call, f"end {end:#x}", "no room to grow in place; use move=True")
 
     def ranges(self) -> list[tuple[int, int]]:
         """Start and length of every area, ascending."""

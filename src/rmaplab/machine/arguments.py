@@ -35,6 +35,10 @@ def _whole(call: str, name: str, value: object) -> int:
     return int(number)
 
 
+def _whole_or_none(call: str, name: str, value: object) -> int | None:
+    return None if value is None else _whole(call, name, value)
+
+
 def _flag(call: str, name: str, value: object) -> bool:
     if not isinstance(value, bool | np.bool_):
         raise BadOperation(call, f"{name} {shortened(value)}", "must be True or False")
@@ -74,6 +78,7 @@ def _one_of(words: tuple[str, ...]) -> Callable[[str, str, object], str]:
 _RULES: Final[dict[str, Callable[[str, str, object], Any]]] = {
     **dict.fromkeys(("length", "old_length", "new_length", "address", "offset"), _whole),
     **dict.fromkeys(("writable", "readable", "move", "dontunmap", "shared", "longterm"), _flag),
+    "over": _whole_or_none,
     "order": _within(PMD_ORDER),
     "value": _within(255),
     "advice": _one_of(get_args(Advice)),

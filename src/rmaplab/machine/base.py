@@ -160,6 +160,12 @@ def check_offset(offset: int, length: int, file: File | None) -> None:
         raise BadOperation("mmap", f"offset {offset}", f"must be in pages, within {file.length} bytes")
 
 
+def check_over(area: Area, order: int) -> None:
+    """Raise BadOperation if mmap is given an order for memory in the place of a part of `area`."""
+    if order:
+        raise BadOperation("mmap", f"order {order}", f"memory over an area gets that area's order, {area.order} here")
+
+
 def check_protection(*, writable: bool, readable: bool) -> None:
     """Raise BadOperation for memory that could be written and not read: x86-64 has none."""
     if writable and not readable:

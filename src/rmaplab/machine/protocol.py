@@ -6,8 +6,9 @@ against the protocol runs unchanged on the running kernel (`rmaplab.machine.live
 Rules every machine keeps:
 
 - Operations happen one at a time, in program order; between two of them the whole world stands still.
-- Addresses are the machine's to choose: each `mmap` gets fresh addresses, aligned to 2 MiB, never reused and equal
-  on all machines for the same program, so that a forked child finds its parent's mappings where they were.
+- Addresses are the machine's to choose: each `mmap` but those `over` others gets fresh addresses, aligned to 2 MiB, never
+  reused and equal on all machines for the same program, so that a forked child finds its parent's mappings where they
+  were.
 - `write` touches one byte of every page in ascending order; so does `read`.
 - Whatever an operation did to page-table mappings of large or small folios is in the trace as exact events,
   every COW fault as a question with a step of its own.
@@ -156,8 +157,12 @@ class Process(Protocol):
         file: File | None = None,
         offset: int = 0,
         shared: bool = False,
+        over: int | None = None,
     ) -> int:
         """Map anonymous memory, or `file` from `offset` on; returns the address. Nothing is faulted in yet.
+
+        `over`: at this address, in the place of what the process has there within one area (MAP_FIXED). That area's
+        order is the new one's too, and may not be given; what is before and behind are areas of their own from then on.
 
         `order`: folios that faults in this mapping shall get (0 small, 9 THP, between: mTHP), as far as the
         machine can: what it got is in the trace. Without meaning for a `file` of kind "file".

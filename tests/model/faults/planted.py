@@ -782,5 +782,30 @@ PLANTED: Final = (
         "replace(vma, writable=True).attributes()",
         "an anon_vma is taken over from a neighbour that differs in permissions only",
     ),
+    # --- memory over other memory ---------------------------------------------------------------------------------
+    Fault(
+        "over-merges-with-nothing",
+        "        if over is not None:\n            self.space.vmas.merge(start, start + pages)\n",
+        "",
+        "memory mapped over other memory joins the VMAs beside it",
+    ),
+    Fault(
+        "over-moved-memory-is-new",
+        "    pgoff = vma.offset_of(source) if vma.anon_vma or not vma.anonymous else target\n",
+        "    pgoff = vma.offset_of(source) if not vma.anonymous else target\n",
+        "moved memory keeps its place in its anon_vma, and joins no new memory",
+    ),
+    Fault(
+        "over-unfaulted-memory-keeps-its-place",
+        "    pgoff = vma.offset_of(source) if vma.anon_vma or not vma.anonymous else target\n",
+        "    pgoff = vma.offset_of(source)\n",
+        "memory in which nothing was faulted is as good as new where it comes to",
+    ),
+    Fault(
+        "over-leaves-what-was-there",
+        "        if self.space.vmas.within(start, end):\n            unmap(self.space, start, end)\n        self._areas",
+        "        self._areas",
+        "what was there is unmapped",
+    ),
 )
 """At least eighty; a name, `old` and `rule` stand for one fault."""

@@ -13,16 +13,27 @@ _BLOCK = 1 << PMD_ORDER
 
 @dataclass(slots=True)
 class Area:
-    """`pages` pages that a step called `number` made; of a file, which may be on a disk, or anonymous."""
+    """`pages` pages, from page `first` on, of those that a step called `number` made; of a file, which may be on a disk,
+    or anonymous."""
 
     number: int
     pages: int
     shared: bool = False
     file: bool = False
     disk: bool = False
+    first: int = 0
 
     def part(self, lots: random.Random) -> tuple[int, int]:
         """First page and pages of some part: all, one page, a block, or anything."""
+        page, pages = self._part(lots)
+        return self.first + page, pages
+
+    @property
+    def all(self) -> tuple[int, int]:
+        """First page and pages."""
+        return self.first, self.pages
+
+    def _part(self, lots: random.Random) -> tuple[int, int]:
         roll = lots.random()
         if roll < 0.3:
             return 0, self.pages

@@ -39,6 +39,7 @@ _WEIGHTS: Final = {
     "peek": 4,
     "poke": 3,
     "migrate": 4,
+    "mmap_over": 3,
     "ksm": 6,
     "vfork": 3,
     "clone_vm": 4,
@@ -118,7 +119,7 @@ class Generator:
                 swap_at = 0
         for process in self._running():
             for area in process.areas:
-                self._steps.append(Step("read", process.number, area.number, 0, area.pages))
+                self._steps.append(Step("read", process.number, area.number, *area.all))
         return tuple(self._steps)
 
     def _add(self, step: Step) -> None:
@@ -190,6 +191,31 @@ class Generator:
             touch = self._random.choice((Step("read"), Step("write", value=self._value())))
             self._add(replace(touch, process=process.number, area=area.number, pages=area.pages))
 
+    def _mmap_over(self) -> None:
+        """Other memory in the place of a part of an area."""
+        found = self._some()
+        if not found:
+            return
+        process, area = found
+        at, pages = area.part(self._random)
+        new = Area(self._number(), pages, shared=self._random.random() < 0.3)
+        step = Step("mmap", process.number, area.number, pages=pages, makes=new.number, shared=new.shared, at=at)
+        new.file = new.shared
+        if self._files and self._random.random() < 0.4:
+            file, length, new.disk = self._random.choice(self._files)
+            first = self._random.choice((0, at % length, self._random.randrange(length)))
+            new.pages, new.file = min(pages, length - first), True
+            step = replace(step, file=file, page=first, pages=new.pages)
+        self._add(step)
+        process.areas.remove(area)
+        behind = area.first + area.pages - at - new.pages
+        for first, left in ((area.first, at - area.first), (at + new.pages, behind)):
+            if left:
+                process.areas.append(replace(area, first=first, pages=left))
+        process.areas.append(new)
+        if self._random.random() < 0.6:
+            self._add(Step("write", process.number, new.number, 0, new.pages, value=self._value()))
+
     def _file(self, order: int) -> None:
         disk = self._random.random() < self._disk
         # Disk files are cached in folios of any order, whatever the kernel offers to anonymous memory.
@@ -249,7 +275,7 @@ class Generator:
             advice = self._random.choice(self._cold_advice)
             # Whoever collapses wants whole blocks.
             whole = advice == "collapse" and self._random.random() < 0.7
-            page, pages = (0, area.pages) if whole else area.part(self._random)
+            page, pages = area.all if whole else area.part(self._random)
             self._add(Step("madvise", process.number, area.number, page, pages, advice=advice))
 
     def _advice(self) -> None:
@@ -271,7 +297,7 @@ class Generator:
             self._on_range(Step("madvise", advice=advice))
         elif found := self._some():
             process, area = found
-            self._add(Step("madvise", process.number, area.number, 0, area.pages, advice=advice))
+            self._add(Step("madvise", process.number, area.number, *area.all, advice=advice))
 
     def _munmap(self) -> None:
         found = self._some()
@@ -305,10 +331,10 @@ class Generator:
         elif how == "shrink" and pages > 1:
             left = self._random.randint(1, pages - 1)
             self._add(replace(step, new_pages=left))
-            area.pages -= pages - left if page + pages == area.pages else 0
+            area.pages -= pages - left if page + pages == area.first + area.pages else 0
         elif how == "grow" and not area.file:
             more = self._random.choice((1, 16, _BLOCK))
-            self._add(replace(step, page=0, pages=area.pages, new_pages=area.pages + more))
+            self._add(replace(step, page=area.first, pages=area.pages, new_pages=area.pages + more))
             area.pages += more
 
     def _resized(self, area: Area, pages: int) -> int:
@@ -407,8 +433,8 @@ class Generator:
                 self._do(move, process, area, part)
 
     def _do(self, move: Move, process: Process, area: Area, part: tuple[int, int]) -> None:
-        rest = (1, area.pages - 1) if area.pages > 1 else (0, 1)
-        page, pages = {"all": (0, area.pages), "part": part, "first": (0, 1), "rest": rest}[move.where]
+        rest = (area.first + 1, area.pages - 1) if area.pages > 1 else (area.first, 1)
+        page, pages = {"all": area.all, "part": part, "first": (area.first, 1), "rest": rest}[move.where]
         step = Step(move.do, process.number, area.number, page, pages, advice=move.advice, writable=move.writable)
         step = replace(step, shared=move.shared, longterm=move.longterm, readable=move.readable)
         if move.do in ("write", "poke"):

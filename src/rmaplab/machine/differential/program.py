@@ -5,7 +5,7 @@ them gives, so that a program stays meaningful when steps are taken out of it.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from rmaplab.machine.protocol import PAGE_SIZE, BadOperation, File, Machine, Pin, Process
@@ -38,7 +38,8 @@ Do = Literal[
 @dataclass(frozen=True, slots=True)
 class Step:
     """One operation. `process` does it to pages [page, page + pages) of `area`; `makes` is the number of the process
-    (spawn, fork, vfork, clone_vm), area (mmap, mremap), file or pin that comes of it. Lengths are in pages."""
+    (spawn, fork, vfork, clone_vm), area (mmap, mremap), file or pin that comes of it. An mmap with an `area` is one over
+    that, from its page `at` on. Lengths are in pages."""
 
     do: Do
     process: int = -1
@@ -59,6 +60,7 @@ class Step:
     kind: str = ""
     pin: int = -1
     longterm: bool = False
+    at: int = 0
 
 
 Program = tuple[Step, ...]
@@ -124,9 +126,9 @@ class Run:
             if step.file not in self.files:
                 raise Unnamed(f"mmap: file {step.file}")
             file = self.files[step.file]
-        self.areas[step.makes] = process.mmap(
-            step.pages * PAGE_SIZE, order=step.order, file=file, offset=step.page * PAGE_SIZE, shared=step.shared
-        )
+        over = self._address(replace(step, page=step.at)) if step.area >= 0 else None
+        about = {"order": step.order, "file": file, "offset": step.page * PAGE_SIZE, "shared": step.shared, "over": over}
+        self.areas[step.makes] = process.mmap(step.pages * PAGE_SIZE, **about)  # type: ignore[arg-type]
         return self.areas[step.makes]
 
     def _munmap(self, step: Step) -> None:

@@ -36,7 +36,7 @@ class Reached:
 
     def step(self, step: Step, answer: Result, seen: Observation) -> None:
         """A step is done, and this is the world."""
-        name = step.advice or step.do
+        name = step.advice or ("mmap over" if step.do == "mmap" and step.area >= 0 else step.do)
         if answer.refused:
             self.counts[f"refused: {name}"] += 1
         changed = self._world is None or _differ(self._world, seen)

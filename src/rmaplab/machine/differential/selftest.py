@@ -128,6 +128,8 @@ class _Printer:
 
     def step(self, step: Step) -> Iterator[str]:
         """Do one step on the model; the lines that do it in C."""
+        if step.do == "mmap" and step.area >= 0:
+            raise Unprintable("it needs a mapping over another")
         if step.do in _UNPRINTABLE:
             raise Unprintable(f"it needs {_UNPRINTABLE[step.do]}")
         before = self._machine.observation()

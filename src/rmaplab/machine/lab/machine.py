@@ -200,9 +200,16 @@ class LabProcess:
         return bool(self._read("alive"))
 
     def mmap(
-        self, length: int, *, order: int = 0, file: File | None = None, offset: int = 0, shared: bool = False
+        self,
+        length: int,
+        *,
+        order: int = 0,
+        file: File | None = None,
+        offset: int = 0,
+        shared: bool = False,
+        over: int | None = None,
     ) -> int:
-        return int(self._do("mmap", length, order=order, file=file, offset=offset, shared=shared))
+        return int(self._do("mmap", length, order=order, file=file, offset=offset, shared=shared, over=over))
 
     def munmap(self, address: int, length: int) -> None:
         self._do("munmap", address, length)

@@ -21,7 +21,6 @@ class Area(arena.Area):
     """One mapping as it was asked for. `backing` says where its folios come from; a private mapping of a file
     has the file's backing. `advised`: MADV_HUGEPAGE was asked for by the program. `limit`: bytes of the file behind."""
 
-    order: int
     backing: Backing
     shared: bool
     advised: bool = False

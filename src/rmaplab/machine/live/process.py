@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from rmaplab.machine.arena import Areas, check_range
 from rmaplab.machine.arguments import checked
-from rmaplab.machine.base import BaseProcess, check_guards, check_mremap, check_offset, check_protection
+from rmaplab.machine.base import BaseProcess, check_guards, check_mremap, check_offset, check_over, check_protection
 from rmaplab.machine.live.arena import Area, Backing, check_mapped, check_unguarded
 from rmaplab.machine.live.held import ADVICE, LivePin
 from rmaplab.machine.live.proc.procfs import ProcessGone, regions_or_none
@@ -37,6 +37,7 @@ from rmaplab.machine.protocol import (
 
 _MPOL_MF_MOVE, _MPOL_MF_MOVE_ALL = 2, 4
 _MADV_RANDOM: Final = 1
+_MAP_FIXED: Final = 0x10
 _MAP_FIXED_NOREPLACE: Final = 0x10_0000
 _MREMAP_MAYMOVE, _MREMAP_FIXED, _MREMAP_DONTUNMAP = 1, 2, 4
 
@@ -75,23 +76,32 @@ class LiveProcess(BaseProcess[Area, LivePin]):
         file: File | None = None,
         offset: int = 0,
         shared: bool = False,
+        over: int | None = None,
     ) -> int:
         self._check_alive("mmap")
         ours = self._system.own_file("mmap", file) if file is not None else None
         check_offset(offset, length, ours)
-        flags, fd = (mmap.MAP_SHARED if shared else mmap.MAP_PRIVATE) | _MAP_FIXED_NOREPLACE, -1
+        flags, fd = mmap.MAP_SHARED if shared else mmap.MAP_PRIVATE, -1
         backing: Backing = "shmem" if shared else "anon"
         if ours is None:
             flags |= mmap.MAP_ANONYMOUS
         else:
-            order, backing, fd = order or ours.order, ours.kind, ours.fd
-        address = self._system.arena.take("mmap", length)
+            order, backing, fd = order or (ours.order if over is None else 0), ours.kind, ours.fd
+        if over is None:
+            address, below = self._system.arena.take("mmap", length), None
+            flags |= _MAP_FIXED_NOREPLACE
+        else:
+            address, below = over, self._areas.around("mmap", over, length)
+            check_over(below, order)
+            flags, order = flags | _MAP_FIXED, below.order
         limit = ours.length if ours is not None else length if shared else None
         area = Area(address, length, order, backing, shared, limit=limit)
         advice = _MADV_RANDOM if area.backing == "file" else ADVICE["hugepage"] if area.wants_thp else 0
         if advice == ADVICE["hugepage"]:
             self._system.require_thp()
         self._ask(Op.MMAP, address, length, mmap.PROT_READ | mmap.PROT_WRITE, flags, advice, offset, fd=fd)
+        if below is not None:
+            self._areas.cut_out(below, address, length)
         self._areas.add(area)
         self._look()
         return address
@@ -139,6 +149,7 @@ class LiveProcess(BaseProcess[Area, LivePin]):
         if new_length > old_length:
             if address + old_length != area.end:
                 raise BadOperation("mremap", f"new_length {new_length}", "only the end of a mapping can grow in place")
+            self._areas.check_room("mremap", area, address + new_length)
             with self._system.arena.unless_refused():
                 self._system.arena.grow("mremap", area, address + new_length - area.start)
                 self._ask(Op.MREMAP, address, old_length, new_length, 0, 0)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from rmaplab.machine.arena import Area, Areas, check_length, refuse_beyond, refuse_guard
 from rmaplab.machine.arguments import checked
-from rmaplab.machine.base import BaseProcess, check_guards, check_mremap, check_offset, check_protection
+from rmaplab.machine.base import BaseProcess, check_guards, check_mremap, check_offset, check_over, check_protection
 from rmaplab.machine.model.backing.pagecache import PAGE_SHIFT
 from rmaplab.machine.model.calls.advice import ADVICE
 from rmaplab.machine.model.calls.fork import fork
@@ -76,6 +76,7 @@ class ModelProcess(BaseProcess[Area, ModelPin]):
         file: File | None = None,
         offset: int = 0,
         shared: bool = False,
+        over: int | None = None,
     ) -> int:
         self._check_alive("mmap")
         check_length("mmap", length)
@@ -83,19 +84,35 @@ class ModelProcess(BaseProcess[Area, ModelPin]):
         check_offset(offset, length, backing)
         if not (self._system.policy.mthp or order == PMD_ORDER or file is not None):
             order = 0
-        if backing is not None:
-            order = order or backing.order
-        elif shared:
+        if over is None:
+            order = order or (backing.order if backing is not None else 0)
+            address = self._system.arena.take("mmap", length)
+            self.space.table.add(address >> PAGE_SHIFT, length >> PAGE_SHIFT)
+        else:
+            address, order = over, self._clear(over, length, order)
+        if backing is None and shared:
             backing = self._system.anonymous_file(length, order)
-        address = self._system.arena.take("mmap", length)
         start, pages = address >> PAGE_SHIFT, length >> PAGE_SHIFT
-        self.space.table.add(start, pages)
         thp = order > 0 and not (backing is not None and backing.on_disk)
-        vma = Vma(start, start + pages, order, shared=shared, file=backing, pgoff=offset >> PAGE_SHIFT, thp=thp)
-        self.space.vmas.add(vma)
-        self._areas.add(Area(address, length))
+        pgoff = start if backing is None else offset >> PAGE_SHIFT
+        self.space.vmas.add(Vma(start, start + pages, order, shared=shared, file=backing, pgoff=pgoff, thp=thp))
+        if over is not None:
+            self.space.vmas.merge(start, start + pages)
+        self._areas.add(Area(address, length, order))
         self._system.recorder.tick()
         return address
+
+    def _clear(self, over: int, length: int, order: int) -> int:
+        """Make room for memory at `over`; the order it gets."""
+        area = self._areas.around("mmap", over, length)
+        check_over(area, order)
+        start, end = over >> PAGE_SHIFT, (over + length) >> PAGE_SHIFT
+        first, size = self._areas.run(area)
+        self.space.table.keep(first >> PAGE_SHIFT, size >> PAGE_SHIFT)
+        if self.space.vmas.within(start, end):
+            unmap(self.space, start, end)
+        self._areas.cut_out(area, over, length)
+        return area.order
 
     @checked
     def munmap(self, address: int, length: int) -> None:
@@ -129,7 +146,8 @@ class ModelProcess(BaseProcess[Area, ModelPin]):
             self._resize(vma, address, old_length, new_length)
             return address
         target = self._system.arena.take("mremap", new_length)
-        self._areas.add(Area(target, new_length))
+        order = self._areas.around("mremap", address, old_length or PAGE_SIZE).order
+        self._areas.add(Area(target, new_length, order))
         to, new_pages = target >> PAGE_SHIFT, new_length >> PAGE_SHIFT
         if old_length:
             self._move(start, old_length >> PAGE_SHIFT, to, new_pages, dontunmap)
@@ -163,6 +181,7 @@ class ModelProcess(BaseProcess[Area, ModelPin]):
         if new_length > old_length:
             if end != area.end:
                 raise BadOperation("mremap", f"new_length {new_length}", "only the end of a mapping can grow in place")
+            self._areas.check_room("mremap", area, new_end)
             self._system.arena.grow("mremap", area, new_end - area.start)
             region = self.space.table.region(vma.start)
             self.space.table.grow(region, (new_end >> PAGE_SHIFT) - region.start)

@@ -32,13 +32,18 @@ def observe(spaces: Iterable[Space], snapshot: Snapshot) -> Observation:
 
 def _mapped(space: Space) -> list[tuple[int, int]]:
     """Start and length of every VMA of the program, ascending."""
-    ends = [start + length for start, length in space.ranges]
-    if not ends:
+    ranges = list[tuple[int, int]]()
+    for start, length in sorted(space.ranges):
+        if ranges and ranges[-1][1] == start:  # a VMA may lie in several areas
+            ranges[-1] = ranges[-1][0], start + length
+        else:
+            ranges.append((start, start + length))
+    if not ranges:
         return []
     return [
         (region.start, region.end - region.start)
-        for region in procfs.regions(space.pid, max(ends))
-        if any(start <= region.start and region.end <= start + length for start, length in space.ranges)
+        for region in procfs.regions(space.pid, ranges[-1][1])
+        if any(start <= region.start and region.end <= end for start, end in ranges)
     ]
 
 

@@ -35,7 +35,8 @@ def fork(parent: AddressSpace, mm: int) -> AddressSpace:
         inside = [v for v in copied if region.start <= v.start < region.start + region.pages]
         if not child.vmas.within(region.start, region.start + region.pages):
             continue
-        child.table.adopt(Region(region.start, region.pages, _fork_region(parent, child, region, inside, step)))
+        leaves = _fork_region(parent, child, region, inside, step)
+        child.table.adopt(Region(region.start, region.pages, leaves, region.kept))
     return child
 
 

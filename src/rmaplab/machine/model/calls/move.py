@@ -33,7 +33,8 @@ def relocate(
         space.split_at(source, step)
         space.split_at(source + pages, step)
         (vma,) = space.vmas.within(source, source + pages)
-    pgoff = vma.offset_of(source)
+    # Anonymous memory in which nothing was ever faulted is as good as new where it comes to (copy_vma()).
+    pgoff = vma.offset_of(source) if vma.anon_vma or not vma.anonymous else target
     space.vmas.add(replace(vma, start=target, end=target + new_pages, pgoff=pgoff))
     at = source
     while at < source + pages:

@@ -196,7 +196,7 @@ class AddressSpace:
     def tidy(self, start: int, end: int) -> None:
         """No VMA covers [start, end) any more: blocks without any VMA lose their table, a region without any goes."""
         region = self.table.region(start)
-        if not self.vmas.within(region.start, region.start + region.pages):
+        if not region.kept and not self.vmas.within(region.start, region.start + region.pages):
             self.table.remove(region)
             return
         first, last = start // BLOCK, -(-end // BLOCK)

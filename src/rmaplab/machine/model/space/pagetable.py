@@ -86,11 +86,13 @@ class Leaf:
 
 @dataclass(slots=True)
 class Region:
-    """Addresses one mmap or mremap made: `pages` from page `start` on, never given to anything else."""
+    """Addresses one mmap or mremap made: `pages` from page `start` on, never given to anything else. `kept`: it stays
+    when nothing is mapped in it."""
 
     start: int
     pages: int
     leaves: dict[int, Leaf] = field(default_factory=dict)
+    kept: bool = False
 
     def leaf_pages(self, number: int) -> int:
         return min(LEAF, self.pages - number * LEAF)
@@ -128,6 +130,14 @@ class PageTable:
         at = bisect_right(self._starts, region.start)
         self._starts.insert(at, region.start)
         self.regions.insert(at, region)
+
+    def keep(self, start: int, pages: int) -> None:
+        """Have a region for [start, start + pages), and keep it from now on."""
+        at = bisect_right(self._starts, start) - 1
+        if at < 0 or self.regions[at].start + self.regions[at].pages <= start:
+            self.adopt(Region(start, pages))
+            at += 1
+        self.regions[at].kept = True
 
     def remove(self, region: Region) -> None:
         """Forget a region in which nothing is mapped."""
