@@ -65,9 +65,12 @@ def answer(place: str, by: str = "image", top: int = 20) -> Answer:
 
 
 def _collected(pieces: Iterable[pl.LazyFrame], by: str) -> dict[str, pl.DataFrame]:
-    """The few aggregates that everything else is made of; each piece is read once, and forgotten."""
+    """The few aggregates that everything else is made of; each piece is read once, and forgotten.
+
+    Pieces fit in memory, and then Polars reads many small files in two thirds of the time its streaming engine takes.
+    """
     columns = ["day", "host", "taken", "kernel", "exactness", "version", by, "age", "kind", "order", *_KNOWN, *_ASKED]
-    found = [_aggregated(piece.select(columns).collect(engine="streaming"), by) for piece in pieces]
+    found = [_aggregated(piece.select(columns).collect(), by) for piece in pieces]
     return {name: pl.concat([one[name] for one in found]) for name in found[0]}
 
 

@@ -3,6 +3,7 @@
 For `rmaplab fleet`. Reading is lazy: nothing is loaded but the columns a question needs.
 """
 
+import os
 import re
 import time
 from collections.abc import Iterator
@@ -53,22 +54,35 @@ def scan(place: str) -> Iterator[pl.LazyFrame]:
     waiting: list[str] = []
     folder = None
     for path in _files(root):
-        if len(waiting) >= _PIECE and path.parent != folder:
+        if len(waiting) >= _PIECE and os.path.dirname(path) != folder:
             yield _lazy(waiting)
             waiting = []
-        waiting.append(str(path))
-        folder = path.parent
+        waiting.append(path)
+        folder = os.path.dirname(path)
     if folder is None:
         raise RmaplabError(f"{place}: holds no summary (day=.../host=.../*.parquet)")
     yield _lazy(waiting)
 
 
-def _files(root: Path) -> Iterator[Path]:
-    """The summaries, those of a host and day side by side."""
-    for path in sorted(root.glob("day=*/host=*/*.parquet")):
-        if not path.stat().st_size:  # Polars would pass over it
-            raise RmaplabError(f"{path}: is not Parquet: it is empty")
-        yield path
+def _files(root: Path) -> Iterator[str]:
+    """The summaries, those of a host and day side by side. Directories are listed once, one host's at a time."""
+    for day in _within(root, "day="):
+        for host in _within(day, "host="):
+            for entry in _within(host):
+                if not entry.name.endswith(".parquet"):
+                    continue
+                if not entry.stat().st_size:  # Polars would pass over it
+                    raise RmaplabError(f"{entry.path}: is not Parquet: it is empty")
+                yield entry.path
+
+
+def _within(place: os.PathLike[str], prefix: str = "") -> list[os.DirEntry[str]]:
+    """A directory's entries whose names begin so, in order; of what is no directory, none."""
+    try:
+        with os.scandir(place) as entries:
+            return sorted((one for one in entries if one.name.startswith(prefix)), key=lambda one: one.name)
+    except NotADirectoryError:
+        return []
 
 
 def _lazy(files: str | list[str]) -> pl.LazyFrame:
