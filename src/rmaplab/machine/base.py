@@ -6,7 +6,7 @@ the one before: the commons its processes share, the processes, and the machine 
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Generic, Self, TypeVar
+from typing import Final, Generic, Self, TypeVar
 
 import polars as pl
 
@@ -18,6 +18,9 @@ F = TypeVar("F", bound=File)
 P = TypeVar("P", bound=Process)
 A = TypeVar("A", bound=Area)
 N = TypeVar("N", bound=Pin)
+
+MOST_DIRECT: Final = 64
+"""Pages of one direct read."""
 
 
 class Commons(Generic[F]):
@@ -158,6 +161,12 @@ def check_offset(offset: int, length: int, file: File | None) -> None:
             raise BadOperation("mmap", f"offset {offset}", "only a file has offsets")
     elif offset < 0 or offset % PAGE_SIZE or offset + length > file.length:
         raise BadOperation("mmap", f"offset {offset}", f"must be in pages, within {file.length} bytes")
+
+
+def check_direct(length: int) -> None:
+    """Raise BadOperation for more than one request to a device can hold pinned at a time, whatever the device."""
+    if length > MOST_DIRECT * PAGE_SIZE:
+        raise BadOperation("read_direct", f"length {length}", f"must be at most {MOST_DIRECT} pages")
 
 
 def check_over(area: Area, order: int) -> None:

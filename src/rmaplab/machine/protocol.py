@@ -214,6 +214,14 @@ class Process(Protocol):
         Private memory may be read-only: it is copied where a write would copy it (`what` "cow") and stays read-only.
         """
 
+    def read_direct(self, address: int, length: int, value: int = 1) -> Written:
+        """Fill the range from a disk file by direct I/O (read(2), O_DIRECT), every page beginning with `value` (0..255).
+
+        The kernel takes a FOLL_PIN for writing on one page after the other, which must be writable, and gives all back
+        when the device has written them: a page pinned already is an extra reference where the next one of its folio
+        asks. At most 64 pages. Raises NotAvailable where there is no place for a disk file.
+        """
+
     def migrate(self, address: int, length: int, *, shared: bool = False) -> int:
         """Move the folios behind the range to other physical memory; returns how many pages of the range moved.
 

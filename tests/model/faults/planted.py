@@ -807,5 +807,19 @@ PLANTED: Final = (
         "        self._areas",
         "what was there is unmapped",
     ),
+    # --- direct reads ---------------------------------------------------------------------------------------------
+    Fault(
+        "direct-pins-nothing-meanwhile",
+        "        space.memory.hold(held[-1], longterm=True)\n    for vma",
+        "        space.memory.hold(held[-1], longterm=True)\n        space.memory.drop(held[-1], longterm=True)\n"
+        "    space.memory.hold(np.concatenate(held), longterm=True)\n    for vma",
+        "a page pinned for a direct read is an extra reference where the next one of its folio asks",
+    ),
+    Fault(
+        "direct-dirties-no-folio",
+        '    space.memory.folio["dirty"][slots] = True\n    space.memory.drop(slots, longterm=True)\n',
+        "    space.memory.drop(slots, longterm=True)\n",
+        "a folio that a device wrote to is dirty, and no lazily freed one",
+    ),
 )
 """At least eighty; a name, `old` and `rule` stand for one fault."""

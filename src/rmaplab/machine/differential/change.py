@@ -73,7 +73,7 @@ class Changer:
         step = steps[at]
         if step.do == "madvise":
             steps[at] = replace(step, advice=self._lots.choice(get_args(Advice)))
-        elif step.do == "write" and self._lots.random() < 0.5:
+        elif step.do in ("write", "read_direct") and self._lots.random() < 0.5:
             steps[at] = replace(step, value=self._lots.choice((0, 1, step.value)))
         elif step.do == "mremap" and self._lots.random() < 0.5:
             steps[at] = replace(step, new_pages=self._lots.choice((step.pages, step.pages + 1, max(step.pages - 1, 1))))
@@ -116,6 +116,6 @@ def _bounded(steps: Sequence[Step]) -> list[Step]:
         births += step.do in _BIRTHS
         if step.do in _BIRTHS and births > _MOST_PROCESSES:
             continue
-        most = _MOST_PINNED if step.do == "pin" else 1 << 18 if step.do == "swap" else _MOST_PAGES
+        most = _MOST_PINNED if step.do in ("pin", "read_direct") else 1 << 18 if step.do == "swap" else _MOST_PAGES
         kept.append(replace(step, pages=min(step.pages, most), new_pages=min(step.new_pages, _MOST_PAGES)))
     return kept

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Final, Literal
 
+from rmaplab.machine.base import MOST_DIRECT
 from rmaplab.machine.differential.cast import Area, Process
 from rmaplab.machine.differential.motifs import MOTIFS, Move
 from rmaplab.machine.differential.program import Program, Step
@@ -40,6 +41,7 @@ _WEIGHTS: Final = {
     "poke": 3,
     "migrate": 4,
     "mmap_over": 3,
+    "read_direct": 3,
     "ksm": 6,
     "vfork": 3,
     "clone_vm": 4,
@@ -89,6 +91,7 @@ class Generator:
         self._values = self._random.choices(range(256), k=3) + [0] * self._random.randrange(2) if few else range(256)
         self._made = 0
         self._files: list[tuple[int, int, bool]] = []
+        self._has_disk = disk
         self._disk = self._random.choice((0.0, 0.4, 0.8)) if disk else 0.0
         chances = {**_WEIGHTS, **(_SWAPPING_WEIGHTS if self._swap else {})}
         self._weights = {name: chance for name, chance in chances.items() if sharing or name not in _SHARING}
@@ -246,6 +249,14 @@ class Generator:
 
     def _poke(self) -> None:
         self._on_range(Step("poke", value=self._value()))
+
+    def _read_direct(self) -> None:
+        found = self._some()
+        if found and self._has_disk:
+            process, area = found
+            page, pages = area.part(self._random)
+            step = Step("read_direct", process.number, area.number, page, min(pages, MOST_DIRECT), value=self._value())
+            self._add(step)
 
     def _migrate(self) -> None:
         self._on_range(Step("migrate", shared=self._random.random() < 0.5))

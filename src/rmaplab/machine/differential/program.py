@@ -27,6 +27,7 @@ Do = Literal[
     "unpin",
     "peek",
     "poke",
+    "read_direct",
     "migrate",
     "merge",
     "vfork",
@@ -168,6 +169,10 @@ class Run:
 
     def _poke(self, step: Step) -> tuple[int, int]:
         written = self._process(step).poke(self._address(step), step.pages * PAGE_SIZE, step.value)
+        return written.reused, written.copied
+
+    def _read_direct(self, step: Step) -> tuple[int, int]:
+        written = self._process(step).read_direct(self._address(step), step.pages * PAGE_SIZE, step.value)
         return written.reused, written.copied
 
     def _migrate(self, step: Step) -> int:

@@ -237,6 +237,9 @@ class LabProcess:
     def poke(self, address: int, length: int, value: int = 1) -> Written:
         return _written(self._do("poke", address, length, value))
 
+    def read_direct(self, address: int, length: int, value: int = 1) -> Written:
+        return _written(self._do("read_direct", address, length, value))
+
     def migrate(self, address: int, length: int, *, shared: bool = False) -> int:
         return int(self._do("migrate", address, length, shared=shared))
 

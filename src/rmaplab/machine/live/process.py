@@ -14,9 +14,18 @@ from numpy.typing import NDArray
 
 from rmaplab.machine.arena import Areas, check_range
 from rmaplab.machine.arguments import checked
-from rmaplab.machine.base import BaseProcess, check_guards, check_mremap, check_offset, check_over, check_protection
+from rmaplab.machine.base import (
+    BaseProcess,
+    check_direct,
+    check_guards,
+    check_mremap,
+    check_offset,
+    check_over,
+    check_protection,
+)
 from rmaplab.machine.live.arena import Area, Backing, check_mapped, check_unguarded
 from rmaplab.machine.live.held import ADVICE, LivePin
+from rmaplab.machine.live.host import diskfile
 from rmaplab.machine.live.proc.procfs import ProcessGone, regions_or_none
 from rmaplab.machine.live.record import cow
 from rmaplab.machine.live.record.recorder import Move, Write
@@ -229,6 +238,14 @@ class LiveProcess(BaseProcess[Area, LivePin]):
         return self._write_by(Op.POKE, area, address, length, value)
 
     @checked
+    def read_direct(self, address: int, length: int, value: int = 1) -> Written:
+        area = self._area("read_direct", address, length)
+        check_direct(length)
+        self._check_access("read_direct", area, address, length, "writable")
+        with diskfile.source(length, value) as fd:
+            return self._write_by(Op.DIRECT, area, address, length, fd=fd)
+
+    @checked
     def migrate(self, address: int, length: int, *, shared: bool = False) -> int:
         self._area("migrate", address, length)
         check_mapped("migrate", self.pid, address, length)
@@ -239,11 +256,12 @@ class LiveProcess(BaseProcess[Area, LivePin]):
         self._system.look(None)
         return recorder.migrated(before, self._mm, address, length, None if shared else step)
 
-    def _write_by(self, op: Op, area: Area, address: int, length: int, argument: int) -> Written:
+    def _write_by(self, op: Op, area: Area, address: int, length: int, argument: int = 0, fd: int = -1) -> Written:
         self._settle("write")
         recorder = self._system.recorder
-        answer = self._ask_faulting(op, area, address, length, argument)
-        questions = self._look(write=Write(self._mm, address, length, holds=op is Op.PIN_LONGTERM))
+        answer = self._ask_faulting(op, area, address, length, argument, fd=fd)
+        holds = op in (Op.PIN_LONGTERM, Op.DIRECT)
+        questions = self._look(write=Write(self._mm, address, length, holds=holds))
         recorder.count("write_seconds", answer.seconds)
         reused, copied = (questions.count(o) if questions else 0 for o in (cow.REUSED, cow.COPIED))
         return Written(length // PAGE_SIZE, reused, copied, answer.seconds)
@@ -346,16 +364,16 @@ class LiveProcess(BaseProcess[Area, LivePin]):
             raise MachineError(f"{self._worker.name}: {op.name.lower()}{tuple(args)}: {name}")
         return answer
 
-    def _ask_faulting(self, op: Op, area: Area, address: int, length: int, *args: int) -> Answer:
+    def _ask_faulting(self, op: Op, area: Area, address: int, length: int, *args: int, fd: int = -1) -> Answer:
         """`_ask` for an operation that may fault in pages: they get folios of the area's order.
 
         Where every page is there already no folio is allocated: knobs stay alone and khugepaged locked out.
         """
         rows = self._system.recorder.state.rows(self._mm, address, length)
         if rows.stop - rows.start == length // PAGE_SIZE:
-            return self._ask(op, address, length, *args, thp=area.backing == "file")
+            return self._ask(op, address, length, *args, thp=area.backing == "file", fd=fd)
         with self._system.knobs_for(area):
-            return self._ask(op, address, length, *args, thp=area.wants_thp)
+            return self._ask(op, address, length, *args, thp=area.wants_thp, fd=fd)
 
     def _look(self, write: Write | None = None, move: Move | None = None) -> cow.Questions | None:
         return self._system.look(frozenset((self._mm,)), write, move)

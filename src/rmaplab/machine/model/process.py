@@ -13,7 +13,15 @@ from numpy.typing import NDArray
 
 from rmaplab.machine.arena import Area, Areas, check_length, refuse_beyond, refuse_guard
 from rmaplab.machine.arguments import checked
-from rmaplab.machine.base import BaseProcess, check_guards, check_mremap, check_offset, check_over, check_protection
+from rmaplab.machine.base import (
+    BaseProcess,
+    check_direct,
+    check_guards,
+    check_mremap,
+    check_offset,
+    check_over,
+    check_protection,
+)
 from rmaplab.machine.model.backing.pagecache import PAGE_SHIFT
 from rmaplab.machine.model.calls.advice import ADVICE
 from rmaplab.machine.model.calls.fork import fork
@@ -245,6 +253,15 @@ class ModelProcess(BaseProcess[Area, ModelPin]):
         self._check_present("poke", start, end)
         clock = time.perf_counter()
         tally = remote.poke(self.space, start, end, value, self._system.next_version())
+        return Written(end - start, tally.reused, tally.copied, time.perf_counter() - clock)
+
+    @checked
+    def read_direct(self, address: int, length: int, value: int = 1) -> Written:
+        start, end = self._range("read_direct", address, length, "writable")
+        check_direct(length)
+        self._check_present("read_direct", start, end)
+        clock = time.perf_counter()
+        tally = remote.read_direct(self.space, start, end, value, self._system.next_version())
         return Written(end - start, tally.reused, tally.copied, time.perf_counter() - clock)
 
     @checked

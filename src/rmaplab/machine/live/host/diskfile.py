@@ -64,6 +64,26 @@ def make(length: int, order: int) -> int:
         return os.dup(file.fileno())
 
 
+@contextmanager
+def source(length: int, value: int) -> Iterator[int]:
+    """A descriptor, good for direct reads, of a file of `length` bytes in which every page begins with `value`. Raises
+    NotAvailable."""
+    where = directory()
+    pages = np.zeros((length // PAGE_SIZE, PAGE_SIZE), np.uint8)
+    pages[:, 0] = value
+    with tempfile.TemporaryFile(prefix="rmaplab-", dir=where, buffering=0) as file:
+        try:
+            file.write(pages.data)
+            os.fsync(file.fileno())
+            fd = os.open(f"/proc/self/fd/{file.fileno()}", os.O_RDONLY | os.O_DIRECT | os.O_CLOEXEC)
+        except OSError as error:
+            raise NotAvailable(f"direct reads from {where}: {error.strerror}") from error
+    try:
+        yield fd
+    finally:
+        os.close(fd)
+
+
 def _fill(fd: int, pages: int, order: int) -> None:
     """Write the contents, one folio a write."""
     buffer = np.zeros((1 << order, PAGE_SIZE), np.uint8)

@@ -32,6 +32,7 @@
 enum op {
 	OP_MMAP = 1, OP_MUNMAP, OP_MREMAP, OP_MPROTECT, OP_MADVISE, OP_READ, OP_WRITE, OP_FORK, OP_EXEC, OP_EXIT,
 	OP_PIN, OP_UNPIN, OP_DIE, OP_PIN_LONGTERM, OP_PEEK, OP_POKE, OP_MIGRATE, OP_VFORK, OP_CLONE_VM,
+	OP_DIRECT,
 };
 
 struct request {
@@ -258,6 +259,16 @@ static int64_t map(const struct tenant *t, const int64_t *a)
 	return (int64_t)got;
 }
 
+/* The descriptor is a file opened with O_DIRECT: the kernel pins the pages and the device writes them. */
+static int64_t direct(const struct tenant *t, void *address, long length)
+{
+	ssize_t got = pread(t->fd, address, length, 0);
+
+	if (got >= 0 && got < length)
+		errno = EIO;
+	return got == length ? length / PAGE : -1;
+}
+
 /* Drop what is not this process's: the other's socket and pins. */
 static void only(int fd)
 {
@@ -330,6 +341,8 @@ static int64_t perform(struct tenant *t, const struct request *r)
 		return page_loop(t, r);
 	case OP_MIGRATE:
 		return syscall(SYS_mbind, address, a[1], 0, NULL, 0, a[2]);
+	case OP_DIRECT:
+		return direct(t, address, a[1]);
 	case OP_FORK:
 		return fork_it(t);
 	case OP_VFORK:

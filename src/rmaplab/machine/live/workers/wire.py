@@ -43,6 +43,7 @@ class Op(IntEnum):
     MIGRATE = 17
     VFORK = 18
     CLONE_VM = 19
+    DIRECT = 20
 
 
 def receive(channel: socket.socket, size: int) -> bytes:

@@ -27,7 +27,7 @@ def write(space: AddressSpace, start: int, end: int, value: int, version: int) -
         tally = _write_faults(space, vma, window, first + 2 * (np.arange(lo, hi) + window.base - start))
         total.reused += tally.reused
         total.copied += tally.copied
-        _store(space, vma, window, value, version)
+        store(space, vma, window, value, version)
     return total
 
 
@@ -49,9 +49,12 @@ def _write_faults(space: AddressSpace, vma: Vma, window: Window, step: Index) ->
     return tally
 
 
-def _store(space: AddressSpace, vma: Vma, window: Window, value: int, version: int) -> None:
+def store(space: AddressSpace, vma: Vma, window: Window, value: int, version: int, *, mapped: bool = True) -> None:
+    """New contents for the pages of `window`, all there and this space's to write; `mapped`: stored through their
+    mappings, not by a device."""
     leaf, lo, hi = window.leaf, window.lo, window.hi
-    _dirty(leaf, lo, hi)
+    if mapped:
+        _dirty(leaf, lo, hi)
     frames = leaf.frame[lo:hi]
     space.memory.frame["version"][frames] = version
     space.memory.frame["value"][frames] = value
@@ -87,12 +90,17 @@ def _dirty(leaf: Leaf, lo: int, hi: int) -> None:
     leaf.flags[lo:hi] &= ~np.uint8(CLEAN)
 
 
-def populate_write(space: AddressSpace, start: int, end: int, *, touch: bool = True) -> None:
+def populate_write(space: AddressSpace, start: int, end: int, *, touch: bool = True) -> Tally:
     """Write faults on [start, end) that store nothing. `touch`: pages found writable are marked dirty themselves."""
     first = space.memory.recorder.tick(2 * (end - start))
+    total = Tally()
     for vma, window in space.spans(start, end, write=True, create=True):
         _mark_dirty(space, window, touch=touch)
-        _write_faults(space, vma, window, first + 2 * (np.arange(window.lo, window.hi) + window.base - start))
+        step = first + 2 * (np.arange(window.lo, window.hi) + window.base - start)
+        tally = _write_faults(space, vma, window, step)
+        total.reused += tally.reused
+        total.copied += tally.copied
+    return total
 
 
 def _mark_dirty(space: AddressSpace, window: Window, *, touch: bool) -> None:

@@ -37,3 +37,22 @@ def poke(space: AddressSpace, start: int, end: int, value: int, version: int) ->
         if not vma.writable:
             space.protect(vma.start, vma.end, writable=False)
     return tally
+
+
+def read_direct(space: AddressSpace, start: int, end: int, value: int, version: int) -> Tally:
+    """Have a device store `value`, known as content `version`, into every page of [start, end): each is made writable and
+    FOLL_PINned before the next (GUP goes page by page), and all are given back when the device is through. Their mappings
+    stay as clean as they were, the folios are dirty (bio_set_pages_dirty())."""
+    total, held = Tally(), [np.zeros(0, np.uint32)]
+    for page in range(start, end):
+        tally = fault.populate_write(space, page, page + 1, touch=False)
+        total.reused += tally.reused
+        total.copied += tally.copied
+        held.append(space.folios(page, page + 1))
+        space.memory.hold(held[-1], longterm=True)
+    for vma, window in space.spans(start, end, write=True):
+        fault.store(space, vma, window, value, version, mapped=False)
+    slots = np.concatenate(held)
+    space.memory.folio["dirty"][slots] = True
+    space.memory.drop(slots, longterm=True)
+    return total
