@@ -37,6 +37,9 @@ from rmaplab.system.pids import checked_pid, find
 _JSON_ROWS: Final = {"folio": 500, "vma": 20_000}
 """Rows in the JSON without `--top`, where there can be many: a machine has a million folios; a VMA takes 800 bytes."""
 _SHOW_PROGRESS_AFTER: Final = 1.0
+_WINDOW: Final = 2.0
+"""Seconds of writes by which a fork is priced."""
+_FORKS: Final = ("fork", "snapshot")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +59,7 @@ class _Wish:
     name: str | None = None
     mapping: str | None = None
     total: bool = False
+    window: float = _WINDOW
 
 
 def inspect(
@@ -87,8 +91,15 @@ def inspect(
         ),
     ] = None,
     what_if: Annotated[
-        Literal["write", "no-page-mapcount"] | None,
-        typer.Option(help="Price: bytes copied if all were written now. Or statistics without per-page mapcounts."),
+        Literal["write", "fork", "snapshot", "no-page-mapcount"] | None,
+        typer.Option(
+            help="Price: bytes copied if all were written now; or, as it writes now, while the child of a fork (snapshot)"
+            " lives. Or statistics without per-page mapcounts."
+        ),
+    ] = None,
+    window: Annotated[
+        float | None,
+        typer.Option(parser=options.seconds(0.1), help="Seconds of writes to look at, for --what-if fork, snapshot."),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object instead of a table.")] = False,
     parquet: Annotated[Path | None, typer.Option(help="Write the mappings as a trace to this directory.")] = None,
@@ -118,6 +129,7 @@ def inspect(
         raise RmaplabError("--by worker: must come with --family")
     if mapping is not None and by in ("order", "folio", "worker"):
         raise RmaplabError(f"--mapping: {mapping}: must come without --by {by}, whose rows are no sums of mappings")
+    _check_window(window, what_if, freeze)
     for one in pid or []:
         find(one)
     if html is not None:
@@ -126,7 +138,9 @@ def inspect(
     fields = _fields(columns)
     keys = _fields(sort) or []
     details = as_json or "sharers" in (*(key.removeprefix("-") for key in keys), *(fields or ()))
-    wish = _Wish(pids, cgroup, by, keys, fields, top, what_if, addresses, details, family, name, mapping, total)
+    wish = _Wish(
+        pids, cgroup, by, keys, fields, top, what_if, addresses, details, family, name, mapping, total, window or _WINDOW
+    )
     try:
         require_frames()
     except NotAvailable as missing:
@@ -165,11 +179,19 @@ def inspect(
         raise typer.Exit(FINDING)
 
 
+def _check_window(window: float | None, what_if: str | None, freeze: bool) -> None:
+    if window is not None and what_if not in _FORKS:
+        raise RmaplabError(f"--window {window:g}: must come with --what-if fork or snapshot")
+    if what_if in _FORKS and freeze:
+        raise RmaplabError(f"--what-if {what_if}: must come without --freeze: who is stopped writes nothing")
+
+
 def _answer(wish: _Wish, view: KernelView) -> tuple[Look, list[Row]]:
     answer = look(
         _chooser(wish),
         view,
         write=wish.what_if == "write",
+        fork=wish.window if wish.what_if in _FORKS else None,
         statistics=wish.what_if == "no-page-mapcount",
         addresses=wish.addresses,
         family=wish.family,

@@ -16,6 +16,7 @@ from rmaplab.inspect.disagree import Disagreement, disagreements, large_folios
 from rmaplab.inspect.erosion import Worker, erosion
 from rmaplab.inspect.exactness import Exactness, columns
 from rmaplab.inspect.family import Common, common
+from rmaplab.inspect.fork_price import ForkPrice, what_if_fork
 from rmaplab.inspect.kernel import rollup
 from rmaplab.inspect.no_page_mapcount import Statistics, by_cgroup, no_page_mapcount, statistics_rows
 from rmaplab.inspect.price import Price, what_if_write
@@ -42,7 +43,7 @@ class Family:
 @dataclass(frozen=True, slots=True)
 class Look:
     """A snapshot, what is shown of it, and what was found. `prices` by leader PID; `apart`: bytes of the targets that
-    are in none of the sums, by kind; `family` if it was asked for."""
+    are in none of the sums, by kind; `forks` by leader PID: what the next fork costs; `family` if it was asked for."""
 
     scope: Scope
     sources: list[Source]
@@ -52,6 +53,7 @@ class Look:
     prices: dict[int, Price] = field(default_factory=dict)
     family: Family | None = None
     statistics: Statistics | None = None
+    forks: dict[int, ForkPrice] = field(default_factory=dict)
 
     @property
     def snapshot(self) -> Snapshot:
@@ -114,6 +116,7 @@ class Look:
             ],
             **({} if self.family is None else {"family": self.family.common.as_json(), "advice": self.advice()}),
             **({} if self.statistics is None else {"what_if_no_page_mapcount": self.without_page_mapcounts()}),
+            **({} if not self.forks else {"what_if_fork": {str(pid): one.as_json() for pid, one in self.forks.items()}}),
             "what_if_write": {str(pid): price.as_json() for pid, price in self.prices.items()},
         }
 
@@ -123,6 +126,7 @@ def look(
     view: KernelView,
     *,
     write: bool = False,
+    fork: float | None = None,
     addresses: bool = False,
     family: bool = False,
     statistics: bool = False,
@@ -130,7 +134,8 @@ def look(
     progress: Progress | None = None,
 ) -> Look:
     """Take a snapshot and answer everything about the MMs that `choose` picks. `mapping`: a regular expression; only
-    mappings with such a name count in rows that are sums of mappings.
+    mappings with such a name count in rows that are sums of mappings. `fork`: price a fork, by the writes of so many
+    seconds, one process after the other.
 
     Raises RmaplabError, NotAvailable.
     """
@@ -143,9 +148,9 @@ def look(
         view.close()
         view.reader = None
         large = large_folios(snapshot, view)
-    prices = {}
+    prices, targets = {}, snapshot.targets.tolist()
     if write:
-        prices = {snapshot.mms[mm].leader.pid: what_if_write(snapshot, mm, view) for mm in snapshot.targets.tolist()}
+        prices = {snapshot.mms[mm].leader.pid: what_if_write(snapshot, mm, view) for mm in targets}
     wanted = None if mapping is None else np.array([bool(re.search(mapping, n)) for n in snapshot.vmas.name], np.bool_)
     return Look(
         Scope(snapshot, large, addresses, wanted),
@@ -156,6 +161,7 @@ def look(
         prices,
         Family(common(snapshot), erosion(snapshot, view)) if family else None,
         no_page_mapcount(snapshot, large) if statistics else None,
+        {snapshot.mms[mm].leader.pid: what_if_fork(snapshot, mm, fork) for mm in targets} if fork else {},
     )
 
 

@@ -10,6 +10,7 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from rmaplab.inspect.exactness import stands_on_others
+from rmaplab.inspect.fork_price import ForkPrice
 from rmaplab.inspect.look import Family, Look
 from rmaplab.inspect.price import Price
 from rmaplab.inspect.scan import ABSENT
@@ -190,6 +191,8 @@ def footer(look: Look) -> Iterator[str]:
         yield from statistics_lines(look.without_page_mapcounts()["all"])
     for pid, price in look.prices.items():
         yield from price_lines(pid, price, look)
+    for pid, forked in look.forks.items():
+        yield fork_line(pid, forked)
 
 
 def family_lines(family: Family) -> Iterator[str]:
@@ -260,6 +263,16 @@ def trust(look: Look) -> str:
 
 def _numbers(rows: Sequence[int]) -> str:
     return "folios " + ", ".join(map(str, rows[:_FEW])) + (", ..." if len(rows) > _FEW else "")
+
+
+def fork_line(pid: int, price: ForkPrice) -> str:
+    """What the next fork costs, in words."""
+    bounds = size(price.least) if price.least == price.most else f"{size(price.least)} to {size(price.most)}"
+    return (
+        f"if PID {pid} forked now: {bounds} copied while the child lives for {price.seconds:g} s (by {price.by}), at most"
+        f" {size(price.private)} while it stays; {size(price.huge)} by PMDs, split when written; page tables"
+        f" {size(price.tables)}; estimate"
+    )
 
 
 def price_lines(pid: int, price: Price, look: Look) -> Iterator[str]:
