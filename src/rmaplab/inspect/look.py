@@ -22,6 +22,7 @@ from rmaplab.inspect.no_page_mapcount import Statistics, by_cgroup, no_page_mapc
 from rmaplab.inspect.price import Price, what_if_write
 from rmaplab.inspect.probes import KernelView, Source
 from rmaplab.inspect.recheck import Moved, recheck
+from rmaplab.inspect.sequence import SequencePrice, what_if_sequence
 from rmaplab.inspect.snapshot import Choose, Progress, Snapshot, take
 from rmaplab.inspect.sums import Scope
 from rmaplab.inspect.tally import apart
@@ -43,7 +44,8 @@ class Family:
 @dataclass(frozen=True, slots=True)
 class Look:
     """A snapshot, what is shown of it, and what was found. `prices` by leader PID; `apart`: bytes of the targets that
-    are in none of the sums, by kind; `forks` by leader PID: what the next fork costs; `family` if it was asked for."""
+    are in none of the sums, by kind; `forks` by leader PID: what the next fork costs; `sequence`: what writes of
+    the family in turn cost; `family` if it was asked for."""
 
     scope: Scope
     sources: list[Source]
@@ -54,6 +56,7 @@ class Look:
     family: Family | None = None
     statistics: Statistics | None = None
     forks: dict[int, ForkPrice] = field(default_factory=dict)
+    sequence: SequencePrice | None = None
 
     @property
     def snapshot(self) -> Snapshot:
@@ -117,6 +120,7 @@ class Look:
             **({} if self.family is None else {"family": self.family.common.as_json(), "advice": self.advice()}),
             **({} if self.statistics is None else {"what_if_no_page_mapcount": self.without_page_mapcounts()}),
             **({} if not self.forks else {"what_if_fork": {str(pid): one.as_json() for pid, one in self.forks.items()}}),
+            **({} if self.sequence is None else {"what_if_write_in_sequence": self.sequence.as_json()}),
             "what_if_write": {str(pid): price.as_json() for pid, price in self.prices.items()},
         }
 
@@ -162,6 +166,7 @@ def look(
         Family(common(snapshot), erosion(snapshot, view)) if family else None,
         no_page_mapcount(snapshot, large) if statistics else None,
         {snapshot.mms[mm].leader.pid: what_if_fork(snapshot, mm, fork) for mm in targets} if fork else {},
+        what_if_sequence(snapshot, large, view) if write and family else None,
     )
 
 

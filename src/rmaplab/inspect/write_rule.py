@@ -131,6 +131,16 @@ def _anonymous(snapshot: Snapshot, view: KernelView, pages: Pages) -> tuple[Bool
     return ~reused, ~precise[place], unsure[place]
 
 
+def mapped_only(snapshot: Snapshot, view: KernelView, rows: Index) -> Bools:
+    """Per folio: whether all references that count at a write are mappings; taken for true without BPF."""
+    if view.reader is None or not len(rows):
+        return np.ones(len(rows), np.bool_)
+    table = snapshot.sharing.folios[rows]
+    state = view.reader.read(table.head.astype(np.uint64), table.order > 0, view.flag_bit)
+    references, passing = _references(snapshot, state, table.head, table.pages)
+    return np.asarray(state.known & ~passing & (references == state.mapcount))
+
+
 def _hugetlb(snapshot: Snapshot, pages: Pages) -> tuple[Bools, Bools, Bools]:
     """The same of hugetlb folios: what counts is whether they are mapped once, and anonymous (else page cache)."""
     rows, place = np.unique(pages.folio, return_inverse=True)

@@ -191,6 +191,14 @@ def footer(look: Look) -> Iterator[str]:
         yield from statistics_lines(look.without_page_mapcounts()["all"])
     for pid, price in look.prices.items():
         yield from price_lines(pid, price, look)
+    if look.sequence is not None:
+        turns = look.sequence.turns
+        needless = [sum(turn.least for turn in turns), sum(turn.most for turn in turns)]
+        yield (
+            "if the family wrote all that, one after the other by PID: copied"
+            f" {size(sum(turn.precise for turn in turns))} by a precise rule, and needlessly beside by this kernel"
+            f" {' to '.join(dict.fromkeys(map(size, needless)))}"
+        )
     for pid, forked in look.forks.items():
         yield fork_line(pid, forked)
 
