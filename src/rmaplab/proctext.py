@@ -26,6 +26,10 @@ _STAT_FIELDS, _DIGITS = 20, 10
 _SHOWN: Final = 60
 
 
+_NUMBERS: Final = re.compile(rb"\s*[A-Za-z](?:\s+-?[0-9]{1,20})*\s*")
+"""What follows the name in /proc/PID/stat: the state's letter, then numbers of up to 64 bits."""
+
+
 class Malformed(NotAvailable):
     """Text that this kernel's documentation does not explain; the message has its kind and its beginning."""
 
@@ -61,7 +65,7 @@ def stat(raw: bytes) -> Stat:
     before, opened, rest = raw.partition(b"(")
     name, closed, after = rest.rpartition(b")")
     fields = after.split()
-    if not (opened and closed and before.strip().isdigit()) or len(fields) < _STAT_FIELDS or not after.isascii():
+    if not (opened and closed and before.strip().isdigit() and _NUMBERS.fullmatch(after)) or len(fields) < _STAT_FIELDS:
         raise Malformed("stat", raw)
     return Stat(decoded(name), tuple(after.decode("ascii").split()))
 

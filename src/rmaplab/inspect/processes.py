@@ -184,10 +184,17 @@ def hidden_processes() -> bool:
     options = next((m.options for m in reversed(mounts) if m.point == str(procfs.PROC)), ())
     values = dict(option.partition("=")[::2] for option in options)
     hides = values.get("hidepid", "off")
-    if hides in ("0", "off") or int(status.get("CapEff", "0"), 16) >> _CAP_SYS_PTRACE & 1:
+    if hides in ("0", "off") or _may_trace(status.get("CapEff", "0")):
         return False
     groups = {*status.get("Gid", "").split()[3:], *status.get("Groups", "").split()}
     return hides in ("4", "ptraceable") or values.get("gid", "0") not in groups
+
+
+def _may_trace(capabilities: str) -> bool:
+    try:
+        return bool(int(capabilities, 16) >> _CAP_SYS_PTRACE & 1)
+    except ValueError:
+        return False
 
 
 def swaps(pid: int) -> bool:

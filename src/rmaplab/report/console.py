@@ -8,6 +8,7 @@ import json
 import os
 import sys
 from collections.abc import Mapping, Sequence
+from itertools import islice
 from typing import Any, Final
 
 from rich.console import Console, RenderableType
@@ -17,6 +18,8 @@ from rmaplab.report.sheet import LEAST, Column, Sheet
 from rmaplab.text import for_terminal, plain
 
 _UNLIMITED: Final = 1 << 16
+_CHUNKS: Final = 1 << 14
+"""Pieces of JSON that are written at once: each is a few characters."""
 _USUAL: Final = (80, 25)
 
 
@@ -59,7 +62,9 @@ def note(line: str) -> None:
 
 def emit_json(value: Mapping[str, Any] | Sequence[Any]) -> None:
     """One JSON document on stdout: plain ASCII, valid Unicode (see `rmaplab.text.for_json`), no NaN."""
-    json.dump(plain(value), sys.stdout, indent=2, allow_nan=False)
+    chunks = json.JSONEncoder(indent=2, allow_nan=False).iterencode(plain(value))
+    while part := "".join(islice(chunks, _CHUNKS)):
+        sys.stdout.write(part)
     sys.stdout.write("\n")
 
 

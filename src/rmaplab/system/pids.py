@@ -17,6 +17,8 @@ MAX_PID: Final = 1 << 22
 _RULE: Final = f"must be a running process, a number of 1 .. {MAX_PID}"
 _START: Final = 19
 _DIGITS: Final = 10
+_NUMBERS: Final = re.compile(rb"\s*[A-Za-z](?:\s+-?[0-9]{1,20})+\s*")
+"""What follows the name in /proc/PID/stat."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,9 +66,10 @@ def process_of(pid: int) -> int | None:
     """The process that a PID or TID belongs to; None if there is none, or it is hidden."""
     try:
         with open(f"/proc/{pid}/status", "rb") as file:
-            return next((int(line[5:]) for line in file if line.startswith(b"Tgid:")), None)
+            said = next((line[5:].strip() for line in file if line.startswith(b"Tgid:")), b"")
     except OSError:
         return None
+    return int(said) if said.isdigit() and len(said) <= _DIGITS else None
 
 
 def stat_fields(pid: int, thread: int | None = None) -> list[bytes] | None:
@@ -74,9 +77,10 @@ def stat_fields(pid: int, thread: int | None = None) -> list[bytes] | None:
     path = f"/proc/{pid}/stat" if thread is None else f"/proc/{pid}/task/{thread}/stat"
     try:
         with open(path, "rb") as file:
-            return file.read().rpartition(b")")[2].split()
+            after = file.read().rpartition(b")")[2]
     except OSError:
         return None
+    return after.split() if _NUMBERS.fullmatch(after) else None
 
 
 def start_time(pid: int) -> int | None:

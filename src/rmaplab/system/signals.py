@@ -110,7 +110,7 @@ class Target:
                         waiting |= int(value, 16)
                     elif name in (b"SigIgn", b"SigCgt", b"SigBlk"):
                         deaf |= int(value, 16)
-        except OSError:
+        except (OSError, ValueError):
             return False
         return any(waiting & ~deaf & 1 << number - 1 for number in _STOPPING)
 

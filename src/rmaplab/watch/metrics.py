@@ -25,14 +25,18 @@ _FAMILIES: Final = (
 
 def text(by_name: dict[str, Counts], found: dict[str, Any]) -> str:
     """One exposition. `found`: the line of the watch."""
-    rows = {name: totals(counts) for name, counts in sorted(by_name.items())}
+    labels: dict[str, Counts] = {}
+    for name, counts in sorted(by_name.items()):  # two names may look alike: a sample must not stand there twice
+        label = _label(name)
+        labels[label] = labels[label] + counts if label in labels else counts
+    rows = {label: totals(counts) for label, counts in labels.items()}
     lines = []
     for family, kind, help_text, keys in _FAMILIES:
         lines += [f"# TYPE {family} {kind}", f"# HELP {family} {help_text}"]
-        for name, row in rows.items():
+        for label, row in rows.items():
             for key in keys:
                 outcome = f',outcome="{key}"' if len(keys) > 1 else ""
-                lines.append(f'{family}_total{{name="{_label(name)}"{outcome}}} {row[key]}')
+                lines.append(f'{family}_total{{name="{label}"{outcome}}} {row[key]}')
     for gauge, help_text, value in (
         ("rmaplab_watch_processes", "Processes watched now.", found["alive"]),
         (

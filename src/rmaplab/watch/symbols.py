@@ -4,11 +4,15 @@ For `rmaplab.watch.answer`. A file is read once, through the mount namespace of 
 as their authors chose them: `rmaplab.text` makes them safe where they are shown.
 """
 
+import errno
 import os
+import stat
 from bisect import bisect_right
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import PurePath
-from typing import Final
+from typing import BinaryIO, Final
 
 import numpy as np
 from elftools.common.exceptions import ELFError
@@ -80,11 +84,27 @@ class Symbols:
         return self._maps[pid]
 
 
+@contextmanager
+def _opened(path: str) -> Iterator[BinaryIO]:
+    """A regular file that somebody else may have chosen: one that is a FIFO or a device by now is not opened.
+
+    Raises OSError.
+    """
+    place = os.open(path, os.O_PATH | os.O_CLOEXEC)
+    try:
+        if not stat.S_ISREG(os.fstat(place).st_mode):
+            raise OSError(errno.EINVAL, "must be a regular file", path)
+        with open(f"/proc/self/fd/{place}", "rb") as file:
+            yield file
+    finally:
+        os.close(place)
+
+
 def _functions(path: str) -> tuple[_Table, list[tuple[int, int, int]]]:
     """The functions of an ELF file by virtual address, and its segments: offset, address, bytes. Empty if it is none."""
     try:
-        with open(path, "rb") as file:
-            elf = ELFFile(file)
+        with _opened(path) as file:
+            elf, whole = ELFFile(file), os.fstat(file.fileno()).st_size
             segments = [
                 (one["p_offset"], one["p_vaddr"], one["p_filesz"])
                 for one in elf.iter_segments()
@@ -94,11 +114,13 @@ def _functions(path: str) -> tuple[_Table, list[tuple[int, int, int]]]:
             for section in (".symtab", ".dynsym"):
                 symbols = elf.get_section_by_name(section)
                 if symbols is not None and elf.elfclass == 64 and elf.little_endian:
-                    strings = elf.get_section(symbols["sh_link"]).data()
-                    parts.append((np.frombuffer(symbols.data(), _SYMBOL), strings))
+                    strings = elf.get_section(symbols["sh_link"])
+                    if max(symbols["sh_size"], strings["sh_size"]) > whole:
+                        continue
+                    parts.append((np.frombuffer(symbols.data(), _SYMBOL), strings.data()))
             return _sorted(parts), segments
-    except (OSError, ELFError, ValueError):
-        return _Table(), []
+    except (OSError, ELFError, ValueError, LookupError, TypeError, AttributeError, OverflowError):
+        return _Table(), []  # nor does pyelftools itself expect what a hostile file can say
 
 
 def _sorted(parts: list[tuple[np.ndarray, bytes]]) -> _Table:
@@ -118,7 +140,7 @@ def _perf_map(pid: int) -> _Table:
     rows = []
     for path in (f"/proc/{pid}/root/tmp/perf-{_inner(pid)}.map", f"/tmp/perf-{pid}.map"):
         try:
-            with open(path, "rb") as file:
+            with _opened(path) as file:
                 raw = file.read(_LARGEST_MAP)
         except OSError:
             continue
@@ -139,5 +161,5 @@ def _inner(pid: int) -> int:
     try:
         with open(f"/proc/{pid}/status", "rb") as file:
             return next((int(line.split()[-1]) for line in file if line.startswith(b"NSpid:")), pid)
-    except OSError:
+    except (OSError, ValueError):
         return pid

@@ -33,7 +33,9 @@ def _stacks(found: Row) -> list[Row]:
 def write_csv(found: Row, path: Path) -> None:
     """The processes. Raises RmaplabError, NotAvailable."""
     rows, out = processes(found), io.StringIO()
-    writer = csv.DictWriter(out, list(dict.fromkeys(key for row in rows for key in row)), lineterminator="\n")
+    columns = list(dict.fromkeys(key for row in rows for key in row))
+    # All texts in quotes: csv leaves a carriage return alone, and readers take one for the end of the row.
+    writer = csv.DictWriter(out, columns, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
     writer.writeheader()
     writer.writerows(rows)
     files.write_file(path, out.getvalue(), private=True)
