@@ -1,10 +1,10 @@
 """With how many others each MM shares: against sets, and how much work that is, counted in elements handled."""
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
+from counting import Counting
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -38,32 +38,6 @@ def test_sets_are_kept_once_and_without_doubles(places: list[list[int]]) -> None
     for one, member in zip(sets.tolist(), members.tolist(), strict=True):
         found.setdefault(one, []).append(member)
     assert sorted(map(sorted, found.values())) == sorted(map(sorted, {frozenset(p) for p in places}))
-
-
-class Counting:
-    """NumPy that counts the elements of all arrays handed to its functions."""
-
-    def __init__(self) -> None:
-        self.elements = 0
-
-    def __getattr__(self, name: str) -> Any:
-        return self._counted(getattr(np, name))
-
-    def _counted(self, found: Any) -> Any:
-        if isinstance(found, type) or not callable(found):
-            return found
-        call: Callable[..., Any] = found
-        outer = self
-
-        class Wrapped:
-            def __call__(self, *args: Any, **keywords: Any) -> Any:
-                outer.elements += sum(a.size for a in args if isinstance(a, np.ndarray))
-                return call(*args, **keywords)
-
-            def __getattr__(self, name: str) -> Any:
-                return outer._counted(getattr(call, name))
-
-        return Wrapped()
 
 
 def family(mms: int, extents: int) -> list[list[int]]:
