@@ -11,7 +11,7 @@ from typing import Any, Final
 import polars as pl
 
 from rmaplab.errors import RmaplabError
-from rmaplab.fleet.store import scan, whose_fault
+from rmaplab.fleet.store import NO_SUMMARY, scan, whose_fault
 from rmaplab.fleet.summary import AGE_NAMES, VERSION
 
 _KNOWN: Final = ("mms", "resident", "exclusive")
@@ -53,12 +53,14 @@ class Answer:
 def answer(place: str, by: str = "image", top: int = 20) -> Answer:
     """Read all summaries below `place` (directory or URL). `by`: image, command or cgroup; `top`: rows of each table.
 
-    Raises RmaplabError naming a summary that cannot be read.
+    Raises RmaplabError naming a summary that cannot be read, or where there is none.
     """
     try:
         frames = _collected(scan(place), by)
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
         raise whose_fault(place, error) from error
+    if frames["looks"].is_empty():
+        raise RmaplabError(f"{place}: {NO_SUMMARY}")
     if set(frames["looks"]["version"].unique()) - {VERSION}:
         raise whose_fault(place, RmaplabError("an unknown version"))
     return _answer(frames, by, top)

@@ -19,6 +19,7 @@ from rmaplab.system.files import told, write_file
 _HOST: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,252}")
 _PIECE: Final = 5_000
 """Files that are read together."""
+NO_SUMMARY: Final = "holds no summary (day=.../host=.../*.parquet)"
 _URL: Final = re.compile(r"[a-z][a-z0-9+.-]*://.+")
 
 
@@ -60,7 +61,7 @@ def scan(place: str) -> Iterator[pl.LazyFrame]:
         waiting.append(path)
         folder = os.path.dirname(path)
     if folder is None:
-        raise RmaplabError(f"{place}: holds no summary (day=.../host=.../*.parquet)")
+        raise RmaplabError(f"{place}: {NO_SUMMARY}")
     yield _lazy(waiting)
 
 
