@@ -5,18 +5,19 @@ import io
 import subprocess
 import sys
 from dataclasses import fields, replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from kernel import lacking
 from rmaplab.machine.differential import campaign as campaign_module
-from rmaplab.machine.differential import runner
+from rmaplab.machine.differential import corpus, runner
 from rmaplab.machine.differential.campaign import Campaign
 from rmaplab.machine.differential.compare import compare
 from rmaplab.machine.differential.counts import Counts
 from rmaplab.machine.differential.generate import Generator
-from rmaplab.machine.differential.jobs import run_campaign
+from rmaplab.machine.differential.jobs import run_campaign, run_corpus
 from rmaplab.machine.differential.plan import Plan
 from rmaplab.machine.differential.program import Program, Run, Step, Unnamed
 from rmaplab.machine.differential.script import script
@@ -52,6 +53,18 @@ def test_two_hundred_random_programs_show_the_same_world_on_kernel_and_model() -
     counts = run_campaign(Plan("linux-6.18"), range(200), out=out).counts
     assert counts.mismatches == 0, out.getvalue()
     assert counts.exit_code == 0, counts.report("linux-6.18")
+
+
+@live
+@can_look
+@pytest.mark.slow
+@pytest.mark.xdist_group("differential")
+def test_the_programs_that_the_hunt_kept_show_the_same_world_on_kernel_and_model() -> None:
+    out = io.StringIO()
+    programs = corpus.read(Path(__file__).with_name("corpus.jsonl"))
+    counts = run_corpus(Plan("linux-6.18"), programs, out=out)
+    assert counts.programs == len(programs) > 20
+    assert counts.mismatches == 0, out.getvalue()
 
 
 @live

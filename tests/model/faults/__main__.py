@@ -1,7 +1,7 @@
 """`make mutants`: plant each fault in a copy of the model, and see whether anything finds it.
 
-First random programs, then the unit tests of the model that need no kernel. The last line is the score. Exit code 1 if a
-fault stays alive that nobody called equivalent, or if something finds one that somebody did.
+First the programs that the hunt kept and random ones, then the unit tests of the model that need no kernel. The last line
+is the score. Exit code 1 if a fault stays alive that nobody called equivalent, or if something finds one that is.
 """
 
 import argparse
@@ -13,19 +13,22 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import Final
 
 from faults.planted import PLANTED, Fault
-from faults.trial import worlds
+from faults.trial import random_program, worlds
 from rmaplab.campaigns import CampaignError, Rows, Shard, carry_out
+from rmaplab.machine.differential import corpus
 from rmaplab.machine.differential.fates import Fate, Mutants, line, numbers, score, surprising
+from rmaplab.machine.differential.program import Program
 
 _HERE: Final = Path(__file__).parent
 _TESTS: Final = _HERE.parents[1]
 _SOURCE: Final = _TESTS.parent / "src" / "rmaplab"
+CORPUS: Final = _TESTS / "model" / "corpus.jsonl"
 
 
 def plant(fault: Fault, folder: Path) -> Path:
@@ -62,17 +65,25 @@ def _unit_tests(environment: dict[str, str]) -> str:
     return failed[0].split(" - ")[0].split("/")[-1] if failed else ""
 
 
-def reference_of(seeds: Sequence[int], jobs: int, folder: Path) -> Path:
-    """The right model's digests of all these programs, pickled as {seed: digests}."""
+def reference_of(programs: Mapping[str, Program], jobs: int, folder: Path) -> Path:
+    """The right model's digests of all these programs, pickled as {name: (program, digests)}."""
     with ProcessPoolExecutor(jobs) as pool:
-        digests = dict(zip(seeds, pool.map(_listed, seeds, chunksize=8), strict=True))
+        digests = pool.map(_listed, programs.values(), chunksize=8)
+        told = {name: (program, right) for (name, program), right in zip(programs.items(), digests, strict=True)}
     path = folder / "reference.pickle"
-    path.write_bytes(pickle.dumps(digests))
+    path.write_bytes(pickle.dumps(told))
     return path
 
 
-def _listed(seed: int) -> list[bytes]:
-    return list(worlds(seed))
+def _listed(program: Program) -> list[bytes]:
+    return list(worlds(program))
+
+
+def _programs(asked: argparse.Namespace) -> dict[str, Program]:
+    """Those the hunt kept first, then random ones."""
+    hunted = {f"corpus, program {number}": program for number, program in enumerate(corpus.read(CORPUS), 1)}
+    seeds = range(asked.seed, asked.seed + asked.programs)
+    return {**hunted, **{f"seed {seed}": random_program(seed) for seed in seeds}}
 
 
 class Threads:
@@ -94,7 +105,7 @@ class Threads:
 
 def source() -> str:
     """Which faults there are, and what tries them."""
-    files = (_HERE / "planted.py", _HERE / "trial.py")
+    files = (_HERE / "planted.py", _HERE / "trial.py", CORPUS)
     return hashlib.sha256(b"".join(one.read_bytes() for one in files)).hexdigest()[:12]
 
 
@@ -127,7 +138,7 @@ def main() -> int:
 def _carried(asked: argparse.Namespace, faults: Sequence[Fault]) -> dict[str, object]:
     shard = Shard.parse(asked.shard) if asked.shard else None
     with tempfile.TemporaryDirectory(prefix="rmaplab-faults-") as name:
-        reference = reference_of(range(asked.seed, asked.seed + asked.programs), asked.jobs, Path(name))
+        reference = reference_of(_programs(asked), asked.jobs, Path(name))
         tests = not asked.without_tests
         campaign = Mutants(
             tuple(fault.name for fault in faults),

@@ -17,7 +17,7 @@ from typing import Final, NoReturn
 import numpy as np
 
 from rmaplab.machine.differential.generate import Generator
-from rmaplab.machine.differential.program import Run, Unnamed
+from rmaplab.machine.differential.program import Program, Run, Unnamed
 from rmaplab.machine.model import ModelMachine
 from rmaplab.machine.model.invariants import check
 from rmaplab.machine.observation import UNKNOWN, Observation
@@ -29,12 +29,16 @@ _PATIENCE: Final = 60
 """Seconds a program may take before it counts as hanging; the right model takes 0.1."""
 
 
-def worlds(seed: int) -> Iterator[bytes]:
-    """A digest of answer and world after every step of the program of `seed`; at its end one of the trace's questions.
+def random_program(seed: int) -> Program:
+    """The program of `seed`."""
+    return Generator(seed, _ORDERS, _STEPS).program()
+
+
+def worlds(program: Program) -> Iterator[bytes]:
+    """A digest of answer and world after every step of the program.
 
     Raises whatever the model raises: `Broken`, `ContentLeak`, or any error a fault leads to.
     """
-    program = Generator(seed, _ORDERS, _STEPS).program()
     with ModelMachine(KERNEL) as machine:
         run = Run(machine)
         for step in program:
@@ -74,27 +78,27 @@ def _hangs(_signal: int, _frame: FrameType | None) -> NoReturn:
     raise TimeoutError("the program hangs")
 
 
-def first_difference(seed: int, right: list[bytes]) -> str:
-    """What tells the model at hand from the right one in the program of `seed`; "" if nothing does."""
+def first_difference(name: str, program: Program, right: list[bytes]) -> str:
+    """What tells the model at hand from the right one in the program called `name`; "" if nothing does."""
     signal.alarm(_PATIENCE)
     number = 0
     try:
-        for number, (ours, theirs) in enumerate(zip(worlds(seed), right, strict=True)):
+        for number, (ours, theirs) in enumerate(zip(worlds(program), right, strict=True)):
             if ours != theirs:
-                return f"seed {seed}, step {number}"
+                return f"{name}, step {number}"
     except Exception as error:  # whatever a planted fault leads to has found it
-        return f"seed {seed}, step {number}: {type(error).__name__}"
+        return f"{name}, step {number}: {type(error).__name__}"
     finally:
         signal.alarm(0)
     return ""
 
 
 def main() -> None:
-    """`trial.py REFERENCE`: prints the first difference, if any, of the programs in the pickled {seed: digests}."""
+    """`trial.py REFERENCE`: prints the first difference, if any, of programs pickled as {name: (program, digests)}."""
     signal.signal(signal.SIGALRM, _hangs)
-    reference: dict[int, list[bytes]] = pickle.loads(Path(sys.argv[1]).read_bytes())
-    for seed, right in reference.items():
-        found = first_difference(seed, right)
+    reference: dict[str, tuple[Program, list[bytes]]] = pickle.loads(Path(sys.argv[1]).read_bytes())
+    for name, (program, right) in reference.items():
+        found = first_difference(name, program, right)
         if found:
             print(found)
             return

@@ -79,7 +79,7 @@ def numbers(rows: Iterable[Fate], programs: int) -> dict[str, Any]:
         "mutants": {
             "dead": len(dead),
             "alive": len(counted) - len(dead),
-            "by_programs": sum(fate["by"].startswith("seed") for fate in dead),
+            "by_programs": sum(fate["by"].startswith(("seed", "corpus")) for fate in dead),
             "equivalent": len(fates) - len(counted),
         },
         "alive": [fate["name"] for fate in counted if not fate["by"]],
