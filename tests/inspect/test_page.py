@@ -1,6 +1,7 @@
 """The page: loads from a file without network, draws every folio, filters and explains; and cannot be injected into."""
 
 import json
+import re
 import shutil
 import subprocess
 from dataclasses import replace
@@ -63,6 +64,19 @@ report.tip = document.getElementById("tip").hidden ? "" : document.getElementByI
 canvas.dispatchEvent(new MouseEvent("mousemove", { clientX: box.left + (64 - 1) * cell + 3, clientY: box.top + 3 }));
 report.other = document.getElementById("tip").textContent;
 pick("order", "");
+const seen = one => getComputedStyle(one).backgroundColor + getComputedStyle(one).backgroundImage;
+report.segments = [...document.querySelectorAll(".segments button")].map(one => one.title);
+report.painted = [...document.querySelectorAll(".segments button")].every(one => seen(one) !== "rgba(0, 0, 0, 0)none");
+report.behind = {};
+for (const one of document.querySelectorAll(".segments button, #tree button, #matrix td")) {
+  one.click();
+  report.behind[one.title || one.textContent] = size(shown.reduce((sum, i) => sum + bytesOf(i), 0));
+}
+pick("process", ""); pick("other", ""); pick("sharing", "");
+canvas.dispatchEvent(new KeyboardEvent("keydown", { key: "Home" }));
+canvas.dispatchEvent(new KeyboardEvent("keydown", { key: "ArrowRight" }));
+report.cursor = cursor;
+report.finder = document.getElementById("finder").offsetParent === null;
 report.images = document.images.length;
 const out = document.createElement("pre");
 out.id = "report";
@@ -142,6 +156,25 @@ def test_page_draws_filters_and_explains_every_folio(chromium: str, tmp_path: Pa
     assert "it is not" in str(report["other"])
     assert "copies" not in str(report["other"])
     assert report["images"] == 0
+
+
+def test_each_picture_leads_to_the_folios_behind_it(
+    chromium: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a bar, an edge or a square says in bytes is the sum of the folios that a click on it leaves."""
+    monkeypatch.setattr("rmaplab.report.inspect_html.parents", lambda _: np.array([-1, 0, 0]))
+    report, console = load(chromium, render(made_up(1000)), tmp_path)
+    assert console == ""
+    assert report["painted"] is True
+    behind = report["behind"]
+    assert isinstance(behind, dict)
+    said = {title: size for title, size in behind.items() if re.search(r"\d[BKMG]?( with its parent)?$", title)}
+    assert len(said) > 8
+    for title, size in said.items():
+        assert re.search(r"([\d.]+[BKMG])(?: with its parent)?$", title).group(1) == size, title  # type: ignore[union-attr]
+    assert any("with its parent" in title for title in said)
+    assert report["cursor"] == 1
+    assert report["finder"] is True
 
 
 def test_console_errors_are_seen(chromium: str, tmp_path: Path) -> None:

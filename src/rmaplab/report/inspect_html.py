@@ -1,4 +1,4 @@
-"""The inspector's map of the memory: one self-contained page in which every folio is a cell.
+"""The inspector's page, self-contained: bars, family tree and matrix of who shares, down to a map with a cell a folio.
 
 For `rmaplab inspect --html`. The page (inspect_page.html) fetches nothing, and puts every name into the document as
 text, never as markup. A folio costs about 15 bytes of it.
@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rmaplab.inspect.family import parents
 from rmaplab.inspect.folios import COUNTED, KINDS
 from rmaplab.inspect.look import Look
 from rmaplab.inspect.processes import command_line
@@ -39,6 +40,7 @@ def page_data(look: Look) -> dict[str, Any]:
     used = sorted({mm for members in sets for mm in members})
     place = {mm: index for index, mm in enumerate(used)}
     asked_for = set(snapshot.targets.tolist())
+    parent = parents(snapshot)
     data = {
         "page_size": snapshot.page_size,
         "kinds": KINDS[:COUNTED],
@@ -46,6 +48,8 @@ def page_data(look: Look) -> dict[str, Any]:
             {
                 "pid": snapshot.mms[mm].leader.pid,
                 "name": snapshot.mms[mm].leader.name,
+                "asked": mm in asked_for,
+                "parent": place.get(int(parent[mm]), -1),
                 "command": command_line(snapshot.mms[mm].leader.tid) if mm in asked_for else "",
             }
             for mm in used
