@@ -17,7 +17,8 @@
  * @word: the word that holds the lock bit
  *
  * ACQUIRE pairs with the RELEASE in rmap_bit_unlock(): without it the counters read
- * inside may be older than the last holder's.
+ * inside may be older than the last holder's. Preemption is off until rmap_bit_unlock(); never from an
+ * interrupt handler, unless every holder has interrupts off.
  *
  * Return: the word, without the lock bit.
  */
@@ -25,6 +26,7 @@ static __always_inline u64 rmap_bit_lock(u64 *word)
 {
 	u64 old;
 
+	rmap_preempt_disable();
 	while (unlikely((old = rmap_fetch_or_acquire(word, RMAP_LOCK_BIT)) & RMAP_LOCK_BIT))
 		while (rmap_read(word) & RMAP_LOCK_BIT)
 			rmap_cpu_relax();
@@ -36,6 +38,7 @@ static __always_inline void rmap_bit_unlock(u64 *word, u64 new)
 {
 	RMAP_WARN_ON(new & RMAP_LOCK_BIT);
 	rmap_write_release(word, new);
+	rmap_preempt_enable();
 }
 
 #endif /* RMAP_BIT_LOCK_H */

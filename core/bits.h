@@ -28,7 +28,7 @@ static __always_inline u64 rmap_bits_trusted(u32 order)
 	return ~0ull;
 }
 
-static __always_inline int rmap_bits_match(struct rmap_folio *folio, const struct rmap_mm *mm, u64 n);
+static __always_inline bool rmap_bits_match(const struct rmap_folio *folio, const struct rmap_mm *mm, u64 n);
 
 static const struct rmap_linear rmap_bits = {
 	.values = rmap_bits_count,
@@ -36,10 +36,10 @@ static const struct rmap_linear rmap_bits = {
 	.match = rmap_bits_match,
 	.trusted = rmap_bits_trusted,
 	.beyond = RMAP_UNKNOWN,
-	.skip_zero = 1,
+	.skip_zero = true,
 };
 
-static __always_inline int rmap_bits_match(struct rmap_folio *folio, const struct rmap_mm *mm, u64 n)
+static __always_inline bool rmap_bits_match(const struct rmap_folio *folio, const struct rmap_mm *mm, u64 n)
 {
 	return rmap_linear_match(folio, mm, n, &rmap_bits);
 }

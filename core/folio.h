@@ -5,6 +5,23 @@
  * One layout for all schemes, so that one allocation serves any of them. In a
  * kernel these are fields of struct folio and struct mm_struct. Definitions of
  * the schemes: docs/schemes.md.
+ *
+ * Which operations on one folio may run at the same time: all of them with all of them, and with themselves, but
+ * NAME_set_first(), which runs alone. Two of one MM on the same page exclude each other by the page table lock.
+ * The caller must hold:
+ *
+ *   NAME_set_first()	the only pointer to the folio
+ *   NAME_map()		the lock of the page tables that it changes, and a reference for each mapping (rmap_get() before)
+ *   NAME_unmap()	that lock; the references are dropped after it (rmap_put())
+ *   NAME_remap()	that lock; 2^order - 1 references more (rmap_get() before)
+ *   NAME_verdict()	a mapping by its MM that cannot go, so the page table lock; without one it is a guess that is
+ *			old when it arrives. A reference, lest the folio itself goes.
+ *   NAME_cow_reuse()	as NAME_verdict(), with the lock
+ *   rmap_get()		a reference, or a mapping that cannot go
+ *   rmap_put()		the references it drops
+ *
+ * A page table lock is a spinlock: nobody is preempted inside an update. Where it is a lock that sleeps, platform.h must
+ * disable preemption (rmap_preempt_disable()). None of these is called from an interrupt handler but rmap_get() and rmap_put().
  */
 #ifndef RMAP_FOLIO_H
 #define RMAP_FOLIO_H
@@ -40,7 +57,7 @@ struct rmap_mm {
  * @small_mapcount: order 0 only: mappings minus one, as in Linux
  * @entire_mapcount: PMD mappings
  * @page_mapcount: PTE mappings of every page (schemes that guess from pages)
- * @shadow: nothing; what rmap_assert_alone() touches
+ * @shadow: nothing; what rmap_assert_alone() touches, so that ThreadSanitizer sees who is not alone
  * @mapcount: mappings
  * @seq: atomic sequence count of @mapcount and @value
  * @value: rmap values
@@ -61,7 +78,7 @@ struct rmap_folio {
 	union {
 		struct {
 			s32 mapcount;
-			rmap_seq seq;
+			union rmap_seqcount seq;
 			union {
 				u64 value[RMAP_MAX_VALUES];
 				struct {
@@ -77,7 +94,7 @@ struct rmap_folio {
 	} __rmap_aligned(RMAP_CACHELINE);
 } __rmap_aligned(RMAP_CACHELINE);
 
-static __always_inline int rmap_folio_test_large(const struct rmap_folio *folio)
+static __always_inline bool rmap_folio_test_large(const struct rmap_folio *folio)
 {
 	return folio->order != 0;
 }

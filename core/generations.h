@@ -96,8 +96,8 @@ static __always_inline u64 rmap_pages_trusted(u32 order)
 	return 1ull << order;
 }
 
-static __always_inline int rmap_posted_match(struct rmap_folio *folio, const struct rmap_mm *mm, u64 n);
-static __always_inline int rmap_safe_match(struct rmap_folio *folio, const struct rmap_mm *mm, u64 n);
+static __always_inline bool rmap_posted_match(const struct rmap_folio *folio, const struct rmap_mm *mm, u64 n);
+static __always_inline bool rmap_safe_match(const struct rmap_folio *folio, const struct rmap_mm *mm, u64 n);
 
 static const struct rmap_linear rmap_generations = {
 	.values = rmap_posted_count,
@@ -115,12 +115,12 @@ static const struct rmap_linear rmap_generations_safe = {
 	.beyond = RMAP_IS_SHARED,
 };
 
-static __always_inline int rmap_posted_match(struct rmap_folio *folio, const struct rmap_mm *mm, u64 n)
+static __always_inline bool rmap_posted_match(const struct rmap_folio *folio, const struct rmap_mm *mm, u64 n)
 {
 	return rmap_linear_match(folio, mm, n, &rmap_generations);
 }
 
-static __always_inline int rmap_safe_match(struct rmap_folio *folio, const struct rmap_mm *mm, u64 n)
+static __always_inline bool rmap_safe_match(const struct rmap_folio *folio, const struct rmap_mm *mm, u64 n)
 {
 	return rmap_linear_match(folio, mm, n, &rmap_generations_safe);
 }

@@ -26,18 +26,17 @@
 struct rmap_linear {
 	u32 (*values)(u32 order);
 	u64 (*addend)(const struct rmap_mm *mm, u32 order, u32 k);
-	int (*match)(struct rmap_folio *folio, const struct rmap_mm *mm, u64 n);
+	bool (*match)(const struct rmap_folio *folio, const struct rmap_mm *mm, u64 n);
 	u64 (*trusted)(u32 order);
 	enum rmap_verdict beyond;
-	int skip_zero;
+	bool skip_zero;
 };
 
-/* Add @nr mappings of @mm (negative: remove), in one write section. */
+/* Add @nr mappings of @mm (negative: remove). The caller is inside a write section, as the exclusive writer or not. */
 static __always_inline void rmap_linear_add(struct rmap_folio *folio, const struct rmap_mm *mm, s32 nr,
-					    const struct rmap_linear *scheme, const enum rmap_writer how)
+					    const struct rmap_linear *scheme, bool exclusive)
 {
 	const u32 values = scheme->values(folio->order);
-	const int exclusive = rmap_write_begin(&folio->seq, how);
 	u32 k;
 
 	/*
@@ -63,7 +62,6 @@ static __always_inline void rmap_linear_add(struct rmap_folio *folio, const stru
 				rmap_add(&folio->value[k], add);
 		}
 	}
-	rmap_write_end(&folio->seq, exclusive, how);
 }
 
 /* The first mapping of a folio nobody else can see yet: no section, no atomics. */
@@ -80,73 +78,75 @@ static __always_inline void rmap_linear_set_first(struct rmap_folio *folio, cons
 }
 
 /* Values equal to mapcount times the caller's, one by one. */
-static __always_inline int rmap_linear_match(struct rmap_folio *folio, const struct rmap_mm *mm, u64 n,
-					     const struct rmap_linear *scheme)
+static __always_inline bool rmap_linear_match(const struct rmap_folio *folio, const struct rmap_mm *mm, u64 n,
+					      const struct rmap_linear *scheme)
 {
 	const u32 values = scheme->values(folio->order);
 	u32 k;
 
 	for (k = 0; k < values; k++)
 		if (rmap_read(&folio->value[k]) != n * scheme->addend(mm, folio->order, k))
-			return 0;
-	return 1;
+			return false;
+	return true;
 }
 
 /**
- * rmap_linear_ask() - one consistent look at mapcount, values and refcount
- * @folio: a large folio
- * @mm: who asks
- * @references: extra result: were there as many references as mappings?
- * @scheme: the scheme
- * @how: how its writers enter
- *
- * The mapcount cannot change between the two looks at the sequence, and never
- * exceeds the refcount; so if the refcount read in between equals it, then at that
- * moment every reference was a mapping.
- *
- * Return: the scheme's verdict.
+ * struct rmap_linear_look - what a read section saw of a folio
+ * @n: the mapcount
+ * @match: did the values look as if all were the asker's?
  */
-static __always_inline int rmap_linear_ask(struct rmap_folio *folio, const struct rmap_mm *mm, int *references,
-					   const struct rmap_linear *scheme, const enum rmap_writer how)
-{
-	const u64 trusted = scheme->trusted(folio->order);
-	rmap_seq start;
-	int match;
+struct rmap_linear_look {
 	u64 n;
+	bool match;
+};
 
-	do {
-		start = rmap_read_begin(&folio->seq, how);
-		n = (u64)(s64)rmap_read(&folio->mapcount);
-		match = (scheme->beyond != RMAP_IS_SHARED || n <= trusted) && scheme->match(folio, mm, n);
-		if (references)
-			*references = (u64)(s64)rmap_read(&folio->refcount) == n;
-	} while (rmap_read_retry(&folio->seq, start));
-	if (!match || unlikely(n > RMAP_MAPCOUNT_MAX))
+/* Inside a read section; its result is one look only if the section was closed. */
+static __always_inline struct rmap_linear_look rmap_linear_look(const struct rmap_folio *folio, const struct rmap_mm *mm,
+								const struct rmap_linear *scheme)
+{
+	struct rmap_linear_look look = { .n = (u64)(s64)rmap_read(&folio->mapcount) };
+
+	look.match = (scheme->beyond != RMAP_IS_SHARED || look.n <= scheme->trusted(folio->order)) &&
+		     scheme->match(folio, mm, look.n);
+	return look;
+}
+
+static __always_inline enum rmap_verdict rmap_linear_answer(const struct rmap_folio *folio, struct rmap_linear_look look,
+							    const struct rmap_linear *scheme)
+{
+	if (!look.match || unlikely(look.n > RMAP_MAPCOUNT_MAX))
 		return RMAP_IS_SHARED;
-	return n <= trusted ? RMAP_EXCLUSIVE : scheme->beyond;
+	return look.n <= scheme->trusted(folio->order) ? RMAP_EXCLUSIVE : scheme->beyond;
 }
 
 /**
  * DEFINE_RMAP_LINEAR() - the operations of a linear scheme
  * @name: prefix of the functions
  * @scheme: a static const struct rmap_linear
- * @how: enum rmap_writer
+ * @kind: of the folio's sequence count: shared, cmpxchg or add_return
  *
  * @name_map(), @name_unmap(): @nr pages from @page on, or @nr PMD mappings if
  * @entire. @name_remap(): one PMD mapping becomes a PTE mapping of every page.
  */
-#define DEFINE_RMAP_LINEAR(name, scheme, how)                                                                    \
+#define DEFINE_RMAP_LINEAR(name, scheme, kind)                                                                   \
+	static __always_inline void name##_add(struct rmap_folio *folio, const struct rmap_mm *mm, s32 nr)       \
+	{                                                                                                        \
+		const bool exclusive = rmap_write_begin(&folio->seq.kind);                                       \
+                                                                                                                 \
+		rmap_linear_add(folio, mm, nr, &(scheme), exclusive);                                            \
+		rmap_write_end(&folio->seq.kind, exclusive);                                                     \
+	}                                                                                                        \
 	static __always_inline void name##_map(struct rmap_folio *folio, const struct rmap_mm *mm, u32 page,     \
 					       s32 nr, int entire)                                               \
 	{                                                                                                        \
 		(void)page, (void)entire;                                                                        \
-		rmap_linear_add(folio, mm, nr, &(scheme), how);                                                  \
+		name##_add(folio, mm, nr);                                                                       \
 	}                                                                                                        \
 	static __always_inline void name##_unmap(struct rmap_folio *folio, const struct rmap_mm *mm, u32 page,   \
 						 s32 nr, int entire)                                             \
 	{                                                                                                        \
 		(void)page, (void)entire;                                                                        \
-		rmap_linear_add(folio, mm, -nr, &(scheme), how);                                                 \
+		name##_add(folio, mm, -nr);                                                                      \
 	}                                                                                                        \
 	static __always_inline void name##_set_first(struct rmap_folio *folio, const struct rmap_mm *mm,         \
 						     u32 page, s32 nr, int entire)                               \
@@ -156,17 +156,32 @@ static __always_inline int rmap_linear_ask(struct rmap_folio *folio, const struc
 	}                                                                                                        \
 	static __always_inline void name##_remap(struct rmap_folio *folio, const struct rmap_mm *mm)             \
 	{                                                                                                        \
-		rmap_linear_add(folio, mm, (1 << folio->order) - 1, &(scheme), how);                             \
+		name##_add(folio, mm, (1 << folio->order) - 1);                                                  \
 	}                                                                                                        \
-	static __always_inline int name##_verdict(struct rmap_folio *folio, const struct rmap_mm *mm)            \
+	static __always_inline enum rmap_verdict name##_verdict(const struct rmap_folio *folio,                  \
+								const struct rmap_mm *mm)                        \
 	{                                                                                                        \
-		return rmap_linear_ask(folio, mm, (int *)0, &(scheme), how);                                     \
-	}                                                                                                        \
-	static __always_inline int name##_cow_reuse(struct rmap_folio *folio, const struct rmap_mm *mm)          \
-	{                                                                                                        \
-		int references;                                                                                  \
+		struct rmap_linear_look look;                                                                    \
                                                                                                                  \
-		return rmap_linear_ask(folio, mm, &references, &(scheme), how) == RMAP_EXCLUSIVE && references;  \
+		rmap_read_section(&folio->seq.kind)                                                              \
+			look = rmap_linear_look(folio, mm, &(scheme));                                           \
+		return rmap_linear_answer(folio, look, &(scheme));                                               \
+	}                                                                                                        \
+	/*                                                                                                       \
+	 * The mapcount cannot change between the two looks at the sequence, and never exceeds the               \
+	 * refcount; so if the refcount read in between equals it, then at that moment every reference           \
+	 * was a mapping.                                                                                        \
+	 */                                                                                                      \
+	static __always_inline bool name##_cow_reuse(const struct rmap_folio *folio, const struct rmap_mm *mm)   \
+	{                                                                                                        \
+		struct rmap_linear_look look;                                                                    \
+		bool references;                                                                                 \
+                                                                                                                 \
+		rmap_read_section(&folio->seq.kind) {                                                            \
+			look = rmap_linear_look(folio, mm, &(scheme));                                           \
+			references = (u64)(s64)rmap_read(&folio->refcount) == look.n;                            \
+		}                                                                                                \
+		return rmap_linear_answer(folio, look, &(scheme)) == RMAP_EXCLUSIVE && references;               \
 	}
 
 #endif /* RMAP_LINEAR_H */

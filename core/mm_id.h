@@ -127,17 +127,17 @@ static __always_inline void rmap_mm_id_remap(struct rmap_folio *folio, const str
 }
 
 /* One flag, one load: no lock. The page-table lock orders it against the caller's own updates. */
-static __always_inline int rmap_mm_id_verdict(struct rmap_folio *folio, const struct rmap_mm *mm)
+static __always_inline enum rmap_verdict rmap_mm_id_verdict(const struct rmap_folio *folio, const struct rmap_mm *mm)
 {
 	(void)mm;
 	return rmap_read(&folio->word) & RMAP_MM_ID_SHARED ? RMAP_IS_SHARED : RMAP_EXCLUSIVE;
 }
 
 /* Under the lock the mapcount stands still, and so bounds the refcount from below. */
-static __always_inline int rmap_mm_id_cow_reuse(struct rmap_folio *folio, const struct rmap_mm *mm)
+static __always_inline bool rmap_mm_id_cow_reuse(struct rmap_folio *folio, const struct rmap_mm *mm)
 {
 	const u64 word = rmap_bit_lock(&folio->word);
-	int reuse;
+	bool reuse;
 
 	(void)mm;
 	reuse = !(word & RMAP_MM_ID_SHARED) && rmap_read(&folio->refcount) == rmap_read(&folio->mapcount);

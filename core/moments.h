@@ -45,7 +45,7 @@ static __always_inline u64 rmap_moments_trusted(u32 order)
 	return likely(order <= 16) ? ~0ull / (d24 * d24) : ~0ull / (d * d);
 }
 
-static __always_inline int rmap_moments_match(struct rmap_folio *folio, const struct rmap_mm *mm, u64 n)
+static __always_inline bool rmap_moments_match(const struct rmap_folio *folio, const struct rmap_mm *mm, u64 n)
 {
 	const u64 id = mm->id;
 	const u64 s = rmap_read(&folio->value[0]);

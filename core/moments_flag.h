@@ -73,7 +73,7 @@ static __always_inline u64 rmap_multiply_high(u64 a, u64 b)
 }
 
 /* Do the sums say that one MM has all @n mappings? Never wrongly so; not at all beyond the bound. */
-static __always_inline int rmap_moments_flag_alone(u64 n, u64 s, u64 q)
+static __always_inline bool rmap_moments_flag_alone(u64 n, u64 s, u64 q)
 {
 	return n * q == s * s && s <= RMAP_MOMENTS_FLAG_BOUND && rmap_multiply_high(n, q) == rmap_multiply_high(s, s);
 }
@@ -183,17 +183,17 @@ static __always_inline void rmap_moments_flag_remap(struct rmap_folio *folio, co
 }
 
 /* One flag, one load: no lock. The page-table lock orders it against the caller's own updates. */
-static __always_inline int rmap_moments_flag_verdict(struct rmap_folio *folio, const struct rmap_mm *mm)
+static __always_inline enum rmap_verdict rmap_moments_flag_verdict(const struct rmap_folio *folio, const struct rmap_mm *mm)
 {
 	(void)mm;
 	return rmap_read(&folio->word) & RMAP_MOMENTS_FLAG_SHARED ? RMAP_IS_SHARED : RMAP_EXCLUSIVE;
 }
 
 /* Under the lock the mapcount stands still, and so bounds the refcount from below. */
-static __always_inline int rmap_moments_flag_cow_reuse(struct rmap_folio *folio, const struct rmap_mm *mm)
+static __always_inline bool rmap_moments_flag_cow_reuse(struct rmap_folio *folio, const struct rmap_mm *mm)
 {
 	const u64 word = rmap_bit_lock(&folio->word);
-	int reuse;
+	bool reuse;
 
 	(void)mm;
 	reuse = !(word & RMAP_MOMENTS_FLAG_SHARED) && rmap_read(&folio->refcount) == rmap_read(&folio->mapcount);

@@ -42,7 +42,7 @@ static __always_inline u64 rmap_one_value_trusted(u32 order)
 	return 1ull << order;
 }
 
-static __always_inline int rmap_one_value_match(struct rmap_folio *folio, const struct rmap_mm *mm, u64 n);
+static __always_inline bool rmap_one_value_match(const struct rmap_folio *folio, const struct rmap_mm *mm, u64 n);
 
 static const struct rmap_linear rmap_one_value = {
 	.values = rmap_one_value_count,
@@ -52,7 +52,7 @@ static const struct rmap_linear rmap_one_value = {
 	.beyond = RMAP_UNKNOWN,
 };
 
-static __always_inline int rmap_one_value_match(struct rmap_folio *folio, const struct rmap_mm *mm, u64 n)
+static __always_inline bool rmap_one_value_match(const struct rmap_folio *folio, const struct rmap_mm *mm, u64 n)
 {
 	return rmap_linear_match(folio, mm, n, &rmap_one_value);
 }

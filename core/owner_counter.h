@@ -70,23 +70,23 @@ static __always_inline void rmap_owner_remap(struct rmap_folio *folio, const str
 	rmap_owner_add(folio, mm, (1 << folio->order) - 1);
 }
 
-static __always_inline int rmap_owner_answer(u64 word, const struct rmap_mm *mm)
+static __always_inline enum rmap_verdict rmap_owner_answer(u64 word, const struct rmap_mm *mm)
 {
 	word &= ~RMAP_LOCK_BIT;
 	/* No owner means no mappings; any other word but {caller, 0} has somebody else's. */
 	return !word || word == (u64)mm->id << 32 ? RMAP_EXCLUSIVE : RMAP_IS_SHARED;
 }
 
-static __always_inline int rmap_owner_verdict(struct rmap_folio *folio, const struct rmap_mm *mm)
+static __always_inline enum rmap_verdict rmap_owner_verdict(const struct rmap_folio *folio, const struct rmap_mm *mm)
 {
 	return rmap_owner_answer(rmap_read(&folio->word), mm);
 }
 
 /* Under the lock the mapcount stands still, and so bounds the refcount from below. */
-static __always_inline int rmap_owner_cow_reuse(struct rmap_folio *folio, const struct rmap_mm *mm)
+static __always_inline bool rmap_owner_cow_reuse(struct rmap_folio *folio, const struct rmap_mm *mm)
 {
 	const u64 word = rmap_bit_lock(&folio->word);
-	int reuse;
+	bool reuse;
 
 	reuse = rmap_owner_answer(word, mm) == RMAP_EXCLUSIVE &&
 		rmap_read(&folio->refcount) == rmap_read(&folio->mapcount);

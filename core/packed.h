@@ -37,7 +37,7 @@ static __always_inline struct rmap_u128 rmap_packed_addend(const struct rmap_mm 
 }
 
 /* Does the mapcount of @lo have room for @nr more, or, negative, less? It stays as it is once it had none. */
-static __always_inline int rmap_packed_room(u64 lo, s32 nr)
+static __always_inline bool rmap_packed_room(u64 lo, s32 nr)
 {
 	const u64 n = lo & (RMAP_PACKED_FROZEN | RMAP_PACKED_MAPCOUNT);
 
@@ -54,7 +54,7 @@ static __always_inline u64 rmap_packed_trusted(u32 order)
 	return by_sum < by_squares ? by_sum : by_squares;
 }
 
-static __always_inline int rmap_packed_answer(struct rmap_u128 word, u32 order, const struct rmap_mm *mm)
+static __always_inline enum rmap_verdict rmap_packed_answer(struct rmap_u128 word, u32 order, const struct rmap_mm *mm)
 {
 	const u64 n = word.lo & RMAP_PACKED_MAPCOUNT;
 	const struct rmap_u128 mine = rmap_packed_addend(mm, (s32)n);
@@ -109,7 +109,7 @@ static __always_inline void rmap_packed_remap(struct rmap_folio *folio, const st
 	rmap_packed_add(folio, mm, (1 << folio->order) - 1);
 }
 
-static __always_inline int rmap_packed_verdict(struct rmap_folio *folio, const struct rmap_mm *mm)
+static __always_inline enum rmap_verdict rmap_packed_verdict(struct rmap_folio *folio, const struct rmap_mm *mm)
 {
 	return rmap_packed_answer(rmap_read128(&folio->packed), folio->order, mm);
 }
@@ -122,7 +122,7 @@ static __always_inline int rmap_packed_verdict(struct rmap_folio *folio, const s
  * Reading the word, the refcount and the word again is not enough: the word can
  * change and change back (another thread of @mm unmaps a page and maps one), and a
  * stranger's reference can be there just in between. So the word is frozen while
- * the refcount is read; updates wait, verdicts do not.
+ * the refcount is read; updates wait, verdicts do not. Preemption is off as long as it is.
  *
  * The compare-exchange is a full barrier: who unmapped before it has its RELEASE of
  * the reference after it, and cannot be seen with the reference gone and the mapping
@@ -130,14 +130,17 @@ static __always_inline int rmap_packed_verdict(struct rmap_folio *folio, const s
  *
  * Return: true iff at one moment all mappings were @mm's and all references were mappings.
  */
-static __always_inline int rmap_packed_cow_reuse(struct rmap_folio *folio, const struct rmap_mm *mm)
+static __always_inline bool rmap_packed_cow_reuse(struct rmap_folio *folio, const struct rmap_mm *mm)
 {
 	struct rmap_u128 word = rmap_read128(&folio->packed), frozen;
 	s32 refcount;
 
+	rmap_preempt_disable();
 	do {
-		if (rmap_packed_answer(word, folio->order, mm) != RMAP_EXCLUSIVE)
-			return 0;
+		if (rmap_packed_answer(word, folio->order, mm) != RMAP_EXCLUSIVE) {
+			rmap_preempt_enable();
+			return false;
+		}
 		while (unlikely(word.lo & RMAP_PACKED_FROZEN)) {
 			rmap_cpu_relax();
 			word = rmap_read128(&folio->packed);
@@ -145,12 +148,14 @@ static __always_inline int rmap_packed_cow_reuse(struct rmap_folio *folio, const
 		frozen.lo = word.lo | RMAP_PACKED_FROZEN;
 		frozen.hi = word.hi;
 	} while (unlikely(!rmap_try_cmpxchg128(&folio->packed, &word, frozen)));
+	rmap_assert_alone(&folio->shadow);
 	refcount = rmap_read(&folio->refcount);
 	/*
 	 * RELEASE: the refcount is read before anybody may move on. Nobody else writes a frozen
 	 * word, so half of it may be stored alone.
 	 */
 	rmap_write_release(&folio->packed.lo, word.lo);
+	rmap_preempt_enable();
 	return rmap_packed_answer(word, folio->order, mm) == RMAP_EXCLUSIVE &&
 	       (u64)(s64)refcount == (word.lo & RMAP_PACKED_MAPCOUNT);
 }
@@ -176,7 +181,7 @@ static __always_inline void rmap_packed_set_first(struct rmap_folio *folio, cons
 struct rmap_packed_fallback {
 	u64 lo;
 	u64 hi;
-	rmap_seq seq;
+	struct rmap_seqcount_shared seq;
 };
 
 static __always_inline struct rmap_packed_fallback *rmap_packed_two(struct rmap_folio *folio)
@@ -188,9 +193,9 @@ static __always_inline void rmap_packed_fallback_add(struct rmap_folio *folio, c
 {
 	const struct rmap_u128 add = rmap_packed_addend(mm, nr);
 	struct rmap_packed_fallback *two = rmap_packed_two(folio);
+	const bool exclusive = rmap_write_begin(&two->seq);
 	u64 lo;
 
-	rmap_write_begin(&two->seq, RMAP_SHARED);
 	/*
 	 * Other writers add at the same time, so lo may be anything for a while. Whoever found no room
 	 * ends it, after its own addition: what others add in between is overwritten, and who comes
@@ -200,7 +205,7 @@ static __always_inline void rmap_packed_fallback_add(struct rmap_folio *folio, c
 	if (unlikely(!rmap_packed_room(lo, nr)))
 		rmap_write(&two->lo, RMAP_PACKED_MAPCOUNT);
 	rmap_add(&two->hi, add.hi);
-	rmap_write_end(&two->seq, 0, RMAP_SHARED);
+	rmap_write_end(&two->seq, exclusive);
 }
 
 static __always_inline void rmap_packed_fallback_map(struct rmap_folio *folio, const struct rmap_mm *mm, u32 page,
@@ -224,29 +229,27 @@ static __always_inline void rmap_packed_fallback_remap(struct rmap_folio *folio,
 	rmap_packed_fallback_add(folio, mm, (1 << folio->order) - 1);
 }
 
-static __always_inline struct rmap_u128 rmap_packed_fallback_read(struct rmap_folio *folio, s32 *refcount)
+static __always_inline struct rmap_u128 rmap_packed_fallback_read(const struct rmap_folio *folio, s32 *refcount)
 {
-	struct rmap_packed_fallback *two = rmap_packed_two(folio);
+	const struct rmap_packed_fallback *two = (const struct rmap_packed_fallback *)&folio->packed;
 	struct rmap_u128 word;
-	rmap_seq start;
 
-	do {
-		start = rmap_read_begin(&two->seq, RMAP_SHARED);
+	rmap_read_section(&two->seq) {
 		word.lo = rmap_read(&two->lo);
 		word.hi = rmap_read(&two->hi);
 		*refcount = rmap_read(&folio->refcount);
-	} while (rmap_read_retry(&two->seq, start));
+	}
 	return word;
 }
 
-static __always_inline int rmap_packed_fallback_verdict(struct rmap_folio *folio, const struct rmap_mm *mm)
+static __always_inline enum rmap_verdict rmap_packed_fallback_verdict(const struct rmap_folio *folio, const struct rmap_mm *mm)
 {
 	s32 refcount;
 
 	return rmap_packed_answer(rmap_packed_fallback_read(folio, &refcount), folio->order, mm);
 }
 
-static __always_inline int rmap_packed_fallback_cow_reuse(struct rmap_folio *folio, const struct rmap_mm *mm)
+static __always_inline bool rmap_packed_fallback_cow_reuse(const struct rmap_folio *folio, const struct rmap_mm *mm)
 {
 	s32 refcount;
 	const struct rmap_u128 word = rmap_packed_fallback_read(folio, &refcount);

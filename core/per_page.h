@@ -62,14 +62,14 @@ static __always_inline void rmap_per_page_remap(struct rmap_folio *folio, const 
 	rmap_per_page_unmap(folio, mm, 0, 1, 1);
 }
 
-static __always_inline int rmap_estimated_verdict(struct rmap_folio *folio, const struct rmap_mm *mm)
+static __always_inline enum rmap_verdict rmap_estimated_verdict(const struct rmap_folio *folio, const struct rmap_mm *mm)
 {
 	(void)mm;
 	return rmap_read(&folio->page_mapcount[0]) + rmap_read(&folio->entire_mapcount) > 1 ? RMAP_IS_SHARED
 											      : RMAP_EXCLUSIVE;
 }
 
-static __always_inline int rmap_likely_verdict(struct rmap_folio *folio, const struct rmap_mm *mm)
+static __always_inline enum rmap_verdict rmap_likely_verdict(const struct rmap_folio *folio, const struct rmap_mm *mm)
 {
 	const s32 mapcount = rmap_read(&folio->mapcount);
 
@@ -82,10 +82,10 @@ static __always_inline int rmap_likely_verdict(struct rmap_folio *folio, const s
 }
 
 /* These kernels copied, always: a guess must not decide who may write. */
-static __always_inline int rmap_per_page_cow_reuse(struct rmap_folio *folio, const struct rmap_mm *mm)
+static __always_inline bool rmap_per_page_cow_reuse(const struct rmap_folio *folio, const struct rmap_mm *mm)
 {
 	(void)folio, (void)mm;
-	return 0;
+	return false;
 }
 
 #endif /* RMAP_PER_PAGE_H */

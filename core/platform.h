@@ -36,6 +36,8 @@ typedef __INT64_TYPE__ s64;
 #define noinline __attribute__((__noinline__))
 #endif
 
+#include <stdbool.h>
+
 #define RMAP_CACHELINE 64
 #define __rmap_aligned(x) __attribute__((__aligned__(x)))
 
@@ -92,6 +94,14 @@ static u32 rmap_tsan_fence;
 #define rmap_cpu_relax() __asm__ volatile("" ::: "memory")
 #endif
 
+/*
+ * Called where a section opens in which nobody may lose the CPU, since others spin until it is closed, and where it has closed: write
+ * sections of a sequence count, the bit lock, the frozen word of `packed`. A kernel disables preemption, or says that its
+ * caller has. A thread in user space cannot: whoever waits for one that lost its CPU waits until it runs again.
+ */
+#define rmap_preempt_disable() ((void)0)
+#define rmap_preempt_enable() ((void)0)
+
 /* Debug builds: a check that compiles away otherwise, as VM_WARN_ON_ONCE. */
 #ifdef RMAP_DEBUG
 #define RMAP_WARN_ON(cond) ((cond) ? __builtin_trap() : (void)0)
@@ -109,15 +119,41 @@ struct rmap_u128 {
 	u64 hi;
 } __rmap_aligned(16);
 
-#if defined(__x86_64__)
+#if defined(__SANITIZE_THREAD__) && defined(__SIZEOF_INT128__)
+#define RMAP_HAS_CMPXCHG128 1
+/*
+ * ThreadSanitizer does not see inline assembly: the compiler's builtins, which it takes over itself. As in LOCK CMPXCHG16B and in a kernel,
+ * a full barrier; what failed is one, too.
+ */
+static __always_inline bool rmap_try_cmpxchg128(struct rmap_u128 *p, struct rmap_u128 *old, struct rmap_u128 new)
+{
+	unsigned __int128 want = (unsigned __int128)old->hi << 64 | old->lo;
+	const bool done = __atomic_compare_exchange_n((unsigned __int128 *)p, &want, (unsigned __int128)new.hi << 64 | new.lo, 0,
+						      __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
+
+	old->lo = (u64)want;
+	old->hi = (u64)(want >> 64);
+	return done;
+}
+
+extern int rmap_have_vector_read128;
+#define RMAP_HAVE_VECTOR_READ128 1
+static __always_inline struct rmap_u128 rmap_read128_vector(struct rmap_u128 *p)
+{
+	const unsigned __int128 both = __atomic_load_n((unsigned __int128 *)p, __ATOMIC_RELAXED);
+
+	return (struct rmap_u128){ .lo = (u64)both, .hi = (u64)(both >> 64) };
+}
+
+#elif defined(__x86_64__)
 #define RMAP_HAS_CMPXCHG128 1
 /*
  * Inline assembly, since the compiler's builtin calls libatomic unless -mcx16
  * is given. Every x86-64 CPU but the very first has CMPXCHG16B.
  */
-static __always_inline int rmap_try_cmpxchg128(struct rmap_u128 *p, struct rmap_u128 *old, struct rmap_u128 new)
+static __always_inline bool rmap_try_cmpxchg128(struct rmap_u128 *p, struct rmap_u128 *old, struct rmap_u128 new)
 {
-	int done;
+	bool done;
 
 	__asm__ volatile("lock cmpxchg16b %1"
 			 : "=@ccz"(done), "+m"(*p), "+a"(old->lo), "+d"(old->hi)
@@ -146,7 +182,7 @@ extern int rmap_have_vector_read128;
 
 #elif defined(__GCC_HAVE_SYNC_COMPARE_AND_SWAP_16)
 #define RMAP_HAS_CMPXCHG128 1
-static __always_inline int rmap_try_cmpxchg128(struct rmap_u128 *p, struct rmap_u128 *old, struct rmap_u128 new)
+static __always_inline bool rmap_try_cmpxchg128(struct rmap_u128 *p, struct rmap_u128 *old, struct rmap_u128 new)
 {
 	unsigned __int128 seen, want, put;
 

@@ -18,12 +18,12 @@ static __always_inline void rmap_small_map(struct rmap_folio *folio)
 }
 
 /* Return: true if that was the last mapping. */
-static __always_inline int rmap_small_unmap(struct rmap_folio *folio)
+static __always_inline bool rmap_small_unmap(struct rmap_folio *folio)
 {
 	return rmap_add_negative(&folio->small_mapcount, -1);
 }
 
-static __always_inline int rmap_small_verdict(struct rmap_folio *folio)
+static __always_inline enum rmap_verdict rmap_small_verdict(const struct rmap_folio *folio)
 {
 	return rmap_read(&folio->small_mapcount) + 1 <= 1 ? RMAP_EXCLUSIVE : RMAP_IS_SHARED;
 }
@@ -36,11 +36,12 @@ static __always_inline int rmap_small_verdict(struct rmap_folio *folio)
  */
 struct rmap_seq_table {
 	struct {
-		rmap_seq seq;
+		struct rmap_seqcount_shared seq;
 	} __rmap_aligned(RMAP_CACHELINE) bucket[1 << RMAP_HASH_BITS];
 };
 
-static __always_inline rmap_seq *rmap_hashed_seq(struct rmap_seq_table *table, const struct rmap_folio *folio)
+static __always_inline struct rmap_seqcount_shared *rmap_hashed_seq(struct rmap_seq_table *table,
+								     const struct rmap_folio *folio)
 {
 	u64 key = (u64)(__UINTPTR_TYPE__)folio / sizeof(*folio);
 
@@ -50,12 +51,13 @@ static __always_inline rmap_seq *rmap_hashed_seq(struct rmap_seq_table *table, c
 
 static __always_inline void rmap_hashed_add(struct rmap_seq_table *table, struct rmap_folio *folio, s32 nr)
 {
-	rmap_seq *s = rmap_hashed_seq(table, folio);
+	struct rmap_seqcount_shared *s = rmap_hashed_seq(table, folio);
+	bool exclusive;
 
 	/* Shared: folios of one bucket must not wait for each other. */
-	rmap_write_begin(s, RMAP_SHARED);
+	exclusive = rmap_write_begin(s);
 	rmap_add(&folio->small_mapcount, nr);
-	rmap_write_end(s, 0, RMAP_SHARED);
+	rmap_write_end(s, exclusive);
 }
 
 /**
@@ -66,17 +68,15 @@ static __always_inline void rmap_hashed_add(struct rmap_seq_table *table, struct
  * Return: true iff at one moment the caller's mapping was the only mapping and its
  * reference the only reference.
  */
-static __always_inline int rmap_hashed_cow_reuse(struct rmap_seq_table *table, struct rmap_folio *folio)
+static __always_inline bool rmap_hashed_cow_reuse(struct rmap_seq_table *table, const struct rmap_folio *folio)
 {
-	rmap_seq *s = rmap_hashed_seq(table, folio);
+	const struct rmap_seqcount_shared *s = rmap_hashed_seq(table, folio);
 	s32 mapcount, refcount;
-	rmap_seq start;
 
-	do {
-		start = rmap_read_begin(s, RMAP_SHARED);
+	rmap_read_section(s) {
 		mapcount = rmap_read(&folio->small_mapcount) + 1;
 		refcount = rmap_read(&folio->refcount);
-	} while (rmap_read_retry(s, start));
+	}
 	return mapcount == 1 && refcount == 1;
 }
 

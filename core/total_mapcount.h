@@ -37,7 +37,7 @@ static __always_inline void rmap_total_remap(struct rmap_folio *folio, const str
 	rmap_mapcount_add(&folio->mapcount, (1 << folio->order) - 1);
 }
 
-static __always_inline int rmap_total_verdict(struct rmap_folio *folio, const struct rmap_mm *mm)
+static __always_inline enum rmap_verdict rmap_total_verdict(const struct rmap_folio *folio, const struct rmap_mm *mm)
 {
 	(void)mm;
 	/* Saturated, it is negative. */
@@ -48,7 +48,7 @@ static __always_inline int rmap_total_verdict(struct rmap_folio *folio, const st
  * One mapping, one reference, and the caller holds both: nothing can change under its page-table lock.
  * A saturated mapcount is no mapping that anybody counted.
  */
-static __always_inline int rmap_total_cow_reuse(struct rmap_folio *folio, const struct rmap_mm *mm)
+static __always_inline bool rmap_total_cow_reuse(const struct rmap_folio *folio, const struct rmap_mm *mm)
 {
 	(void)mm;
 	return rmap_read(&folio->refcount) == 1 && rmap_read(&folio->mapcount) == 1;

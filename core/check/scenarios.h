@@ -14,12 +14,19 @@
 
 #define PIN 256
 
-static u64 seq, a, b, refcount;
+static union rmap_seqcount seq;
+static u64 a, b, refcount;
+
+/* A call on the count as one of a kind. @how is a constant. */
+#define OF_KIND(how, call, ...)                                                   \
+	((how) == RMAP_SHARED	 ? call(&seq.shared, ##__VA_ARGS__)               \
+	 : (how) == RMAP_CMPXCHG ? call(&seq.cmpxchg, ##__VA_ARGS__)              \
+				 : call(&seq.add_return, ##__VA_ARGS__))
 
 static const struct {
 	const u64 *address;
 	const char *name;
-} watched[LOCATIONS] = { { &seq, "seq" }, { &a, "a" }, { &b, "b" }, { &refcount, "refcount" } };
+} watched[LOCATIONS] = { { &seq.shared.word, "seq" }, { &a, "a" }, { &b, "b" }, { &refcount, "refcount" } };
 
 struct scenario {
 	const char *name;
@@ -35,7 +42,7 @@ static int torn, fooled;
 
 static __always_inline void add_both(u64 nr, const enum rmap_writer how)
 {
-	const int exclusive = rmap_write_begin(&seq, how);
+	const bool exclusive = OF_KIND(how, rmap_write_begin);
 
 	if (exclusive) {
 		rmap_write(&a, rmap_read(&a) + nr);
@@ -44,7 +51,7 @@ static __always_inline void add_both(u64 nr, const enum rmap_writer how)
 		rmap_add(&a, nr);
 		rmap_add(&b, nr);
 	}
-	rmap_write_end(&seq, exclusive, how);
+	OF_KIND(how, rmap_write_end, exclusive);
 }
 
 static __always_inline void read_both(const enum rmap_writer how)
@@ -53,10 +60,10 @@ static __always_inline void read_both(const enum rmap_writer how)
 	u64 x, y;
 
 	do {
-		start = rmap_read_begin(&seq, how);
+		start = OF_KIND(how, rmap_read_begin);
 		x = rmap_read(&a);
 		y = rmap_read(&b);
-	} while (rmap_read_retry(&seq, start));
+	} while (OF_KIND(how, rmap_read_retry, start));
 	torn = x != y;
 }
 
@@ -67,10 +74,10 @@ static __always_inline void ask_references(const enum rmap_writer how)
 	u64 mapcount, references;
 
 	do {
-		start = rmap_read_begin(&seq, how);
+		start = OF_KIND(how, rmap_read_begin);
 		mapcount = rmap_read(&a);
 		references = rmap_read(&refcount);
-	} while (rmap_read_retry(&seq, start));
+	} while (OF_KIND(how, rmap_read_retry, start));
 	fooled = references > PIN && references % PIN == mapcount;
 }
 

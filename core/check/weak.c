@@ -68,7 +68,7 @@ static void log_step(const char *what, const struct location *at, u64 value, int
 }
 
 /* Announce the next access and let the scheduler decide who goes on. */
-static struct fiber *point(u64 *p, enum kind kind)
+static struct fiber *point(const u64 *p, enum kind kind)
 {
 	struct fiber *me = &fibers[running];
 
@@ -83,7 +83,7 @@ static int oldest_readable(const struct fiber *f, const struct location *at)
 	return at->place[f->view.now.seen[at - memory]] + (f->must_be_newer ? 1 : 0);
 }
 
-u64 weak_load(u64 *p, enum weak_order order)
+u64 weak_load(const u64 *p, enum weak_order order)
 {
 	struct fiber *me = point(p, LOAD);
 	struct location *at = me->next_at;

@@ -7,6 +7,7 @@
 #ifndef RMAP_WEAK_PLATFORM_H
 #define RMAP_WEAK_PLATFORM_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 typedef uint8_t u8;
@@ -27,7 +28,7 @@ typedef int64_t s64;
 
 enum weak_order { WEAK_RELAXED, WEAK_ACQUIRE, WEAK_RELEASE };
 
-u64 weak_load(u64 *p, enum weak_order order);
+u64 weak_load(const u64 *p, enum weak_order order);
 void weak_store(u64 *p, u64 value, enum weak_order order);
 u64 weak_add(u64 *p, u64 value, enum weak_order order);
 int weak_cmpxchg(u64 *p, u64 *old, u64 new, enum weak_order order);
@@ -47,5 +48,7 @@ void weak_relax(void);
 #define rmap_fence_release() weak_fence(WEAK_RELEASE)
 #define rmap_fence_acquire() weak_fence(WEAK_ACQUIRE)
 #define rmap_cpu_relax() weak_relax()
+#define rmap_preempt_disable() ((void)0)
+#define rmap_preempt_enable() ((void)0)
 
 #endif /* RMAP_WEAK_PLATFORM_H */

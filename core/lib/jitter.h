@@ -43,11 +43,23 @@ static inline void jitter_relax(void)
 #undef rmap_add
 #undef rmap_add_return
 #undef rmap_add_release
+#undef rmap_read_acquire
+#undef rmap_add_return_acquire
+#undef rmap_fetch_or_acquire
+#undef rmap_try_cmpxchg_acquire
 #define rmap_cpu_relax() jitter_relax()
 #define rmap_read(p) (jitter(), __atomic_load_n(p, __ATOMIC_RELAXED))
 #define rmap_write(p, v) (jitter(), __atomic_store_n(p, v, __ATOMIC_RELAXED))
 #define rmap_add(p, v) (jitter(), (void)__atomic_fetch_add(p, v, __ATOMIC_RELAXED))
 #define rmap_add_return(p, v) (jitter(), __atomic_add_fetch(p, v, __ATOMIC_RELAXED))
 #define rmap_add_release(p, v) (jitter(), (void)__atomic_fetch_add(p, v, __ATOMIC_RELEASE))
+/* Between the look at a word and the claim of it: whoever loses the CPU here loses the claim. */
+#define rmap_read_acquire(p) (jitter(), __atomic_load_n(p, __ATOMIC_ACQUIRE))
+#define rmap_add_return_acquire(p, v) (jitter(), __atomic_add_fetch(p, v, __ATOMIC_ACQUIRE))
+#define rmap_fetch_or_acquire(p, v) (jitter(), __atomic_fetch_or(p, v, __ATOMIC_ACQUIRE))
+#define rmap_try_cmpxchg_acquire(p, old, new) \
+	(jitter(), __atomic_compare_exchange_n(p, old, new, 0, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
+/* In parentheses it is platform.h's. */
+#define rmap_try_cmpxchg128(p, old, new) (jitter(), (rmap_try_cmpxchg128)(p, old, new))
 
 #endif /* RMAP_LIB_JITTER_H */

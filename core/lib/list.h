@@ -31,10 +31,10 @@
 #define rmap_likely_remap rmap_per_page_remap
 #define rmap_likely_cow_reuse rmap_per_page_cow_reuse
 
-#define RMAP_THREE_WRITERS(prefix)                                        \
-	DEFINE_RMAP_LINEAR(prefix##_shared, prefix, RMAP_SHARED)          \
-	DEFINE_RMAP_LINEAR(prefix##_exclusive, prefix, RMAP_CMPXCHG)      \
-	DEFINE_RMAP_LINEAR(prefix##_exclusive_add, prefix, RMAP_ADD_RETURN)
+#define RMAP_THREE_WRITERS(prefix)                                   \
+	DEFINE_RMAP_LINEAR(prefix##_shared, prefix, shared)          \
+	DEFINE_RMAP_LINEAR(prefix##_exclusive, prefix, cmpxchg)      \
+	DEFINE_RMAP_LINEAR(prefix##_exclusive_add, prefix, add_return)
 
 RMAP_THREE_WRITERS(rmap_generations)
 RMAP_THREE_WRITERS(rmap_generations_safe)

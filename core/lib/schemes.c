@@ -4,7 +4,9 @@
  *
  * Nothing here is fast or meant for a kernel: one indirect call an operation.
  */
+#if defined(__x86_64__)
 #include <cpuid.h>
+#endif
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
@@ -65,10 +67,12 @@ static const struct scheme_ops schemes[] = {
 
 int rmap_lib_init(void)
 {
+#if defined(__x86_64__)
 	unsigned int a, b, c, d;
 
 	/* AVX, and the operating system saves its registers (OSXSAVE). */
 	rmap_have_vector_read128 = __get_cpuid(1, &a, &b, &c, &d) && (c & bit_AVX) && (c & bit_OSXSAVE);
+#endif
 	return RMAP_HAS_CMPXCHG128;
 }
 
@@ -158,7 +162,7 @@ int32_t rmap_refcount(void *folio)
 
 uint64_t rmap_sequence(void *folio)
 {
-	return rmap_read(&((struct rmap_folio *)folio)->seq);
+	return rmap_read(&((struct rmap_folio *)folio)->seq.shared.word);
 }
 
 int rmap_words(int scheme, void *folio, uint64_t *out)

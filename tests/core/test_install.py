@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-EXAMPLES = sorted((ROOT / "examples/core").glob("*.c"))
+EXAMPLES = ROOT / "examples/core"
+HEADERS = sorted(path.stem for path in (ROOT / "core").glob("*.h"))
 GCC = shutil.which("gcc")
 
 pytestmark = pytest.mark.skipif(GCC is None, reason="needs gcc")
@@ -39,19 +40,27 @@ def compiled(source: Path, prefix: Path, where: Path) -> Path:
     return where
 
 
-@pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
-def test_an_example_compiles_against_the_installed_headers_and_says_what_the_schemes_say(
-    example: Path, installed: Path, tmp_path: Path
+@pytest.mark.parametrize("header", HEADERS)
+def test_every_header_has_an_example_that_compiles_against_what_is_installed_and_holds(
+    header: str, installed: Path, tmp_path: Path
 ) -> None:
-    program = compiled(example, installed, tmp_path / "example")
+    """An example asserts what it shows."""
+    program = compiled(EXAMPLES / f"{header}.c", installed, tmp_path / "example")
+    done = subprocess.run([program], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.count("\n") == 1
+
+
+def test_the_fork_tree_says_what_the_schemes_say(installed: Path, tmp_path: Path) -> None:
+    program = compiled(EXAMPLES / "third_process.c", installed, tmp_path / "example")
     said = subprocess.run([program], check=True, capture_output=True, text=True).stdout
     assert said.split("\n")[:2] == ["mm_id        shared, copy", "moments_flag exclusive, reuse"]
 
 
-@pytest.mark.parametrize("header", sorted(path.name for path in (ROOT / "core").glob("*.h")))
+@pytest.mark.parametrize("header", HEADERS)
 def test_every_installed_header_compiles_alone(header: str, installed: Path, tmp_path: Path) -> None:
     source = tmp_path / "alone.c"
-    source.write_text(f"#include <{header}>\nint main(void) {{ return 0; }}\n")
+    source.write_text(f"#include <{header}.h>\nint main(void) {{ return 0; }}\n")
     compiled(source, installed, tmp_path / "alone")
 
 

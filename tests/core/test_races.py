@@ -34,15 +34,16 @@ FAULTS = (
         "reader leaves the seqcount out",
         MOMENTS,
         "linear.h",
-        "} while (rmap_read_retry(&folio->seq, start));",
-        "} while ((void)start, 0);",
+        "rmap_read_section(&folio->seq.kind)  ",
+        "(void)rmap_read_begin(&folio->seq.kind);",
     ),
     Fault(
         "writer leaves the seqcount out",
         MOMENTS,
         "linear.h",
-        "const int exclusive = rmap_write_begin(&folio->seq, how);",
-        "#define rmap_write_end(s, exclusive, how) ((void)0)\n	const int exclusive = 0;",
+        "#define DEFINE_RMAP_LINEAR(name, scheme, kind)",
+        "#undef rmap_write_begin\n#define rmap_write_begin(s) false\n#undef rmap_write_end\n"
+        "#define rmap_write_end(s, exclusive) ((void)0)\n#define DEFINE_RMAP_LINEAR(name, scheme, kind)",
     ),
     Fault(
         "shared writer does not wait for the exclusive one",
@@ -50,14 +51,15 @@ FAULTS = (
         "atomic_seqcount.h",
         "while (unlikely(word & rmap_seq_exclusive_mask(how))) {",
         "while (0) {",
+        {"jitter": 1},
     ),
     Fault(
         "torn update",
         FALLBACK,
         "packed.h",
         "#define RMAP_PACKED_SHIFT 24\n",
-        "#define RMAP_PACKED_SHIFT 24\n#define rmap_write_begin(seq, how) ((void)(seq))\n"
-        "#define rmap_write_end(seq, exclusive, how) ((void)(seq))\n",
+        "#define RMAP_PACKED_SHIFT 24\n#undef rmap_write_begin\n#define rmap_write_begin(s) false\n"
+        "#undef rmap_write_end\n#define rmap_write_end(s, exclusive) ((void)(exclusive))\n",
     ),
     Fault(
         "remap decrements before it increments",
@@ -79,9 +81,8 @@ FAULTS = (
         "refcount read outside the section",
         MOMENTS,
         "linear.h",
-        "	} while (rmap_read_retry(&folio->seq, start));\n",
-        "	} while (rmap_read_retry(&folio->seq, start));\n"
-        "	if (references)\n		*references = (u64)(s64)rmap_read(&folio->refcount) == n;\n",
+        "== RMAP_EXCLUSIVE && references;",
+        "== RMAP_EXCLUSIVE && (references, (u64)(s64)rmap_read(&folio->refcount) == look.n);",
         ONE_MM,
     ),
     Fault(
@@ -89,7 +90,7 @@ FAULTS = (
         PACKED,
         "packed.h",
         "	} while (unlikely(!rmap_try_cmpxchg128(&folio->packed, &word, frozen)));\n"
-        "	refcount = rmap_read(&folio->refcount);\n"
+        "	rmap_assert_alone(&folio->shadow);\n	refcount = rmap_read(&folio->refcount);\n"
         "	/*\n	 * RELEASE: the refcount is read before anybody may move on. Nobody else writes a frozen\n"
         "	 * word, so half of it may be stored alone.\n	 */\n"
         "	rmap_write_release(&folio->packed.lo, word.lo);\n",
@@ -121,11 +122,10 @@ FAULTS = (
         "S read before the section",
         MOMENTS,
         "linear.h",
-        "	u64 n;\n\n	do {\n		start = rmap_read_begin(&folio->seq, how);",
-        "	u64 n;\n	const u64 stale = rmap_read(&folio->value[0]);\n\n	do {\n"
-        "		start = rmap_read_begin(&folio->seq, how);\n"
-        "		if (stale != (u64)(s64)rmap_read(&folio->mapcount) * scheme->addend(mm, folio->order, 0))\n"
-        "			return RMAP_IS_SHARED;",
+        "rmap_read_section(&folio->seq.kind)  ",
+        "const u64 stale = rmap_read(&folio->value[0]); rmap_read_section(&folio->seq.kind) "
+        "if (stale != (u64)(s64)rmap_read(&folio->mapcount) * (scheme).addend(mm, folio->order, 0)) "
+        "return RMAP_IS_SHARED; else ",
     ),
     Fault(
         "every verdict is UNKNOWN",
@@ -141,6 +141,14 @@ FAULTS = (
         "	return reuse;",
         "	return 0 & reuse;",
         ONE_MM,
+    ),
+    Fault(
+        "a lost claim is not turned back",
+        'X("moments+exclusive-add", moments_exclusive_add, moments)',
+        "atomic_seqcount.h",
+        "enter = RMAP_SEQ_ONE_SHARED - RMAP_SEQ_ONE_EXCLUSIVE;",
+        "enter = RMAP_SEQ_ONE_SHARED;",
+        {"deadline": 2},
     ),
     Fault(
         "the flag is never cleared",
@@ -161,8 +169,13 @@ FAULTS = (
         "COW decision outside the lock",
         MOMENTS_FLAG,
         "moments_flag.h",
-        "	const u64 word = rmap_bit_lock(&folio->word);\n	int reuse;\n",
-        "	const u64 word = rmap_read(&folio->word);\n	int reuse;\n#define rmap_bit_unlock(word, new) ((void)0)\n",
+        "	const u64 word = rmap_bit_lock(&folio->word);\n	bool reuse;\n\n	(void)mm;\n"
+        "	reuse = !(word & RMAP_MOMENTS_FLAG_SHARED) && "
+        "rmap_read(&folio->refcount) == rmap_read(&folio->mapcount);\n"
+        "	rmap_bit_unlock(&folio->word, word);\n",
+        "	const s32 mapcount = rmap_read(&folio->mapcount);\n	bool reuse = !(rmap_read(&folio->word) &"
+        " RMAP_MOMENTS_FLAG_SHARED);\n\n	(void)mm;\n"
+        "	reuse = reuse && rmap_read(&folio->refcount) == mapcount;\n",
         ONE_MM,
     ),
 )
@@ -198,7 +211,7 @@ def test_32_bit_sequence_counts_keep_it_exact(name: str) -> None:
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
 def test_planted_fault_is_found(fault: Fault, tmp_path: Path) -> None:
     core = import_core("_faulty", compile_core(plant(fault, tmp_path), "_faulty"))
-    found = findings(next(iter(variants(core))), core, rounds=3000, jitter=3, **fault.race)
+    found = findings(next(iter(variants(core))), core, rounds=3000, **{"jitter": 3, **fault.race})
     assert found
     assert any("impossible" in line or "must be" in line or "hangs" in line for line in found)
 
@@ -210,6 +223,14 @@ def test_every_answer_of_a_scheme_that_promises_something_is_judged(name: str) -
 
 
 SEQCOUNT_RACES = (
+    Fault("nothing", PACKED, "packed.h", "rmap_packed_add(folio, mm, -nr);", "rmap_packed_add(folio, mm, -nr);"),
+    Fault(
+        "packed let go of without release",
+        PACKED,
+        "packed.h",
+        "rmap_write_release(&folio->packed.lo, word.lo);",
+        "rmap_write(&folio->packed.lo, word.lo);",
+    ),
     Fault("nothing", EXCLUSIVE, "atomic_seqcount.h", "word = rmap_read_acquire(s);", "word = rmap_read_acquire(s);"),
     Fault("wait without acquire", EXCLUSIVE, "atomic_seqcount.h", "word = rmap_read_acquire(s);", "word = rmap_read(s);"),
     Fault(

@@ -132,7 +132,7 @@ def test_claim_won_beside_a_shared_writer_loses_an_update_of_three(tmp_path: Pat
 # File, what stands there, what instead, the promise that breaks, a program and a model that must show it.
 SCHEME_FAULTS = {
     "no retry in the linear schemes' question": (
-        *("linear.h", "while (rmap_read_retry(&folio->seq, start));", "while (0);"),
+        *("linear.h", "rmap_read_section(&folio->seq.kind)  ", "(void)rmap_read_begin(&folio->seq.kind);"),
         *("false-exclusive", "turn-ask", "sc"),
     ),
     "packed: an update does not wait for a frozen word": (
@@ -153,7 +153,7 @@ SCHEME_FAULTS = {
         *("lost", "map-map", "c11"),
     ),
     "small, hashed: no retry": (
-        *("small.h", "while (rmap_read_retry(s, start));", "while (0);"),
+        *("small.h", "rmap_read_section(s) {", "(void)rmap_read_begin(s); {"),
         *("fooled", "drop-cow", "sc"),
     ),
     "mm-id: the refcount is read after the lock is dropped": (

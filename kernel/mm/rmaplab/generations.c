@@ -12,8 +12,8 @@
 
 #include "core/generations.h"
 
-DEFINE_RMAP_LINEAR(core_posted, rmap_generations, RMAP_SHARED)
-DEFINE_RMAP_LINEAR(core_safe, rmap_generations_safe, RMAP_SHARED)
+DEFINE_RMAP_LINEAR(core_posted, rmap_generations, shared)
+DEFINE_RMAP_LINEAR(core_safe, rmap_generations_safe, shared)
 
 /* The last value must lie inside the folio: order o has 2^o struct pages, the values start in the third. */
 static_assert(RMAPLAB_PAGE(2 + 4, 0) <= RMAPLAB_PAGE(8, 0));

@@ -62,7 +62,7 @@ struct rmap_folio {
 		struct folio folio;
 		RMAPLAB_AT(RMAPLAB_REFCOUNT, s32 refcount);
 		RMAPLAB_AT(RMAPLAB_ORDER, u8 order);
-		RMAPLAB_AT(RMAPLAB_SEQ, rmap_seq seq);
+		RMAPLAB_AT(RMAPLAB_SEQ, union rmap_seqcount seq);
 		struct {
 			u8 before_words[RMAPLAB_WORDS];
 			union {

@@ -15,6 +15,7 @@
 
 #include <linux/atomic.h>
 #include <linux/cache.h>
+#include <linux/lockdep.h>
 #include <linux/mmdebug.h>
 #include <linux/mm_types.h>
 #include <linux/processor.h>
@@ -121,6 +122,10 @@ static __always_inline void __rmap_add_release(u64 *p, u64 v)
 /* KCSAN sees every access here as marked; who writes alone is said by the tests in user space. */
 #define rmap_assert_alone(shadow) do { } while (0)
 #define rmap_assert_not_alone(shadow) do { } while (0)
+
+/* The page table lock has done it; where a kernel checks locks, it checks that. */
+#define rmap_preempt_disable() lockdep_assert_preemption_disabled()
+#define rmap_preempt_enable() do { } while (0)
 
 #define rmap_cpu_relax() cpu_relax()
 

@@ -9,6 +9,7 @@
 #ifndef RACE_RECORD_H
 #define RACE_RECORD_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 typedef uint8_t u8;
@@ -89,6 +90,8 @@ int record_cas128(struct rmap_u128 *p, struct rmap_u128 *old, struct rmap_u128 v
 #define rmap_fence_release() record_fence(ROW_FENCE_RELEASE)
 #define rmap_fence_acquire() record_fence(ROW_FENCE_ACQUIRE)
 #define rmap_cpu_relax() ((void)0)
+#define rmap_preempt_disable() ((void)0)
+#define rmap_preempt_enable() ((void)0)
 #define rmap_assert_alone(shadow) ((void)(shadow))
 #define rmap_assert_not_alone(shadow) ((void)(shadow))
 

@@ -53,9 +53,9 @@ static unsigned never(const uint64_t *final)
 	static void name##_one(void) { name##_map(&folio, &mm1, 0, 1, 0); }                             \
 	static void name##_second(void) { name##_map(&folio, &mm2, 0, 1, 0); }
 
-DEFINE_RMAP_LINEAR(linear_shared, rmap_moments, RMAP_SHARED)
-DEFINE_RMAP_LINEAR(linear_cmpxchg, rmap_moments, RMAP_CMPXCHG)
-DEFINE_RMAP_LINEAR(linear_add_return, rmap_moments, RMAP_ADD_RETURN)
+DEFINE_RMAP_LINEAR(linear_shared, rmap_moments, shared)
+DEFINE_RMAP_LINEAR(linear_cmpxchg, rmap_moments, cmpxchg)
+DEFINE_RMAP_LINEAR(linear_add_return, rmap_moments, add_return)
 SCHEME(linear_shared)
 SCHEME(linear_cmpxchg)
 SCHEME(linear_add_return)

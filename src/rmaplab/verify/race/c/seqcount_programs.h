@@ -18,22 +18,29 @@
 /* Whose operations: core/'s, or those of the mails. */
 enum whose { OURS, POSTED };
 
-static rmap_seq seq;
+static union rmap_seqcount seq;
 static u64 a, b, refcount;
+
+/* A call on the count as one of a kind. @how is a constant. */
+#define OF_KIND(how, call, ...)                                                   \
+	((how) == RMAP_SHARED	 ? call(&seq.shared, ##__VA_ARGS__)               \
+	 : (how) == RMAP_CMPXCHG ? call(&seq.cmpxchg, ##__VA_ARGS__)              \
+				 : call(&seq.add_return, ##__VA_ARGS__))
+#define POSTED_SEQ (&seq.shared.word)
 
 static __always_inline rmap_seq open(const enum whose whose, const enum rmap_writer how)
 {
-	return whose == OURS ? rmap_read_begin(&seq, how) : posted_read_begin(&seq, how);
+	return whose == OURS ? OF_KIND(how, rmap_read_begin) : posted_read_begin(POSTED_SEQ, how);
 }
 
-static __always_inline int again(const enum whose whose, rmap_seq start)
+static __always_inline bool again(const enum whose whose, rmap_seq start)
 {
-	return whose == OURS ? rmap_read_retry(&seq, start) : posted_read_retry(&seq, start);
+	return whose == OURS ? rmap_read_retry(&seq.shared, start) : posted_read_retry(POSTED_SEQ, start);
 }
 
 static __always_inline void add_both(u64 nr, const enum whose whose, const enum rmap_writer how)
 {
-	const int exclusive = whose == OURS ? rmap_write_begin(&seq, how) : posted_write_begin(&seq, how);
+	const bool exclusive = whose == OURS ? OF_KIND(how, rmap_write_begin) : posted_write_begin(POSTED_SEQ, how);
 
 	if (exclusive) {
 		rmap_write(&a, rmap_read(&a) + nr);
@@ -43,9 +50,9 @@ static __always_inline void add_both(u64 nr, const enum whose whose, const enum 
 		rmap_add(&b, nr);
 	}
 	if (whose == OURS)
-		rmap_write_end(&seq, exclusive, how);
+		OF_KIND(how, rmap_write_end, exclusive);
 	else
-		posted_write_end(&seq, exclusive, how);
+		posted_write_end(POSTED_SEQ, exclusive, how);
 }
 
 static __always_inline void read_both(const enum whose whose, const enum rmap_writer how)
