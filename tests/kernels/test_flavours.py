@@ -13,7 +13,7 @@ from rmaplab.kernels.entries import FLAVOURS, parse
 from rmaplab.kernels.image import Image
 from rmaplab.kernels.qemu import Hardware
 
-KEPT = (".config", "System.map", "built.json", "vmlinuz")
+KEPT = (".config", "built.json", "vmlinuz")
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from rmaplab.kernels.build import FRAGMENTS, build, check_tools, tree
 from rmaplab.kernels.entries import FLAVOURS
 from rmaplab.kernels.progress import say
 
-_KEPT: Final = ("vmlinuz", ".config", "System.map", "built.json")
+_KEPT: Final = ("vmlinuz", ".config", "built.json")
 
 
 def assembled(name: str, flavour: str, *, debug: bool = False) -> Path:

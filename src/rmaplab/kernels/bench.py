@@ -2,8 +2,8 @@
 
 For `rmaplab kernel bench`. A static C program does them in a guest whose clock is the number of its instructions; a QEMU
 plugin counts what is executed between two marks, and how much of it locks. The same boot gives nearly the same
-counts (a few instructions in 100,000); the least of some repeats leaves out ticks that fell into one. Where a kernel's
-System.map is at hand, instructions that lock are known by function.
+counts (a few instructions in 100,000); the least of some repeats leaves out ticks that fell into one. Those that lock
+are known by function where the kernel tells its symbols.
 """
 
 import os
@@ -82,13 +82,13 @@ def measure(boots: Bootable, scheme: str | None, orders: Sequence[int] = ORDERS,
     """Boot and count. An order that the kernel does not give is left out. Raises NotAvailable, GuestError."""
     with tempfile.TemporaryDirectory(prefix="rmaplab-count-") as name:
         counting = Counting(_plugin(Path(name)), Path(name, "counts"))
-        command = f"/lab/operations {repeats} {' '.join(str(order) for order in orders)}"
+        command = f"/lab/operations {repeats} {' '.join(str(order) for order in orders)} && cat /proc/kallsyms >&2"
         files = {"lab/operations": compiled(_HERE / "operations.c")}
         hardware = Hardware(memory=1024, root=False, disk=False)
         with Guest(boots.image, command, hardware, boots.append, files, counting=counting) as guest:
             ended = guest.wait(_PATIENCE)
         if ended.status:
-            raise GuestError(f"{boots.image.title}: the operations ended with {ended.status}: {ended.err.decode()}")
+            raise GuestError(f"{boots.image.title}: the operations ended with {ended.status}: {ended.err.decode()[:300]}")
         done = [line.split() for line in ended.out.decode().splitlines()]
         counts = [_Count.of(line) for line in counting.out.read_text().splitlines()]
     names = [(words[0], int(words[1])) for words in done if words[0] != "no" and not _uncounted(words)]
@@ -97,7 +97,7 @@ def measure(boots: Bootable, scheme: str | None, orders: Sequence[int] = ORDERS,
     repeated: dict[tuple[str, int], list[_Count]] = {}
     for key, count in zip(names, counts, strict=True):
         repeated.setdefault(key, []).append(count)
-    known = symbols.beside(boots.image.kernel)
+    known = symbols.parse(ended.err.decode())
     return [_cost(boots.image.title, scheme, key, found, known) for key, found in repeated.items()]
 
 

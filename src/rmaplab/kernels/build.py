@@ -55,10 +55,9 @@ def default_flavour(source: Path) -> str:
     return "many" if (source / "mm/rmaplab").is_dir() else "shipped"
 
 
-def build(source: Path, into: Path, flavour: str, *, debug: bool = False, base: Path = FRAGMENTS[0]) -> Path:
+def build(source: Path, into: Path, flavour: str, *, debug: bool = False) -> Path:
     """Build the kernel of `source` as `flavour` of FLAVOURS in the directory `into`; returns that.
 
-    `base`: the configuration over allnoconfig to begin with.
     Raises RmaplabError for what is no kernel tree, NotAvailable for missing tools or room, or if it does not build.
     """
     if not (source / "Kbuild").is_file() or not (source / "mm" / "rmap.c").is_file():
@@ -68,8 +67,7 @@ def build(source: Path, into: Path, flavour: str, *, debug: bool = False, base: 
     check_tools()
     into.mkdir(parents=True, exist_ok=True)
     cache.check_room(into)
-    fragments = (base, *FRAGMENTS[1 : 1 + debug])
-    wanted = "\n".join([*(path.read_text() for path in fragments), *FLAVOURS[flavour], ""])
+    wanted = "\n".join([*(path.read_text() for path in FRAGMENTS[: 1 + debug]), *FLAVOURS[flavour], ""])
     fragment = into / "wanted.config"
     fragment.write_text(wanted)
     _make(source, into, f"KCONFIG_ALLCONFIG={fragment}", "allnoconfig")

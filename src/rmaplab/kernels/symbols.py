@@ -1,11 +1,10 @@
-"""Which function of a kernel an address lies in, and how much text it has: from the System.map beside it.
+"""Which function of a kernel an address lies in, and how much text it has: from /proc/kallsyms of its guest.
 
-For `rmaplab kernel bench`. Debian's images come without one.
+For `rmaplab kernel bench`.
 """
 
 from bisect import bisect_right
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 _KERNEL_HALF: Final = 1 << 63
@@ -29,15 +28,12 @@ class Symbols:
         return self.names[at] if at >= 0 else f"{address:x}"
 
 
-def beside(kernel: Path) -> Symbols | None:
-    """Those of a kernel file in its directory; None where that has no System.map, or one without _stext and _etext."""
-    system_map = kernel.parent / "System.map"
-    if not system_map.is_file():
-        return None
-    lines = [words for line in system_map.read_text().splitlines() if len(words := line.split()) == 3]
-    marks = {name: int(address, 16) for address, _, name in lines if name in ("_stext", "_etext")}
-    if len(marks) < 2:
-        return None
+def parse(kallsyms: str) -> Symbols | None:
+    """What a guest's /proc/kallsyms says; None if that has no _stext and _etext, or hides addresses."""
+    lines = [words for line in kallsyms.splitlines() if len(words := line.split()) == 3]  # a module's has a fourth
     text = sorted((int(address, 16), name) for address, kind, name in lines if kind in "tTwW")
+    marks = {name: address for address, name in text if name in ("_stext", "_etext")}
+    if len(marks) < 2 or not all(marks.values()):
+        return None
     addresses, names = zip(*text, strict=True)
     return Symbols(addresses, names, marks["_etext"] - marks["_stext"])
