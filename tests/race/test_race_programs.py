@@ -129,6 +129,8 @@ def test_claim_won_beside_a_shared_writer_loses_an_update_of_three(tmp_path: Pat
     assert broken(programs, "sc", "lost", ("three-writers",))
 
 
+SAME = "rmap_read(&folio->refcount) == rmap_read(&folio->mapcount)"
+
 # File, what stands there, what instead, the promise that breaks, a program and a model that must show it.
 SCHEME_FAULTS = {
     "no retry in the linear schemes' question": (
@@ -176,6 +178,85 @@ SCHEME_FAULTS = {
     ),
     "moments-flag: a second MM is not noticed": (
         *("moments_flag.h", "if (rmap_rarely(rmap_moments_flag_spread(n * id) != word))", "if (0)"),
+        *("lost", "map-map", "sc"),
+    ),
+    "sequence count: readers wait for the exclusive writer only": (
+        *("atomic_seqcount.h", "= rmap_read_acquire(s)) & rmap_seq_writers_mask(how))"),
+        "= rmap_read_acquire(s)) & rmap_seq_exclusive_mask(how))",
+        *("torn", "writer-reader", "sc"),
+    ),
+    "sequence count: shared writers wait for themselves": (
+        *("atomic_seqcount.h", "while (unlikely(word & rmap_seq_exclusive_mask(how)))"),
+        "while (unlikely(word & rmap_seq_writers_mask(how)))",
+        *("waits", "two-writers", "sc"),
+    ),
+    "small, hashed: references are not looked at": (
+        *("small.h", "return mapcount == 1 && refcount == 1;", "return (void)refcount, mapcount == 1;"),
+        *("fooled", "drop-cow", "sc"),
+    ),
+    "small, hashed: a write section is not closed": (
+        *("small.h", "rmap_write_end(s, exclusive);", "(void)exclusive;"),
+        *("waits", "drop-cow", "sc"),
+    ),
+    "linear: references are not looked at": (
+        *("linear.h", "== RMAP_EXCLUSIVE && references;", "== RMAP_EXCLUSIVE;"),
+        *("fooled", "take-cow", "sc"),
+    ),
+    "linear: more references than mappings are enough": (
+        *("linear.h", "rmap_read(&folio->refcount) == look.n;", "rmap_read(&folio->refcount) >= look.n;"),
+        *("fooled", "take-cow", "sc"),
+    ),
+    "packed: the word is not frozen, and stored again": (
+        *("packed.h", "frozen.lo = word.lo | RMAP_PACKED_FROZEN;", "frozen.lo = word.lo;"),
+        *("lost", "map-map-cow", "sc"),
+    ),
+    "packed: Q is not added": (
+        *("packed.h", "new.hi = old.hi + add.hi;", "new.hi = old.hi;"),
+        *("lost", "map-map-cow", "sc"),
+    ),
+    "bit lock: never given back": (
+        *("bit_lock.h", "rmap_write_release(word, new);", "rmap_write_release(word, new | RMAP_LOCK_BIT);"),
+        *("waits", "map-map", "sc"),
+    ),
+    "bit lock: not taken": (
+        *("bit_lock.h", "rmap_fetch_or_acquire(word, RMAP_LOCK_BIT)", "rmap_fetch_or_acquire(word, 0)"),
+        *("lost", "map-map", "sc"),
+    ),
+    "mm-id: a second MM does not set the flag": (
+        *("mm_id.h", "return total == nr ? word : word | RMAP_MM_ID_SHARED;", "return word;"),
+        *("lost", "map-map", "sc"),
+    ),
+    "mm-id: a new slot counts nothing": (
+        *("mm_id.h", "rmap_plain_write(&folio->count[slot], nr);", "rmap_plain_write(&folio->count[slot], 0);"),
+        *("lost", "map-map", "sc"),
+    ),
+    "mm-id: an unmap leaves the mapcount as it is": (
+        *("mm_id.h", "rmap_mapcount_after(rmap_read(&folio->mapcount), -nr)"),
+        "rmap_mapcount_after(rmap_read(&folio->mapcount), 0)",
+        *("fooled", "drop-cow", "sc"),
+    ),
+    "mm-id: more references than mappings are enough": (
+        *("mm_id.h", SAME, SAME.replace("==", ">=")),
+        *("fooled", "take-cow", "sc"),
+    ),
+    "moments-flag: more references than mappings are enough": (
+        *("moments_flag.h", SAME, SAME.replace("==", ">=")),
+        *("fooled", "take-cow", "sc"),
+    ),
+    "moments-flag: Q is not added": (
+        *("moments_flag.h", "rmap_plain_read(squares) + add * id);", "rmap_plain_read(squares));"),
+        *("lost", "map-map", "sc"),
+    ),
+    "owner-counter: more references than mappings are enough": (
+        *("owner_counter.h", SAME, SAME.replace("==", ">=")),
+        *("fooled", "take-cow", "sc"),
+    ),
+    "owner-counter: whoever comes last is the owner": (
+        *("owner_counter.h", "if (!before)", "if (before >= 0)"),
+        *("lost", "map-map", "sc"),
+    ),
+    "owner-counter: others are not counted": (
+        *("owner_counter.h", "others += (u64)(s64)nr;", "others += 0;"),
         *("lost", "map-map", "sc"),
     ),
     "owner-counter: the refcount is read after the lock is dropped": (
