@@ -167,12 +167,12 @@ def kernel_prices(compared: Sequence[Compared]) -> alt.Chart:
     base = alt.Chart(data).encode(
         y=alt.Y("operation:N", sort=None, title=None), yOffset=alt.YOffset("scheme:N", sort=None)
     )
-    axis = alt.Axis(values=[-100, -10, -1, 0, 1, 10, 100], format="+")
+    axis = alt.Axis(values=[-100, -10, -1, 0, 1, 10, 100], format="+d")
     x = alt.X("change:Q", scale=alt.Scale(type="symlog", constant=1), axis=axis, title="% instructions")
     bar = base.mark_bar().encode(x=x, color=alt.Color("scheme:N", sort=None, title=None))
     label = base.mark_text(align="left", dx=4, fontSize=9).encode(x=x, text=alt.Text("change:Q", format="+.2f"))
     schemes = data["scheme"].n_unique()
-    layers = alt.layer(bar, label).properties(width=230, height=alt.Step(max(7, 16 // max(1, schemes))))
+    layers = alt.layer(bar, label).properties(width=230, height=alt.Step(10 if schemes > 1 else 16))
     chart: alt.Chart = layers.facet(
         column=alt.Column("order:N", sort=data["order"].unique(maintain_order=True).to_list(), title=None),
         title="Instructions of 16 MiB, against the kernel's own rule",
