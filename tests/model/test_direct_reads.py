@@ -65,3 +65,13 @@ def test_a_process_in_another_s_memory_reads_directly_too(machine: Machine) -> N
     other = process.clone_vm()
     other.read_direct(address, 4 * PAGE, 3)
     assert process.read(address, 4 * PAGE).tolist() == [3] * 4
+
+
+def test_what_a_device_wrote_into_lazily_freed_memory_is_kept(machine: Machine) -> None:
+    process = machine.spawn()
+    address = process.mmap(2 * PAGE)
+    process.write(address, 2 * PAGE, 5)
+    process.madvise(address, 2 * PAGE, "free")
+    process.read_direct(address, PAGE, 9)
+    process.madvise(address, 2 * PAGE, "pageout")
+    assert process.read(address, 2 * PAGE).tolist() == [9, 0]

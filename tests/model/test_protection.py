@@ -118,3 +118,48 @@ def test_kernels_before_6_13_have_no_guards(kernel: str, there: bool) -> None:
         else:
             process.madvise(address, PAGE, "guard_install")
             assert states(machine, process.fork()) == ["guard", "none"]
+
+
+def test_a_guard_in_part_of_a_thp_remaps_the_rest_by_ptes(machine: Machine) -> None:
+    process = machine.spawn()
+    address = process.mmap(BLOCK, order=9)
+    process.write(address, BLOCK)
+    process.madvise(address + PAGE, PAGE, "guard_install")
+    seen = machine.observe()
+    assert list(seen["state"][:3]) == ["present", "guard", "present"]
+    assert not seen["pmd_mapped"].any()
+    assert (seen["order"].drop_nulls() == 9).all()
+
+
+def test_nothing_is_collapsed_after_a_block_with_a_guard(machine: Machine) -> None:
+    process = machine.spawn()
+    address = process.mmap(2 * BLOCK)
+    process.write(address, 2 * BLOCK)
+    process.madvise(address, PAGE, "guard_install")
+    with pytest.raises(BadOperation):
+        process.madvise(address, 2 * BLOCK, "collapse")
+    assert (machine.observe()["order"].drop_nulls() == 0).all()
+    process.madvise(address + BLOCK, BLOCK, "collapse")
+    assert (machine.observe()["order"][512:] == 9).all()
+
+
+def test_memory_made_readable_again_can_be_read(machine: Machine) -> None:
+    process = machine.spawn()
+    address = process.mmap(2 * PAGE)
+    process.write(address, 2 * PAGE, 5)
+    process.mprotect(address, PAGE, writable=False, readable=False)
+    process.mprotect(address, PAGE, writable=False)
+    assert process.read(address, 2 * PAGE).tolist() == [5, 5]
+
+
+def test_an_anon_vma_is_taken_over_from_memory_without_access(machine: Machine) -> None:
+    """Two VMAs that differ in access only share an anon_vma, and are one again once they agree: one VMA can grow."""
+    process = machine.spawn()
+    address = process.mmap(4 * PAGE)
+    process.mprotect(address + 2 * PAGE, 2 * PAGE, writable=False, readable=False)
+    process.write(address, 2 * PAGE)
+    process.mprotect(address, 2 * PAGE, writable=False, readable=False)
+    process.mprotect(address + 2 * PAGE, 2 * PAGE, writable=True)
+    process.write(address + 2 * PAGE, 2 * PAGE)
+    process.mprotect(address, 2 * PAGE, writable=True)
+    process.mremap(address, 4 * PAGE, 6 * PAGE, move=True)
