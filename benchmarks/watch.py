@@ -5,7 +5,8 @@
 Each round: a child is forked, writes to 2048 pages (copies), ends; the parent writes to them (reuses); twenty times. CPU
 seconds of parent and children, so that other work on the machine counts little. "off": no watch. "watched": the usual
 budget, its own process' CPU time beside it. "all": everything is looked at. What a budget has saved up (0.25 s of CPU)
-is spent in rounds before, which are not counted.
+is spent in rounds before, which are not counted; a budget looks in bursts, so "watched" is the mean of eight rounds in a
+row, "off" of as many, half of them before and half after it.
 """
 
 import argparse
@@ -22,7 +23,7 @@ import numpy as np
 from rmaplab.watch.budget import USUAL
 from rmaplab.watch.watcher import Watch
 
-PAGES, FORKS, SETTLING = 2048, 20, 3.0
+PAGES, FORKS, SETTLING, REPEAT = 2048, 20, 3.0, 8
 
 
 def cpu() -> float:
@@ -73,15 +74,17 @@ class Storm:
 
 
 def watched(storm: Storm, share: float | None) -> tuple[float, float, int, float]:
-    """CPU seconds of one round, of the watcher meanwhile, faults looked at, and seconds blind."""
+    """CPU seconds of a round, of the watcher meanwhile, faults looked at, and seconds blind: each a round's mean."""
     with Watch(share) as watch:
         watch.add([storm.pid])
         settled = time.monotonic() + (SETTLING if share else 0)
         while time.monotonic() < settled:
             storm.round(watch)
         own, looks, blind = time.process_time(), watch.lost()["detail"] + watch.looks, watch.budget.blind
-        took = storm.round(watch)
-        return took, time.process_time() - own, watch.looks - looks, watch.budget.blind - blind
+        times = REPEAT if share else 1
+        took = sum(storm.round(watch) for _ in range(times)) / times
+        own, looks = time.process_time() - own, watch.looks - looks
+        return took, own / times, looks // times, (watch.budget.blind - blind) / times
 
 
 def main() -> None:
@@ -97,12 +100,14 @@ def main() -> None:
     took: dict[str, list[float]] = {"off": [], "watched": [], "all": []}
     own: dict[str, list[float]] = {"off": [0.0], "watched": [], "all": []}
     for _ in range(given.rounds):
-        took["off"].append(one.round(None))
+        before = [one.round(None) for _ in range(REPEAT // 2)]
         for name, share in (("watched", USUAL), ("all", None)):
             seconds, used, looks, blind = watched(one, share)
             took[name].append(seconds)
             own[name].append(used)
             print(f"{name}: {looks} faults looked at of {2 * PAGES * FORKS}, blind {blind:.2f} s", file=sys.stderr)
+        after = [one.round(None) for _ in range(REPEAT - REPEAT // 2)]
+        took["off"].append(statistics.mean(before + after))
     print(f"{given.rounds} rounds, {platform.release()}, {os.cpu_count()} CPUs, budget {USUAL}")
     print("| | storm CPU s, median | min to max | / off, median (min to max) | watcher CPU s |")
     print("|---|---|---|---|---|")
