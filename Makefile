@@ -2,6 +2,7 @@
 #
 #   make lint           ruff, mypy --strict
 #   make prove          check the proofs (installs Debian's coq where it is missing)
+#   make binary         the compiled C core against the definitions, for all inputs; see docs/proofs.md for what it leaves undecided
 #   make stress         race the C core for a minute
 #   make race         every execution of the C core's locking under seven memory models
 #   make litmus       the kernel's own litmus tests, LITMUS=.../tools/memory-model/litmus-tests, and ours as such; by herd7 too, if installed
@@ -32,7 +33,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: kernels findings demo test lint prove stress race litmus bench fuzz differential mutants hunt kernel-tools kernel-check kernel-test docs figures man packages install-core venv clean
+.PHONY: kernels findings demo test lint prove binary stress race litmus bench fuzz differential mutants hunt kernel-tools kernel-check kernel-test docs figures man packages install-core venv clean
 
 venv: $(STAMP)
 
@@ -55,6 +56,10 @@ lint: venv
 
 prove:
 	$(MAKE) --no-print-directory -C proofs prove
+
+binary: venv
+	$(MAKE) --no-print-directory -C proofs compiled
+	$(BIN)/python proofs/binary
 
 stress: venv
 	$(BIN)/rmaplab stress --seconds 60
