@@ -1,12 +1,12 @@
 """What `rmaplab watch` costs a storm of forks and writes: one process, rounds with and without a watch in turn.
 
-    python benchmarks/watch.py [--rounds N]        (root)
+    python benchmarks/watch.py [--rounds N] [--parts]        (root)
 
 Each round: a child is forked, writes to 2048 pages (copies), ends; the parent writes to them (reuses); twenty times. CPU
 seconds of parent and children, so that other work on the machine counts little. "off": no watch. "watched": the usual
 budget, its own process' CPU time beside it. "all": everything is looked at. What a budget has saved up (0.25 s of CPU)
 is spent in rounds before, which are not counted; a budget looks in bursts, so "watched" is the mean of eight rounds in a
-row, "off" of as many, half of them before and half after it.
+row, "off" of as many, half of them before and half after it. `--parts`: where the time goes, by what the programs do.
 """
 
 import argparse
@@ -20,6 +20,7 @@ import time
 
 import numpy as np
 
+from rmaplab.watch import records
 from rmaplab.watch.budget import USUAL
 from rmaplab.watch.watcher import Watch
 
@@ -87,16 +88,39 @@ def watched(storm: Storm, share: float | None) -> tuple[float, float, int, float
         return took, own / times, looks // times, (watch.budget.blind - blind) / times
 
 
+def parts(one: Storm, rounds: int) -> None:
+    """CPU beyond that of an unwatched fault: programs attached; each fault counted; each looked at."""
+    took: dict[str, list[float]] = {"off": [], "attached": [], "counted": [], "looked at": []}
+    for _ in range(rounds):
+        took["off"].append(one.round(None))
+        with Watch(None) as watch:
+            took["attached"].append(one.round(watch))
+            watch.add([one.pid])
+            for name, tokens in (("counted", 0), ("looked at", 1 << 40)):
+                watch._hooks.set_word(records.MASK, (1 << 31) - 1)
+                watch._hooks.set_word(records.TOKENS, tokens)
+                took[name].append(one.round(watch))
+    fault = 1e6 / (2 * PAGES * FORKS)
+    print(f"us of CPU a fault beyond {statistics.median(took['off']) * fault:.1f}, {rounds} rounds")
+    for name, values in list(took.items())[1:]:
+        more = [(value - base) * fault for value, base in zip(values, took["off"], strict=True)]
+        print(f"{name}: {statistics.median(more):.1f} ({min(more):.1f} to {max(more):.1f})")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--storm", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--parts", action="store_true", help="where the time goes")
     given = parser.parse_args()
     if given.storm:
         storm()
         return
     one = Storm()
     one.round(None)
+    if given.parts:
+        parts(one, given.rounds)
+        return
     took: dict[str, list[float]] = {"off": [], "watched": [], "all": []}
     own: dict[str, list[float]] = {"off": [0.0], "watched": [], "all": []}
     for _ in range(given.rounds):
