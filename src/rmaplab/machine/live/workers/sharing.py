@@ -21,7 +21,7 @@ _REMEDY: Final = "install a C compiler, then reinstall rmaplab"
 
 def available() -> bool:
     """Was tenant.c built?"""
-    return any(_HERE.glob("_tenant*.so"))
+    return (_HERE / "_tenant.abi3.so").is_file()
 
 
 def start(parent: Worker, op: Literal[Op.VFORK, Op.CLONE_VM], name: str) -> Worker:

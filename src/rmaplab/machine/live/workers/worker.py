@@ -14,7 +14,6 @@ drains only for folios that are not on the LRU, but one that waits to be activat
 import ctypes
 import errno
 import fcntl
-import glob
 import mmap
 import os
 import signal
@@ -266,8 +265,8 @@ class Worker:
 
 def _tenant(fd: int, flags: int) -> int:
     """The pid of a process in this address space that serves `fd` (tenant.c), or an OSError."""
-    found = glob.glob(os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "_tenant*.so"))
-    library = ctypes.CDLL(found[0], use_errno=True)
+    built = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "_tenant.abi3.so")
+    library = ctypes.CDLL(built, use_errno=True)
     library.tenant_prepare(os.fsencode(sys.executable), os.fsencode(os.path.abspath(__file__)))
     library.tenant_start.argtypes, library.tenant_start.restype = [ctypes.c_int, _L], _L
     return _check(library.tenant_start(fd, flags))
