@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from counting import Counting
+from elements import Counting
 from hypothesis import given
 from hypothesis import strategies as st
 

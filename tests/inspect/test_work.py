@@ -4,7 +4,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from counting import Counting
+from elements import Counting
 
 from rmaplab.inspect import folios, join, sharing, tally
 from rmaplab.inspect.folios import ANON, Folios

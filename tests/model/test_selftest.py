@@ -54,9 +54,18 @@ def test_the_exit_code_says_whether_this_kernel_is_meant(tmp_path: Path, kernel:
 @pytest.mark.parametrize("seed", range(6))
 def test_random_programs_agree_in_c(tmp_path: Path, seed: int) -> None:
     without = dict.fromkeys(("ksm", "swap", "sharing", "disk"), False)
-    program = Generator(seed, (2, 4, 9), 25, **without).program()
-    done = ended(program_in_c(program, "linux-6.18", "why"), tmp_path)
+    done = ended(first_printable(seed * 1000, without), tmp_path)
     assert done.returncode == 0, done.stdout
+
+
+def first_printable(seed: int, without: dict[str, bool]) -> str:
+    """The first program from `seed` on that C can say: some do what no selftest does."""
+    while True:
+        program = Generator(seed, (2, 4, 9), 25, **without).program()
+        try:
+            return program_in_c(program, "linux-6.18", "why")
+        except Unprintable:
+            seed += 1
 
 
 @pytest.mark.parametrize(
