@@ -165,7 +165,8 @@ class Slots(Flagged):
             return out
 
         claim = self.claim(f"{self.name}_{function}", what, "mm_id_step", wanted)
-        # No slot counts more than there is room for.
+        # No MM has two slots, and no slot counts more than there is room for.
+        claim.premises.append(z3.Or(self.low != self.high, self.low == 0))
         claim.premises += [room, *(between(0, add(unknown(c), self.nr), MAPCOUNT_MAX) for c in self.counts)]
         return claim
 

@@ -178,7 +178,7 @@ class State:
 def feasible(when: list[z3.BoolRef]) -> bool:
     """Can it be? Where the solver does not know, yes: a state too many is checked for nothing, none is missed."""
     solver = z3.Solver()
-    solver.set("timeout", 300)
+    solver.set("rlimit", 1_000_000)
     solver.add(*when)
     return bool(solver.check() != z3.unsat)
 

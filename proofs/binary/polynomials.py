@@ -10,7 +10,8 @@ from typing import Any
 
 import z3
 
-SECONDS = 5
+RESOURCES = 40_000_000
+"""Of z3, for one question: the same everywhere, however busy the machine is. About half a minute."""
 WORD = 64
 TRIES = 200
 _ATTEMPTS = ((False, True, False), (False, True, True), (True, True, True), (True, True, False), (True, False, True))
@@ -192,7 +193,7 @@ def counterexample(premises: list[Any], goal: Any) -> tuple[str, dict[str, int]]
     for parts, abstract, difference in _ATTEMPTS:
         tried = z3.simplify(z3.And(*(premises if parts else []), z3.Not(goal)))
         solver = z3.SolverFor("QF_BV")
-        solver.set("timeout", SECONDS * 1000)
+        solver.set("rlimit", RESOURCES)
         solver.add(z3.simplify(Normal(abstract, difference).form(tried)))
         said = solver.check()
         if said == z3.unsat:

@@ -59,6 +59,23 @@ def test_kernels_part_at_the_step_at_which_the_first_world_differs() -> None:
     assert rmaplab.compare(PROGRAM, ["linux-6.18", "linux-7.x"]).parts_at is None
 
 
+def test_a_step_on_what_only_some_kernels_have_is_refused_by_the_others() -> None:
+    """linux-6.12 refuses to move two VMAs at once, so there is nothing there to write to."""
+    several = (
+        Step("spawn", makes=1),
+        Step("mmap", process=1, pages=4, makes=2),
+        Step("write", process=1, area=2, pages=4, value=1),
+        Step("mprotect", process=1, area=2, pages=2),
+        Step("mremap", process=1, area=2, pages=4, new_pages=4, move=True, makes=3),
+        Step("read", process=1, area=3, pages=4),
+    )
+    answer = rmaplab.compare(several, ["linux-6.18", "linux-6.12"])
+    assert answer.parts_at == 4
+    answers = [row["answer"] for row in answer.to_dict()["steps"] if row["step"] == 5]
+    assert answers[0] != "refused"
+    assert answers[1:] == ["refused"]
+
+
 def test_a_program_of_steps_takes_no_parameters_and_needs_kernels() -> None:
     with pytest.raises(RmaplabError, match="size"):
         rmaplab.compare(PROGRAM, ["linux-6.18"], size=3)  # type: ignore[call-overload]

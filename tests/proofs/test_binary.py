@@ -25,6 +25,14 @@ FAULTS = {
     "mm-id reuses whatever is referenced": (
         "mm_id.h", "rmap_read(&folio->refcount) == rmap_read(&folio->mapcount)",
         "rmap_read(&folio->refcount) >= rmap_read(&folio->mapcount)", "mm_id_cow_reuse"),
+    "moments-flag adds the ID for its square": (
+        "moments_flag.h", "rmap_plain_read(squares) + add * id)", "rmap_plain_read(squares) + add)", "moments_flag_map"),
+    "moments-flag's first sum forgets the mappings": (
+        "moments_flag.h", "const u64 sum = (u64)(s64)nr * mm->id;", "const u64 sum = mm->id;", "moments_flag_set_first"),
+    "mm-id clears its flag for who has more than all": (
+        "mm_id.h", "== total)\n\t\t\treturn word", "> total)\n\t\t\treturn word", "mm_id_unmap"),
+    "packed-fallback counts on without room": (
+        "packed.h", "if (unlikely(!rmap_packed_room(lo, nr)))", "if (unlikely(0))", "packed_fallback_map"),
 }  # fmt: skip
 """A line of the core, what becomes of it, and the function that then differs."""
 

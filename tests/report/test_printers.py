@@ -132,7 +132,7 @@ def test_a_fleets_samples_are_one_line_each(raw: bytes) -> None:
 @given(raw=names)
 @quick
 def test_the_live_screen_steers_nothing(raw: bytes) -> None:
-    one = {"pid": 1, "name": decoded(raw), "ended_at": None} | totals(counts(3))
+    one = {"pid": 1, "name": decoded(raw), "ended_at": None, "blind_seconds": 0.0} | totals(counts(3))
     found = {"seconds": 1.0, "lost": 0, "blind_seconds": 0.0} | totals(counts(3))
     drawn = Console(width=80, color_system=None, force_terminal=False)
     with drawn.capture() as capture:

@@ -66,7 +66,7 @@ def test_labels_are_bounded_and_no_name_breaks_the_text() -> None:
 
 def row(number: int, pid: int, parent: int | None, name: str = "worker") -> dict[str, Any]:
     counts = dict.fromkeys(("faults", "reused", "copied", "needless", "needless_at_most", "bytes", "execs"), number)
-    times = {"forked_at": float(number), "ended_at": None, "copy_seconds": 0.0}
+    times = {"forked_at": float(number), "ended_at": None, "copy_seconds": 0.0, "blind_seconds": 0.0}
     return {"number": number, "pid": pid, "parent": parent, "name": name} | counts | times
 
 
@@ -165,7 +165,10 @@ def until(fd: int, word: bytes) -> Iterator[bytes]:
 @pytest.mark.parametrize("sort", SORTS)
 def test_the_picture_is_never_wider_than_the_terminal(sort: str) -> None:
     made = ledger(["x" * 15, "\x1b[31mred", "\u202egnp.exe"], 1 << 40)
-    rows = [{"pid": one.pid, "name": one.name, "ended_at": None} | totals(one.totals) for one in made.processes.values()]
+    rows = [
+        {"pid": one.pid, "name": one.name, "ended_at": None, "blind_seconds": 0.0} | totals(one.totals)
+        for one in made.processes.values()
+    ]
     found = {"seconds": 12345.0, "copied": 1 << 42, "reused": 0, "needless": 0, "lost": 0, "blind_seconds": 0.0}
     console = Console(width=80, height=24, record=True, file=open(os.devnull, "w"))  # noqa: SIM115
     console.print(picture(found, rows, sort, 24))

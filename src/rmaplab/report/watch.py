@@ -3,6 +3,7 @@
 For `rmaplab watch`. Names and frames are somebody else's: nothing in them is markup or steers the terminal.
 """
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 from rmaplab.report.console import say, show, table
@@ -41,9 +42,17 @@ def rows(processes: list[Answer]) -> list[list[object]]:
         if one["needless_at_most"] > one["needless"]:
             needless += f"..{one['needless_at_most']}"
         times = ["-" if one[key] is None else f"{one[key]:.2f}" for key in ("forked_at", "ended_at")]
-        counts = (one["faults"], one["reused"], one["copied"], needless, size(one["bytes"]))
-        found.append([name, *times, one["execs"], *counts, f"{one['copy_seconds']:.3f}"])
+        counts = (one["faults"], one["reused"], one["copied"], needless, size(one["bytes"]), f"{one['copy_seconds']:.3f}")
+        found.append([name, *times, one["execs"], *as_known(one, counts)])
     return found
+
+
+def as_known(process: Answer, counts: Sequence[object]) -> list[str]:
+    """Counts of a process as it is known: of one at which nobody looked for a part of its life so much or more ("12+"),
+    and nothing ("?") if it shows none."""
+    if not process["blind_seconds"]:
+        return [str(count) for count in counts]
+    return [f"{count}+" if process["faults"] else "?" for count in counts]
 
 
 def show_sum(found: Answer) -> None:

@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from rmaplab.report.console import stdout
-from rmaplab.report.watch import size
+from rmaplab.report.watch import as_known, size
 from rmaplab.text import for_terminal
 
 Answer = dict[str, Any]
@@ -61,7 +61,9 @@ def picture(found: Answer, processes: list[Answer], sort: str, height: int) -> T
     """The table; its last line says what is not in it."""
     rows = sorted(processes, key=lambda row: row[sort], reverse=sort not in ("pid", "name"))
     shown = rows[: max(1, height - 6)]
-    exact = "exact" if not found["lost"] and not found["blind_seconds"] else f"lost {found['lost']}"
+    exact = "exact" if not found["lost"] and not found["blind_seconds"] else f"at least; lost {found['lost']}"
+    if found["blind_seconds"]:
+        exact += f", nothing seen for {found['blind_seconds']:.0f} s"
     table = Table(
         title=Text(
             f"{found['seconds']:.0f} s: {found['copied']} copied, {found['reused']} reused, "
@@ -82,8 +84,6 @@ def picture(found: Answer, processes: list[Answer], sort: str, height: int) -> T
         )
     for row in shown:
         shown_name = Text(for_terminal(row["name"]), style="dim" if row["ended_at"] is not None else "")
-        numbers = (row["faults"], row["reused"], row["copied"], row["needless"])
-        table.add_row(
-            str(row["pid"]), shown_name, *map(str, numbers), size(row["bytes"]), f"{1000 * row['copy_seconds']:.1f}"
-        )
+        counts = (row["faults"], row["reused"], row["copied"], row["needless"], size(row["bytes"]))
+        table.add_row(str(row["pid"]), shown_name, *as_known(row, (*counts, f"{1000 * row['copy_seconds']:.1f}")))
     return table

@@ -9,7 +9,17 @@ from typing import Any, Final
 Answer = dict[str, Any]
 MOST_ALIKE: Final = 8
 """Children of one name that have a row each; more are summed up."""
-_SUMS: Final = ("faults", "reused", "copied", "needless", "needless_at_most", "bytes", "copy_seconds", "execs")
+_SUMS: Final = (
+    "faults",
+    "reused",
+    "copied",
+    "needless",
+    "needless_at_most",
+    "bytes",
+    "copy_seconds",
+    "execs",
+    "blind_seconds",
+)
 
 
 def tree(processes: Sequence[Answer]) -> Iterator[tuple[str, Answer]]:

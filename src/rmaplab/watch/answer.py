@@ -6,6 +6,7 @@ For `rmaplab.cli.watch` and whatever writes the answer elsewhere. JSON values; d
 import time
 from typing import Any, Final
 
+from rmaplab.watch.budget import Budget
 from rmaplab.watch.ledger import AGES, Counts, Process, Stack
 from rmaplab.watch.records import BYTES, COPY_NS, OUTCOMES, REUSE_NS, SKIPPED, Outcome
 from rmaplab.watch.symbols import Symbols
@@ -52,11 +53,12 @@ def processes(watch: Watch) -> list[Answer]:
     rows = []
     for one in sorted(kept.values(), key=lambda process: process.number):
         parent = kept.get(one.parent)
-        rows.append(_process(one, parent, int(watch.began * 1e9)))
+        rows.append(_process(one, parent, int(watch.began * 1e9), watch.budget))
     return rows
 
 
-def _process(one: Process, parent: Process | None, began: int) -> Answer:
+def _process(one: Process, parent: Process | None, began: int, budget: Budget) -> Answer:
+    end = one.ended * _NS if one.ended else time.monotonic()
     return {
         "pid": one.pid,
         "parent": parent.pid if parent else None,
@@ -66,6 +68,7 @@ def _process(one: Process, parent: Process | None, began: int) -> Answer:
         "ended_at": round((one.ended - began) * _NS, 3) if one.ended else None,
         "execs": one.execs,
         "cgroup": one.cgroup,
+        "blind_seconds": round(budget.blind_between((one.born or began) * _NS, end), 3),
         **totals(one.totals),
         "by_vma": [{"vma": label} | counted(counts) for label, counts in sorted(one.vmas.items())],
         "by_age": [

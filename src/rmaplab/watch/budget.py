@@ -5,6 +5,7 @@ benchmarks/watch.py. Nothing is skipped in silence: skipped faults are counted, 
 """
 
 import time
+from bisect import bisect_right
 from typing import Final
 
 LOOK: Final = 3.0e-6
@@ -16,6 +17,8 @@ _SAVED: Final = 0.25
 """Seconds of CPU that may be saved up for a burst: 83,000 looks."""
 _REST: Final = 0.05
 """Of what may be saved up, that much is there before a blind watch looks again."""
+_SPANS: Final = 4096
+"""So many blind times are known by themselves; of those before, only their sum."""
 
 
 class Budget:
@@ -24,6 +27,8 @@ class Budget:
     def __init__(self, share: float | None) -> None:
         self.share, self.saved = share, _SAVED
         self.blind_since, self._blind = 0.0, 0.0
+        self._spans: list[tuple[float, float]] = []
+        self._older = 0.0
         self._then, self._used = time.monotonic(), time.process_time()
 
     def spend(self, looks: int, glances: int) -> None:
@@ -51,10 +56,28 @@ class Budget:
         self.blind_since = time.monotonic()
 
     def open_eyes(self) -> None:
-        self._blind += time.monotonic() - self.blind_since
+        now = time.monotonic()
+        self._spans.append((self.blind_since, now))
+        self._blind += now - self.blind_since
         self.blind_since = 0.0
+        if len(self._spans) > 2 * _SPANS:
+            self._older += sum(end - begin for begin, end in self._spans[:_SPANS])
+            del self._spans[:_SPANS]
 
     @property
     def blind(self) -> float:
         """Seconds without any look so far."""
         return self._blind + (time.monotonic() - self.blind_since if self.blind_since else 0.0)
+
+    def blind_between(self, begin: float, end: float) -> float:
+        """Seconds without any look between two times of time.monotonic(). Too many if `begin` is too long ago to tell."""
+        spans = self._spans
+        known = spans[0][0] if spans else begin
+        total = self._older if begin < known else 0.0
+        for at in range(max(0, bisect_right(spans, (begin, begin)) - 1), len(spans)):
+            if spans[at][0] >= end:
+                break
+            total += max(0.0, min(end, spans[at][1]) - max(begin, spans[at][0]))
+        if self.blind_since:
+            total += max(0.0, min(end, time.monotonic()) - max(begin, self.blind_since))
+        return total

@@ -183,8 +183,8 @@ class _Printer:
         if step.kind == "file":
             raise Unprintable("it needs files of a disk file system")
         self._files[step.makes] = ("shmem", step.order)
-        self.files.append(f"int file{step.makes} = world_file({len(self.files) // 2}, {step.pages} * PAGE);")
-        self.files.append(f"(void)file{step.makes};")  # a program that never maps it compiles, too
+        made = f"world_file({len(self.files)}, {step.pages} * PAGE)"
+        self.files.append(f"int file{step.makes} = {made};\n\t(void)file{step.makes};")  # it may be that none maps it
         yield from ()
 
     def _mmap(self, step: Step, *_: object) -> Iterator[str]:

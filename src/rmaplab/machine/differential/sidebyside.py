@@ -31,21 +31,28 @@ class Stage:
 
 
 def side_by_side(program: Program, kernels: Sequence[str]) -> list[Stage]:
-    """Run `program` on the model of each of `kernels`. Steps that name what nobody made are left out. Raises BadOperation
-    for a kernel nobody knows."""
+    """Run `program` on the model of each of `kernels`. Steps that name what nobody made are left out; where only some
+    kernels lack it, those refuse the step. Raises BadOperation for a kernel nobody knows."""
     stages = list[Stage]()
     with ExitStack() as stack:
         machines = [stack.enter_context(ModelMachine(kernel)) for kernel in kernels]
         runs = [Run(machine) for machine in machines]
         for step in program:
-            try:
-                answers = [run.do(step) for run in runs]
-            except Unnamed:
+            done = [_done(run, step) for run in runs]
+            if not any(done):
                 continue
+            answers = [answer or Result(refused=step.do) for answer in done]
             worlds = [machine.observation() for machine in machines]
             differs = [_difference(kernels[0], worlds[0], *other) for other in zip(kernels, worlds, strict=True)]
             stages.append(Stage(step, tuple(map(Said, answers, differs))))
     return stages
+
+
+def _done(run: Run, step: Step) -> Result | None:
+    try:
+        return run.do(step)
+    except Unnamed:
+        return None
 
 
 def _difference(first: str, world: Observation, kernel: str, other: Observation) -> str:
