@@ -104,7 +104,7 @@ kernel-test: venv kernel-tools
 	$(BIN)/rmaplab kernel test --kernel 6.12 --only differential -n 10
 
 kernel-check: venv kernel-tools
-	RMAPLAB_BUILD_KERNELS=1 $(BIN)/python -m pytest -n 0 tests/kernels/test_patched_files.py
+	RMAPLAB_BUILD_KERNELS=1 $(BIN)/python -m pytest -n 0 -rs tests/kernels/test_patched_files.py
 
 mutants: venv
 	cd tests/model && PYTHONPATH=. ../../$(BIN)/python -m faults --jobs $(JOBS)

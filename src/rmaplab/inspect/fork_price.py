@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from rmaplab import proctext
+from rmaplab.errors import NotAvailable
 from rmaplab.inspect.folios import ANON
 from rmaplab.inspect.snapshot import Snapshot
 from rmaplab.inspect.write_rule import private_pages
@@ -61,7 +62,7 @@ def what_if_fork(snapshot: Snapshot, mm: int, seconds: float, wait: Wait = time.
 
 def _tables(pid: int) -> int:
     try:
-        said = proctext.fields((procfs.PROC / str(pid) / "status").read_bytes()).get("VmPTE", "0 kB")
-    except OSError:
-        return 0
-    return int(said.split()[0]) * 1024
+        fields = proctext.fields((procfs.PROC / str(pid) / "status").read_bytes())
+        return int(fields["VmPTE"].split()[0]) * 1024
+    except (OSError, KeyError) as gone:  # a zombie has a status, and no memory in it
+        raise NotAvailable(f"PID {pid} ended while it was looked at") from gone
