@@ -17,6 +17,7 @@ from programs_to_watch import NAME
 from commands import RMAPLAB, no_traceback, rmaplab
 from rmaplab.bpf import syscalls
 from rmaplab.inspect.processes import cgroup_of
+from rmaplab.watch.watcher import Watch
 
 pytestmark = [pytest.mark.live, pytest.mark.xdist_group("live"), pytest.mark.usefixtures("nothing_stays")]
 
@@ -63,6 +64,22 @@ def test_the_sum_has_every_copy_of_every_process(children: int, pages: int) -> N
     assert found["needless"] == 0
     for key in ("faults", "copied", "reused", "bytes"):
         assert found[key] == sum(one[key] for one in found["processes"])
+
+
+def test_a_fault_waits_for_its_mapping_where_the_mappings_were_read_a_moment_ago() -> None:
+    with Watch() as watched:
+        command = watched.launch([*PROGRAM, "family", "1", "50"])
+        while not command.ended():
+            watched.poll()
+            for one in watched.ledger.processes.values():
+                one.space.took = 0.006  # as a large process' would: 0.3 s until they are read again
+            time.sleep(0.01)
+        assert command.wait() == 0
+        watched.poll()
+        watched.settle()
+        labels = [set(one.vmas) for one in watched.ledger.processes.values() if one.vmas]
+    assert len(labels) == 2
+    assert all(NAME in one and "?" not in one for one in labels)
 
 
 def test_the_stack_names_the_function_that_wrote() -> None:

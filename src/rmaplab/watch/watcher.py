@@ -49,6 +49,7 @@ class Watch:
         self.budget = Budget(share)
         self._paid, self.looks, self._skipped = (0, 0), 0, 0
         self._alive = True
+        self._unplaced: list[tuple[int, Faults]] = []
         self.ledger, self.symbols = Ledger(), Symbols()
         self.began = self._polled = self._settled = time.monotonic()
         with ExitStack() as owned:
@@ -95,7 +96,8 @@ class Watch:
         for record in news:
             if record.kind == records.EXEC:
                 earlier = (faults["process"] == record.process) & (faults["began"] < record.when)
-                self._add(record.process, faults[earlier])
+                self._add_unplaced(record.process)
+                self._add(record.process, faults[earlier], last=True)
                 faults = faults[~earlier]
             if record.kind == records.FORK and (parent := self.ledger.processes.get(record.parent)):
                 self._read(parent, _AGAIN)
@@ -124,6 +126,7 @@ class Watch:
     def settle(self) -> None:
         """Fetch the counters, as they are now."""
         self._settled = time.monotonic()
+        self._add_unplaced()
         alive = [one for one in self.ledger.processes.values() if not one.ended and self._settled - one.placed > _MOVE]
         for process in sorted(alive, key=lambda one: one.placed)[:_MOST_PLACED]:
             self._place(process)
@@ -186,7 +189,18 @@ class Watch:
         process.cgroup = process.cgroup if found == "?" else found
         process.placed = time.monotonic()
 
-    def _add(self, number: int, faults: Faults) -> None:
+    def _add_unplaced(self, number: int | None = None) -> None:
+        """Add the faults that waited for a look at the mappings, of this process or of all."""
+        waited, self._unplaced = self._unplaced, []
+        for one, faults in waited:
+            if number in (None, one):
+                self._add(one, faults, last=True)
+            else:
+                self._unplaced.append((one, faults))
+
+    def _add(self, number: int, faults: Faults, *, last: bool = False) -> None:
+        """Add faults of one process by place and stack. What no known mapping has waits for the next time the counters
+        are fetched, unless this is the `last` try: the mappings were read too short a time ago to be read again."""
         process = self.ledger.processes.get(number)
         if process is None or not len(faults):
             return
@@ -199,6 +213,9 @@ class Watch:
                 self._read(parent, first=parent.space.read * 1e9 < process.born)
                 if _knows(parent.space, faults, stacks):
                     process.space = parent.space
+            if not last and not process.ended and not _knows(process.space, faults, stacks):
+                self._unplaced.append((number, faults))
+                return
         self.ledger.add_places(process, faults)
         for one, addresses in stacks:
             frames = process.space.stack(addresses)
