@@ -1,9 +1,12 @@
 """BTF offsets and the BPF reader: against the kernel's own headers as far as known, and against known counts."""
 
 import struct
+from contextlib import suppress
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from rmaplab.errors import NotAvailable
 from rmaplab.inspect.bpf import BpfError, KernelReader
@@ -52,6 +55,44 @@ def test_btf_finds_fields_in_anonymous_members_and_behind_modifiers(path: str, o
 def test_broken_btf_is_an_error_with_a_name(data: bytes, words: str) -> None:
     with pytest.raises(BtfError, match=words):
         Btf(data, "test")
+
+
+@given(
+    changed=st.dictionaries(
+        st.integers(0, len(blob()) - 1), st.sampled_from((0, 1, 2, 4, 5, 6, 10, 127, 255)), max_size=8
+    ),
+    path=st.sampled_from(("a", "b", "named.c", "d", "c")),
+)
+def test_btf_whose_bytes_are_not_what_they_were_answers_or_says_one_line(changed: dict[int, int], path: str) -> None:
+    raw = bytearray(blob())
+    for at, byte in changed.items():
+        raw[at] = byte
+    with suppress(BtfError):
+        types = Btf(bytes(raw), "test")
+        for ask in (
+            lambda: types.field("outer", path),
+            lambda: types.size("outer"),
+            lambda: types.enumerator("int", "a"),
+        ):
+            with suppress(BtfError):
+                ask()
+
+
+def test_btf_that_leads_round_in_itself_ends() -> None:
+    """`d` is const of itself; anonymous members that hold each other, two of each, cost no more than one."""
+    whole = blob()
+    const = whole.index(struct.pack("=III", 0, 10 << 24, 1))
+    with pytest.raises(BtfError, match="test: damaged: type 7: more than 32 modifiers"):
+        Btf(whole[: const + 8] + struct.pack("=I", 7) + whole[const + 12 :], "test").field("outer", "d")
+    deep = 60
+    types = b"".join(
+        struct.pack("=III6I", 1, 4 << 24 | 2, 8, *(0, min(n + 1, deep), 0, 0, min(n + 1, deep), 0))
+        for n in range(1, deep + 1)
+    )
+    strings = b"\0outer\0"
+    head = struct.pack("=HBBIIIII", 0xEB9F, 1, 0, 24, 0, len(types), len(types), len(strings))
+    with pytest.raises(BtfError, match="outer has no field x"):
+        Btf(head + types + strings, "test").field("outer", "x")
 
 
 def test_missing_type_and_field_are_named() -> None:

@@ -1,4 +1,4 @@
-"""Whatever a name is, every printer shows it safely: terminal, notes, JSON, HTML, CSV, OpenMetrics."""
+"""Whatever a name is, every printer shows it safely: terminal, notes, JSON, HTML, charts, CSV, OpenMetrics."""
 
 import csv
 import json
@@ -6,18 +6,22 @@ import re
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import numpy as np
+import polars as pl
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
+from rmaplab.fleet import Answer
+from rmaplab.fleet.summary import AGE_NAMES
 from rmaplab.proctext import decoded
-from rmaplab.report import console, html_table
-from rmaplab.report.fleet import _samples
+from rmaplab.report import charts, console, html_table
+from rmaplab.report.fleet import _samples, metrics, page
 from rmaplab.report.watch_screen import picture
-from rmaplab.text import for_terminal, from_json
+from rmaplab.text import for_json, for_terminal, from_json
 from rmaplab.watch.answer import totals
 from rmaplab.watch.metrics import text
 from rmaplab.watch.records import TOTALS, Outcome
@@ -36,6 +40,9 @@ HOSTILE = (
     b"\r",
 )
 names = st.one_of(st.binary(max_size=30), st.sampled_from(HOSTILE), st.lists(st.sampled_from(HOSTILE)).map(b"".join))
+several = st.lists(names, min_size=1, max_size=12, unique_by=lambda raw: for_terminal(decoded(raw)))
+drawing = settings(max_examples=4, deadline=None)
+"""Each takes a third of a second."""
 quick = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 SAMPLE = re.compile(r'[a-z_]+(\{[a-z]+="((?:[^"\\\n]|\\["\\n])*)"(?:,outcome="[a-z]+")?\})? [0-9.e-]+')
 
@@ -74,11 +81,13 @@ class Tags(HTMLParser):
         super().__init__(convert_charrefs=True)
         self.tags: list[str] = []
         self.words: list[str] = []
+        self.attributes: set[str] = set()
         self.feed(shown)
         self.close()
 
-    def handle_starttag(self, tag: str, attrs: object) -> None:
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags.append(tag)
+        self.attributes |= {name for name, _ in attrs}
 
     def handle_data(self, data: str) -> None:
         self.words.append(data)
@@ -148,3 +157,72 @@ def test_a_csv_has_a_row_a_process_and_valid_text(tmp_path: Path, raw: bytes) ->
         rows = list(csv.DictReader(file))
     assert [row["pid"] for row in rows] == ["1", "2"]
     assert from_json(rows[0]["name"]) == raw
+
+
+def fleet(found: list[bytes]) -> Answer:
+    """An answer in which every name is one of `found`."""
+    shown = [for_json(decoded(raw)) for raw in found]
+    sizes = dict.fromkeys(("resident", "exclusive", "false_shared", "needless"), 4096)
+    sums = {"hosts": 1, "mms": 1, "needless_share": 0.5, **sizes}
+    whole = {**sums, "days": 1, "looks": 1, "estimate_hosts": 0, "unasked_hosts": 0}
+    far = {"per_mm": 1, "median": 1, "among": 9, "mms": 1}
+    return Answer(
+        "image",
+        whole,
+        [{"image": name, **sums} for name in shown],
+        [{"image": name, "age": age, "shared_share": 0.5} for name in shown for age in AGE_NAMES],
+        [{"kernel": name, **sums} for name in shown],
+        [{"kind": name, "order": 0, **sizes} for name in shown],
+        [{"host": name, "image": name, **far} for name in shown],
+    )
+
+
+@given(found=several)
+@drawing
+def test_a_fleets_page_has_the_marks_of_any_other_and_all_names_as_text(found: list[bytes]) -> None:
+    usual, hostile = Tags(page(fleet([b"one", b"other"]))), Tags(page(fleet(found)))
+    assert set(hostile.tags) <= set(usual.tags)
+    assert hostile.attributes <= usual.attributes
+    assert not {"script", "img", "a", "iframe"} & set(hostile.tags)
+    shown = "\n".join(hostile.words)
+    assert all(for_terminal(for_json(decoded(raw))).strip() in shown for raw in found)
+    assert safe(shown)
+
+
+@given(found=several)
+@quick
+def test_a_fleets_metrics_are_text_of_which_every_line_can_be_read(found: list[bytes]) -> None:
+    *lines, last, empty = metrics(fleet(found)).split("\n")
+    assert (last, empty) == ("# EOF", "")
+    samples = [line for line in lines if not line.startswith("# ")]
+    assert all(SAMPLE.fullmatch(line) for line in samples)
+    assert len({line.rpartition(" ")[0] for line in samples}) == len(samples)
+
+
+def texts(svg: str) -> list[str]:
+    """Of a picture that is well-formed, and holds shapes and text only."""
+    elements = list(ElementTree.fromstring(svg).iter())
+    assert {one.tag.rpartition("}")[2] for one in elements} <= {
+        "svg",
+        "g",
+        "path",
+        "text",
+        "rect",
+        "line",
+        "defs",
+        "style",
+    }
+    assert not any("href" in key or key.startswith("on") for one in elements for key in one.attrib)
+    return [one.text or "" for one in elements]
+
+
+@given(found=several)
+@drawing
+def test_a_chart_is_a_picture_whatever_the_names(found: list[bytes]) -> None:
+    shown = [decoded(raw) for raw in found]
+    points = [{"mm": n, "name": name, "step": 0, "kept": 1.0} for n, name in enumerate(shown)]
+    sizes = {"exclusive": [1 << 20] * len(shown), "shared": [0] * len(shown)}
+    rows = pl.DataFrame({"name": list(map(for_json, shown)), "pid": list(range(len(shown))), **sizes})
+    ages = pl.DataFrame([{"age": AGE_NAMES[0], "shared": 0.5, "program": for_terminal(name)} for name in shown])
+    for chart in (charts.erosion(points), charts.memory(rows, "process"), charts.sharing_by_age(ages, AGE_NAMES)):
+        assert safe("\n".join(texts(charts.svg(chart))))

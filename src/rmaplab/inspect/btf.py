@@ -6,6 +6,8 @@ library: no functions, no variables, no split BTF. Format: Documentation/bpf/btf
 
 import struct
 from bisect import bisect_left
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -21,6 +23,8 @@ _FIXED: Final = {1: 1, 3: 3, 14: 1, 17: 1}
 _PER_ITEM: Final = {4: 3, 5: 3, 6: 2, 13: 2, 15: 3, 19: 3}
 _STEP: Final = [3 + _FIXED.get(kind, 0) for kind in range(32)]
 _GROW: Final = [_PER_ITEM.get(kind, 0) for kind in range(32)]
+_DEEPEST: Final = 32
+"""Modifiers on one type: as many as the kernel's own verifier of BTF goes through (MAX_RESOLVE_DEPTH)."""
 
 
 class BtfError(Exception):
@@ -44,6 +48,8 @@ class Btf:
         header, types, size, strings, strings_size = struct.unpack_from("=IIIII", blob, 4)
         if header + max(types + size, strings + strings_size) > len(blob):
             raise BtfError(f"{name}: truncated")
+        if size % 4:
+            raise BtfError(f"{name}: {size} bytes of types: must be whole words")
         self._name = name
         self._fields: dict[tuple[str, str], Field] = {}
         self._types = blob[header + types : header + types + size]
@@ -62,29 +68,43 @@ class Btf:
         """Offset and size of `path` ("i_pages.xa_head") in the struct `type_name`; anonymous members are seen through."""
         if known := self._fields.get((type_name, path)):
             return known
+        with self._as_it_should_be():
+            found = self._fields[type_name, path] = self._field(type_name, path)
+        return found
+
+    def _field(self, type_name: str, path: str) -> Field:
         where, offset = self._named(type_name), 0
         kind_id = -1
         for step in path.split("."):
-            member = self._member(where, step)
+            member = self._member(where, step, set())
             if member is None:
                 raise BtfError(f"{self._name}: struct {type_name} has no field {path}")
             kind_id, shift = member
             offset += shift
             where = self._struct_at(kind_id)
-        found = self._fields[type_name, path] = Field(offset, self._size(kind_id))
-        return found
+        return Field(offset, self._size(kind_id))
 
     def size(self, type_name: str) -> int:
         """sizeof(struct `type_name`)."""
-        return self._words[self._named(type_name) + 2]
+        with self._as_it_should_be():
+            return self._words[self._named(type_name) + 2]
 
     def enumerator(self, type_name: str, name: str) -> int:
         """The value of `name` in `enum type_name`; those of 64 bits are not known here."""
-        where = self._named(type_name, (_ENUM,))
-        for item in range(where + 3, where + 3 + 2 * (self._words[where + 1] & 0xFFFF), 2):
-            if self._string(self._words[item]) == name:
-                return self._words[item + 1]
+        with self._as_it_should_be():
+            where = self._named(type_name, (_ENUM,))
+            for item in range(where + 3, where + 3 + 2 * (self._words[where + 1] & 0xFFFF), 2):
+                if self._string(self._words[item]) == name:
+                    return self._words[item + 1]
         raise BtfError(f"{self._name}: enum {type_name} has no {name}")
+
+    @contextmanager
+    def _as_it_should_be(self) -> Iterator[None]:
+        """A number that leads out of the blob (or round in it, or to what is no text) is one clear error."""
+        try:
+            yield
+        except (IndexError, ValueError, RecursionError) as error:
+            raise BtfError(f"{self._name}: damaged: {error}") from error
 
     @cached_property
     def _at(self) -> list[int]:
@@ -115,12 +135,18 @@ class Btf:
 
     def _struct_at(self, type_id: int) -> int:
         where = self._at[type_id]
-        while type_id and self._words[where + 1] >> 24 & 31 in _MODIFIERS:
-            where = self._at[self._words[where + 2]]
-        return where
+        for _ in range(_DEEPEST):
+            if not type_id or self._words[where + 1] >> 24 & 31 not in _MODIFIERS:
+                return where
+            type_id = self._words[where + 2]
+            where = self._at[type_id]
+        raise ValueError(f"type {type_id}: more than {_DEEPEST} modifiers")
 
-    def _member(self, where: int, name: str) -> tuple[int, int] | None:
-        """Type id and byte offset of member `name`, also inside anonymous members."""
+    def _member(self, where: int, name: str, seen: set[int]) -> tuple[int, int] | None:
+        """Type id and byte offset of member `name`, also inside anonymous members; `seen`: structs that lack it."""
+        if where in seen:
+            return None
+        seen.add(where)
         info = self._words[where + 1]
         if info >> 24 & 31 not in (_STRUCT, _UNION):
             return None
@@ -130,7 +156,7 @@ class Btf:
             offset = (bits & bit_mask) >> 3
             if name_at and self._string(name_at) == name:
                 return type_id, offset
-            if not name_at and (found := self._member(self._struct_at(type_id), name)):
+            if not name_at and (found := self._member(self._struct_at(type_id), name, seen)):
                 return found[0], offset + found[1]
         return None
 
