@@ -57,3 +57,10 @@ def test_the_policy_of_a_kernel_with_a_scheme_is_the_schemes() -> None:
     assert trial.policy(parse("6.12")) == "linux-6.12"
     assert trial.policy(parse("7.3,scheme=packed")) == "precise:packed"
     assert trial.policy(parse("7.3,scheme=generations")) == "series-2023"
+
+
+def test_a_scheme_in_a_kernel_keeps_as_many_bytes_as_its_twin_and_nothing_for_a_small_folio() -> None:
+    assert trial.folio_bytes("moments-flag", 9) == trial.folio_bytes("mm-id", 9)  # in the slots' place
+    assert trial.folio_bytes("moments+exclusive", 4) == trial.folio_bytes("moments", 4)
+    assert trial.folio_bytes("packed", 0) is None
+    assert trial.folio_bytes("off", 9) is None

@@ -17,6 +17,7 @@ from rmaplab.kernels.bench import Compared
 from rmaplab.kernels.entries import Wish
 from rmaplab.report.console import emit_json, say, show
 from rmaplab.report.kernel_bench import bench_table, locks_table, text_lines
+from rmaplab.trials.trial import folio_bytes
 
 
 def kernel_bench(
@@ -62,9 +63,15 @@ def kernel_bench(
 
 def _show(compared: Sequence[Compared], locks: bool, as_json: bool) -> None:
     if as_json:
-        emit_json([one.to_dict() for one in compared])
+        emit_json([{**one.to_dict(), "bytes_per_folio": _bytes(one)} for one in compared])
         return
     show(bench_table(compared))
     if locks:
         show(locks_table(compared))
     say(*text_lines(compared))
+    sizes = {f"{one.cost.scheme}, order {one.cost.order}: {_bytes(one)} B" for one in compared if _bytes(one)}
+    say(*(f"for each folio, {size}" for size in sorted(sizes)))
+
+
+def _bytes(one: Compared) -> int | None:
+    return folio_bytes(one.cost.scheme, one.cost.order)

@@ -84,6 +84,16 @@ def twin_pages(topology: Literal["star", "chain"], mms: int, order: int, survivo
     return saved
 
 
+def folio_bytes(scheme: str | None, order: int) -> int | None:
+    """Bytes that `scheme` keeps for a folio of `order`, mapcount and all, in struct pages that are there anyway.
+
+    None for a small folio, and for a kernel's own rule, which is not known here.
+    """
+    if scheme in (None, "off") or not order:
+        return None
+    return select([_twin(str(scheme))])[0].layout(order).bytes
+
+
 def policy(wish: Wish) -> str:
     """The model's policy that a kernel should behave like. Raises NotAvailable for a directory without a scheme."""
     if wish.scheme is not None and wish.scheme != "off":
