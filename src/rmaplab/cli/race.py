@@ -10,16 +10,19 @@ from rmaplab.campaigns import Rows
 from rmaplab.cli import options
 from rmaplab.cli.exits import FINDING
 from rmaplab.cli.parting import ResumeOption, SchedulerOption, ShardOption, carried
+from rmaplab.errors import RmaplabError
 from rmaplab.report.console import emit_json, note, show, table
+from rmaplab.sources import CORE
 from rmaplab.system.files import told, write_file
 from rmaplab.verify.race.barriers import BARRIERS, needs
 from rmaplab.verify.race.barriers import cells as barrier_cells
 from rmaplab.verify.race.barriers import row as barrier_row
 from rmaplab.verify.race.campaign import Races, verdict_of
-from rmaplab.verify.race.draw import listing, svg
+from rmaplab.verify.race.draw import listing
 from rmaplab.verify.race.export import Unfinished, can_be_exported, exported
-from rmaplab.verify.race.programs import BOUND, Verdict, load
-from rmaplab.verify.race.result import cells, choose, meaning, models, row
+from rmaplab.verify.race.page import difference, page, picture
+from rmaplab.verify.race.programs import BOUND, Programs, Verdict, load
+from rmaplab.verify.race.result import cells, choose, meaning, models, row, smallest
 
 
 def race(
@@ -30,8 +33,15 @@ def race(
     seconds: Annotated[
         float, typer.Option(parser=options.seconds(0.1), help="Give up on a program under a model after this long.")
     ] = 60.0,
+    core: Annotated[
+        Path | None,
+        typer.Option(help="Take core/'s headers from this directory: a copy with a barrier changed, say.", metavar="DIR"),
+    ] = None,
     draw: Annotated[
-        Path | None, typer.Option(help="Write the smallest bad executions as SVG into this directory.")
+        Path | None,
+        typer.Option(
+            help="Write the smallest bad executions into this directory: race.html, model by model, and an SVG each."
+        ),
     ] = None,
     export: Annotated[
         str | None, typer.Option(help="litmus: write the programs as litmus files of Linux' model, for herd7.")
@@ -48,30 +58,33 @@ def race(
     scheduler: SchedulerOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON list instead of tables.")] = False,
 ) -> None:
-    """Kept or broken, promise by promise, and the smallest execution that breaks it.
+    """Kept or broken, promise by promise, and the smallest execution that breaks it, model by model.
 
     Exit code 1 if a promise of ours is broken.
     """
     if bits not in (64, 32):
         raise typer.BadParameter(f"{bits}: must be 64 or 32", param_hint="--bits")
+    if core is not None and not (core / "atomic_seqcount.h").is_file():
+        raise RmaplabError(f"--core: {core}: must be a directory with core/'s headers, has no atomic_seqcount.h")
     if export is not None:
         if export != "litmus":
             raise typer.BadParameter(f"{export}: must be litmus", param_hint="--export")
         options.refuse(context, "--export", "model", "draw", "barriers", "shard", "resume")
-        _export(program or (), bits, seconds, into or Path("litmus"), as_json)
+        programs = load(bits) if core is None else load(bits, core)
+        _export(programs, program or (), seconds, into or Path("litmus"), as_json)
         return
     if into is not None:
         raise typer.BadParameter(f"{into}: must come with --export", param_hint="--into")
     if barriers:
         if program:
             raise typer.BadParameter(f"{program[0]}: --barriers runs programs of its own", param_hint="PROGRAM")
-        options.refuse(context, "--barriers", "draw", "shard", "resume")
+        options.refuse(context, "--barriers", "core", "draw", "shard", "resume")
         _barriers(models(model), bits, seconds, as_json)
         return
-    campaign = Races.of(program or (), models(model), bits, seconds)
+    campaign = Races.of(program or (), models(model), bits, seconds, None if core is None else str(core.absolute()))
     rows = carried(campaign, shard, resume, scheduler, _tell)
     if draw is not None:
-        _draw(list(map(verdict_of, rows)), draw)
+        _draw(list(map(verdict_of, rows)), campaign.models, difference(core or CORE, CORE), draw)
     present(campaign, rows, as_json)
 
 
@@ -90,23 +103,25 @@ def present(campaign: Races, rows: Rows, as_json: bool) -> None:
 
 
 def _tell(_unit: int, rows: Rows, _sum: Rows) -> None:
-    some = next(map(verdict_of, rows))
-    note(f"{some.program}/{some.stage} under {some.model}: {some.executions} executions")
+    found = list(map(verdict_of, rows))
+    some, broken = found[0], [v.promise for v in found if v.verdict == "broken"]
+    said = f", broken: {', '.join(broken)}" if broken else ""
+    note(f"{some.program}/{some.stage} under {some.model}: {some.executions} executions{said}")
 
 
 def _show(found: list[Verdict], columns: tuple[str, ...], bits: int) -> None:
     title = f"Promises, {bits}-bit sequence count ({BOUND})"
     show(table(title, ("program", "stage", "promise", *columns), cells(found, columns), left=3))
     for v in found:
+        if v.witness is None and v.reason:
+            typer.echo(f"{v.program}/{v.stage} under {v.model}: {v.promise}: undecided: {v.reason}")
+    for v in smallest(found).values():
         if v.witness is not None:
             typer.echo(f"\n{v.program}/{v.stage} under {v.model}: broken: {meaning(v.promise)}")
             typer.echo("\n".join(listing(v.witness, v.roles, v.words)))
-        elif v.reason:
-            typer.echo(f"{v.program}/{v.stage} under {v.model}: {v.promise}: undecided: {v.reason}")
 
 
-def _export(names: Sequence[str], bits: int, seconds: float, into: Path, as_json: bool) -> None:
-    programs = load(bits)
+def _export(programs: Programs, names: Sequence[str], seconds: float, into: Path, as_json: bool) -> None:
     written = []
     with told(into):
         into.mkdir(parents=True, exist_ok=True)
@@ -140,12 +155,12 @@ def _barriers(columns: tuple[str, ...], bits: int, seconds: float, as_json: bool
         typer.echo("-: nothing in the programs run; ?: undecided")
 
 
-def _draw(found: list[Verdict], folder: Path) -> None:
+def _draw(found: list[Verdict], columns: tuple[str, ...], change: str, folder: Path) -> None:
     with told(folder):
         folder.mkdir(parents=True, exist_ok=True)
     for v in found:
         if v.witness is not None:
             name = f"{v.program}-{v.stage}-{v.model}-{v.promise}.svg"
-            title = f"{v.program}/{v.stage} under {v.model}: {meaning(v.promise)}: broken"
-            write_file(folder / name, svg(v.witness, v.roles, v.words, title))
-            note(f"wrote {folder / name}")
+            write_file(folder / name.replace(" ", "-").replace(",", ""), picture(v))
+    write_file(folder / "race.html", page(found, columns, change))
+    note(f"wrote {folder / 'race.html'}")

@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from cffi import FFI
 
-from rmaplab.errors import NotAvailable
+from rmaplab.errors import NotAvailable, RmaplabError
 
 HERE: Final = Path(__file__).parent / "c"
 _FLAGS: Final = ("-std=gnu11", "-Wall", "-Wextra", "-shared", "-fPIC")
@@ -49,7 +49,7 @@ def cache() -> Path:
 def compile_object(sources: Sequence[Path], flags: Sequence[str], depends: Sequence[Path] = ()) -> Path:
     """A shared object of `sources`, made anew only if they, `depends` (headers) or `flags` have changed.
 
-    Raises `NotAvailable` without a compiler, and ValueError with the compiler's words if it refuses.
+    Raises `NotAvailable` without a compiler, and RmaplabError with the compiler's first complaint if it refuses.
     """
     gcc = compiler()
     digest = hashlib.sha256("\0".join((gcc, *_FLAGS, *flags)).encode())
@@ -62,9 +62,14 @@ def compile_object(sources: Sequence[Path], flags: Sequence[str], depends: Seque
     command = [gcc, *_FLAGS, *flags, *map(str, sources), "-o", str(made)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
-        raise ValueError(f"{sources[0].name}: does not compile: {done.stderr.strip()[:2000]}")
+        raise RmaplabError(f"{sources[0].name}: does not compile: {_complaint(done.stderr)}")
     made.replace(target)
     return target
+
+
+def _complaint(said: str) -> str:
+    lines = [line for line in said.splitlines() if "error:" in line] or said.splitlines() or ["the compiler says nothing"]
+    return lines[0][:300]
 
 
 def engine() -> tuple[FFI, Any]:

@@ -7,6 +7,7 @@ import functools
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any, ClassVar
 
 from rmaplab.campaigns import Rows
@@ -17,30 +18,45 @@ from rmaplab.verify.race.result import choose
 
 @dataclass(frozen=True, slots=True)
 class Races:
-    """`programs` as NAME/STAGE, `models` as keys of MAPPINGS; `limit`: seconds for one program under one model."""
+    """`programs` as NAME/STAGE, `models` as keys of MAPPINGS; `limit`: seconds for one program under one model;
+    `core`: the directory of other headers than those of this installation, if any.
+    """
 
     programs: tuple[str, ...]
     models: tuple[str, ...]
     bits: int
     limit: float
+    core: str | None = None
 
     command: ClassVar[str] = "race"
     seconds: ClassVar[float | None] = None
 
     @classmethod
-    def of(cls, names: Iterable[str], models: tuple[str, ...], bits: int, limit: float) -> "Races":
-        """The campaign of the programs `names` (all if none). Raises RmaplabError for an unknown one."""
-        chosen = choose(_programs(bits), tuple(names))
-        return cls(tuple(f"{one.name}/{one.stage}" for one in chosen), models, bits, limit)
+    def of(
+        cls, names: Iterable[str], models: tuple[str, ...], bits: int, limit: float, core: str | None = None
+    ) -> "Races":
+        """The campaign of the programs `names` (all if none). Raises RmaplabError for an unknown one, or for headers that
+        do not compile.
+        """
+        chosen = choose(_programs(bits, core), tuple(names))
+        return cls(tuple(f"{one.name}/{one.stage}" for one in chosen), models, bits, limit, core)
 
     @classmethod
     def again(cls, parameters: Mapping[str, Any]) -> "Races":
         """The campaign with these parameters. Raises KeyError, TypeError, ValueError."""
         p = parameters
-        return cls(tuple(map(str, p["programs"])), tuple(map(str, p["models"])), int(p["bits"]), float(p["limit"]))
+        core = p["core"]
+        names, models = (tuple(map(str, p[key])) for key in ("programs", "models"))
+        return cls(names, models, int(p["bits"]), float(p["limit"]), None if core is None else str(core))
 
     def parameters(self) -> dict[str, Any]:
-        return {"programs": self.programs, "models": self.models, "bits": self.bits, "limit": self.limit}
+        return {
+            "programs": self.programs,
+            "models": self.models,
+            "bits": self.bits,
+            "limit": self.limit,
+            "core": self.core,
+        }
 
     @property
     def units(self) -> int:
@@ -51,7 +67,7 @@ class Races:
 
     def run(self, unit: int) -> Rows:
         program, model = divmod(unit, len(self.models))
-        programs = _programs(self.bits)
+        programs = _programs(self.bits, self.core)
         (chosen,) = choose(programs, (self.programs[program],))
         found = programs.run(chosen, self.models[model], self.limit)
         return Rows({unit: tuple(json.loads(json.dumps(asdict(verdict))) for verdict in found)})
@@ -75,5 +91,5 @@ def _execution(stored: Mapping[str, Any]) -> Execution:
 
 
 @functools.cache
-def _programs(bits: int) -> Programs:
-    return load(bits)
+def _programs(bits: int, core: str | None) -> Programs:
+    return load(bits) if core is None else load(bits, Path(core))

@@ -147,11 +147,14 @@ def _numbered(mapping: Mapping[str, Row]) -> Sequence[Row]:
 
 
 def load(bits: int = 64, core: Path = CORE, extra: Sequence[str] = ()) -> Programs:
-    """Compile the programs over the headers in `core`; ValueError with the compiler's words if that fails."""
+    """Compile the programs over the headers in `core`.
+
+    Raises NotAvailable if there are none, and RmaplabError with the compiler's first complaint if that fails.
+    """
     if not (core / "atomic_seqcount.h").is_file():
         raise NotAvailable(f"race: needs rmaplab's C sources, {core} has none")
     here = build.HERE
-    headers = [*sorted(core.glob("*.h")), *sorted(here.glob("*.h"))]
+    headers = sorted(path for folder in (core, here) for path in folder.glob("*.h") if path.is_file())
     flags = (*_FLAGS, f"-DRMAP_SEQCOUNT_BITS={bits}", f"-I{here}", f"-I{core}", *extra)
     path = build.compile_object([here / "programs.c", here / "record.c"], flags, headers)
     ffi = _declared()

@@ -58,6 +58,20 @@ def _witness(verdict: Verdict) -> dict[str, Any] | None:
     }
 
 
+def smallest(found: Sequence[Verdict]) -> dict[tuple[bool, str, str], Verdict]:
+    """By whose promise it is (ours or not), promise and model: the broken verdict with the fewest events."""
+    chosen: dict[tuple[bool, str, str], Verdict] = {}
+    for v in found:
+        key = (v.ours, v.promise, v.model)
+        if v.witness is not None and (key not in chosen or _events(v) < _events(chosen[key])):
+            chosen[key] = v
+    return chosen
+
+
+def _events(verdict: Verdict) -> int:
+    return len(verdict.witness.events) if verdict.witness else 0
+
+
 def cells(found: Sequence[Verdict], columns: Sequence[str]) -> list[tuple[str, ...]]:
     """A line a program, stage and promise; a cell a model."""
     lines: dict[tuple[str, str, str], dict[str, str]] = {}
