@@ -107,13 +107,15 @@ A = TypeVar("A", bound=Area)
 
 
 class Areas(Generic[A]):
-    """The areas of one process; a machine may know more of each than its addresses."""
+    """The areas of one address space; a machine may know more of each than its addresses."""
 
-    def __init__(self, areas: Iterable[A] = ()) -> None:
+    def __init__(self, areas: Iterable[A] = (), *, thp_disabled: bool = False) -> None:
         self._areas = {area.start: area for area in areas}
+        self.thp_disabled = thp_disabled
+        """Of the whole address space: no THPs (PR_SET_THP_DISABLE)."""
 
     def copy(self) -> "Areas[A]":
-        return Areas(self._areas.values())
+        return Areas(self._areas.values(), thp_disabled=self.thp_disabled)
 
     def add(self, area: A) -> None:
         self._areas[area.start] = area

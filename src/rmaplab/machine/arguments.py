@@ -77,7 +77,7 @@ def _one_of(words: tuple[str, ...]) -> Callable[[str, str, object], str]:
 
 _RULES: Final[dict[str, Callable[[str, str, object], Any]]] = {
     **dict.fromkeys(("length", "old_length", "new_length", "address", "offset"), _whole),
-    **dict.fromkeys(("writable", "readable", "move", "dontunmap", "shared", "longterm"), _flag),
+    **dict.fromkeys(("writable", "readable", "move", "dontunmap", "shared", "longterm", "disabled"), _flag),
     "over": _whole_or_none,
     "order": _within(PMD_ORDER),
     "value": _within(255),

@@ -187,6 +187,10 @@ def check_guards(advice: str, *, ordinary: bool) -> None:
         raise BadOperation("madvise", advice, "guards stand in private anonymous memory only")
 
 
+LOCK_FORBIDS: Final = ("dontneed", "free", "cold", "pageout", "guard_install")
+"""Advice that locked memory refuses (can_madv_lru_vma(), madvise_dontneed_free_valid_vma(), is_valid_guard_vma())."""
+
+
 def check_mremap(old_length: int, new_length: int, *, shared: bool, dontunmap: bool) -> None:
     """Raise BadOperation where mremap's lengths contradict what it is to do, with a mapping that is `shared` or not."""
     if not old_length and not shared:

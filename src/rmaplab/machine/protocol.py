@@ -193,6 +193,20 @@ class Process(Protocol):
         which nothing but "guard_remove" and unmapping takes away again; whatever touches one is refused.
         """
 
+    def mlock(self, address: int, length: int) -> None:
+        """Keep the pages in memory, as mlock(2) does: all are faulted in, those of private memory that is writable by
+        write faults, so that COW is over for them (`what` "cow" asks).
+
+        Locked memory refuses the advice "dontneed", "free", "cold", "pageout" and "guard_install". What makes it writable
+        later, or larger, faults in that too. A child's memory is not locked, nor what `dontunmap` leaves.
+        """
+
+    def munlock(self, address: int, length: int) -> None: ...
+
+    def thp_disable(self, disabled: bool = True) -> None:
+        """PR_SET_THP_DISABLE: while it holds, this address space gets no large folios by faults or collapse, and maps
+        none by a PMD; what is there stays. Children inherit it, and it outlives exec."""
+
     def read(self, address: int, length: int) -> NDArray[np.uint8]:
         """First byte of every page, faulting it in: uint8, one element a page."""
 

@@ -207,8 +207,8 @@ PLANTED: Final = (
     ),
     Fault(
         "fork-child-shares-anon-vma",
-        "    return replace(vma, anon_vma=parent.world.next_anon_vma(), cloned=True)\n",
-        "    return replace(vma, anon_vma=parent.world.next_anon_vma(), cloned=False)\n",
+        "    return replace(vma, anon_vma=parent.world.next_anon_vma(), cloned=True, locked=False)\n",
+        "    return replace(vma, anon_vma=parent.world.next_anon_vma(), cloned=False, locked=False)\n",
         "VMAs whose anon_vma came by fork do not merge with unfaulted neighbours",
     ),
     # --- advice ---------------------------------------------------------------------------------------------------
@@ -481,7 +481,7 @@ PLANTED: Final = (
     ),
     Fault(
         "move-dontunmap-keeps-anon-vma",
-        "    elif (vma.start, vma.end) == (source, source + pages):\n        vma.anon_vma, vma.cloned = 0, False\n",
+        "    if (vma.start, vma.end) == (source, source + pages):\n        vma.anon_vma, vma.cloned = 0, False\n",
         "",
         "after MREMAP_DONTUNMAP of a whole VMA it is unfaulted",
     ),
@@ -820,6 +820,92 @@ PLANTED: Final = (
         '    space.memory.folio["dirty"][slots] = True\n    space.memory.drop(slots, longterm=True)\n',
         "    space.memory.drop(slots, longterm=True)\n",
         "a folio that a device wrote to is dirty, and no lazily freed one",
+    ),
+    # --- locked memory --------------------------------------------------------------------------------------------
+    Fault(
+        "lock-reads-writable-memory",
+        "        if vma.private and vma.writable:\n            fault.populate_write(space, lo, hi)\n",
+        "        if vma.shared and vma.writable:\n            fault.populate_write(space, lo, hi)\n",
+        "private writable memory that is locked is faulted in by writes, which end COW",
+    ),
+    Fault(
+        "lock-brings-nothing-in-when-memory-becomes-writable",
+        "        if writable and part.locked and part.private and not part.writable:\n",
+        "        if readable and part.locked and part.private and not readable:\n",
+        "private locked memory that becomes writable has its COW broken by mprotect",
+    ),
+    Fault(
+        "lock-brings-in-shared-memory-when-it-becomes-writable",
+        "        if writable and part.locked and part.private and not part.writable:\n",
+        "        if writable and part.locked and not part.writable:\n",
+        "mprotect faults in private memory only",
+    ),
+    Fault(
+        "lock-is-inherited",
+        "cloned=True, locked=False)",
+        "cloned=True)",
+        "a child's memory is not locked",
+    ),
+    Fault(
+        "lock-stays-where-nothing-was-unmapped",
+        "    vma.locked = False\n    if (vma.start, vma.end) == (source, source + pages):\n",
+        "    if (vma.start, vma.end) == (source, source + pages):\n",
+        "mremap with MREMAP_DONTUNMAP unlocks all of the VMA it leaves",
+    ),
+    Fault(
+        "lock-keeps-the-swap-slot",
+        "    alone = np.full(len(index), vma.locked) | (",
+        "    alone = np.full(len(index), False) | (",
+        "a page that comes back to locked memory gives up its swap slot, and so is its process' own",
+    ),
+    Fault(
+        "lock-is-no-attribute",
+        "self.mergeable, self.locked)\n",
+        "self.mergeable)\n",
+        "locked memory does not join memory that is not",
+    ),
+    Fault(
+        "lock-refuses-before-anything-is-done",
+        "            end = max(locked[0].start, start)\n        if start < end:\n",
+        "            end = start\n        if start < end:\n",
+        "advice does its work up to the memory that is locked",
+    ),
+    Fault(
+        "lock-allows-advice",
+        "if vma.locked and advice in LOCK_FORBIDS]\n",
+        'if vma.locked and advice == "pageout"]\n',
+        "locked memory refuses advice that would take it away",
+    ),
+    Fault(
+        "lock-lets-growth-wait",
+        "            populate(self.space, end >> PAGE_SHIFT, vma.end)\n",
+        "",
+        "what locked memory grows by is faulted in at once",
+    ),
+    # --- no large folios for a process ----------------------------------------------------------------------------
+    Fault(
+        "thp-disabled-yet-by-faults",
+        "        return 0 if self.thp_disabled else vma.fault_order\n",
+        "        return vma.fault_order\n",
+        "faults of a process without THPs bring small folios",
+    ),
+    Fault(
+        "thp-disabled-yet-mapped-by-a-pmd",
+        "        return vma.maps_by_pmd and not self.thp_disabled\n",
+        "        return vma.maps_by_pmd\n",
+        "a process without THPs maps those of a file by PTEs",
+    ),
+    Fault(
+        "thp-disabled-yet-collapsed",
+        "        if space.thp_disabled or not _allowed(vma):\n",
+        "        if not _allowed(vma):\n",
+        "nothing of a process without THPs is collapsed",
+    ),
+    Fault(
+        "thp-disabled-for-the-parent-only",
+        "    child.forebears, child.thp_disabled = parent.forebears | {parent.mm}, parent.thp_disabled\n",
+        "    child.forebears, child.thp_disabled = parent.forebears | {parent.mm}, False\n",
+        "children of a process without THPs have none either",
     ),
 )
 """At least eighty; a name, `old` and `rule` stand for one fault."""

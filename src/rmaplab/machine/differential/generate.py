@@ -42,6 +42,9 @@ _WEIGHTS: Final = {
     "migrate": 4,
     "mmap_over": 3,
     "read_direct": 3,
+    "mlock": 4,
+    "munlock": 2,
+    "thp_disable": 1,
     "ksm": 6,
     "vfork": 3,
     "clone_vm": 4,
@@ -261,6 +264,16 @@ class Generator:
     def _migrate(self) -> None:
         self._on_range(Step("migrate", shared=self._random.random() < 0.5))
 
+    def _mlock(self) -> None:
+        self._on_range(Step("mlock"))
+
+    def _munlock(self) -> None:
+        self._on_range(Step("munlock"))
+
+    def _thp_disable(self) -> None:
+        if process := self._process():
+            self._add(Step("thp_disable", process.number, disabled=self._random.random() < 0.5))
+
     def _dontneed(self) -> None:
         self._on_range(Step("madvise", advice="dontneed"))
 
@@ -448,6 +461,7 @@ class Generator:
         page, pages = {"all": area.all, "part": part, "first": (area.first, 1), "rest": rest}[move.where]
         step = Step(move.do, process.number, area.number, page, pages, advice=move.advice, writable=move.writable)
         step = replace(step, shared=move.shared, longterm=move.longterm, readable=move.readable)
+        step = replace(step, disabled=move.disabled)
         if move.do in ("write", "poke"):
             step = replace(step, value=self._value())
         if move.do == "pin":

@@ -28,6 +28,7 @@ class Move:
     readable: bool = True
     shared: bool = False
     longterm: bool = False
+    disabled: bool = True
     chance: float = 1.0
 
 
@@ -197,6 +198,45 @@ MOTIFS: Final[Mapping[str, tuple[Move, ...]]] = {
         Move("mprotect", "part", writable=True),
         Move("exit", who=1, chance=0.5),
         _WRITE,
+    ),
+    "locked": (
+        _WRITE,
+        Move("fork", chance=0.7),
+        Move("mprotect", "part", chance=0.6),
+        Move("mlock", "part"),
+        _advise("dontneed", chance=0.4),
+        _advise("pageout", chance=0.4),
+        Move("mprotect", writable=True),
+        Move("write", who=1, chance=0.4),
+        Move("munlock", "first", chance=0.5),
+        Move("fork", chance=0.4),
+        _advise("pageout", chance=0.5),
+        Move("mlock", who=1, chance=0.5),
+        _WRITE,
+    ),
+    "out, and locked again": (
+        _WRITE,
+        Move("fork", chance=0.6),
+        _advise("pageout"),
+        Move("read", "part", who=1, chance=0.6),
+        Move("mprotect", chance=0.5),
+        Move("mlock", "part"),
+        Move("mlock", who=1, chance=0.3),
+        Move("munlock", chance=0.5),
+        Move("mprotect", writable=True),
+        _WRITE,
+    ),
+    "no large folios for a while": (
+        _advise("dontneed"),
+        Move("thp_disable"),
+        Move("write", "part"),
+        Move("fork", chance=0.4),
+        _advise("collapse", chance=0.5),
+        Move("read", chance=0.5),
+        Move("thp_disable", disabled=False, chance=0.6),
+        _WRITE,
+        Move("write", who=1, chance=0.6),
+        _advise("collapse"),
     ),
     "zeroes": (
         _WRITE,

@@ -33,6 +33,9 @@ Do = Literal[
     "vfork",
     "clone_vm",
     "swap",
+    "mlock",
+    "munlock",
+    "thp_disable",
 ]
 
 
@@ -62,6 +65,7 @@ class Step:
     pin: int = -1
     longterm: bool = False
     at: int = 0
+    disabled: bool = True
 
 
 Program = tuple[Step, ...]
@@ -174,6 +178,15 @@ class Run:
     def _read_direct(self, step: Step) -> tuple[int, int]:
         written = self._process(step).read_direct(self._address(step), step.pages * PAGE_SIZE, step.value)
         return written.reused, written.copied
+
+    def _mlock(self, step: Step) -> None:
+        self._process(step).mlock(self._address(step), step.pages * PAGE_SIZE)
+
+    def _munlock(self, step: Step) -> None:
+        self._process(step).munlock(self._address(step), step.pages * PAGE_SIZE)
+
+    def _thp_disable(self, step: Step) -> None:
+        self._process(step).thp_disable(step.disabled)
 
     def _migrate(self, step: Step) -> int:
         return self._process(step).migrate(self._address(step), step.pages * PAGE_SIZE, shared=step.shared)

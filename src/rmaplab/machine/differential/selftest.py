@@ -24,6 +24,7 @@ _UNPRINTABLE: Final = {
     "clone_vm": "a process in the address space of another",
     "merge": "the KSM scanner",
     "swap": "a swap device",
+    "thp_disable": "a process that gets no THPs",
     "read_direct": "a file for direct reads",
 }
 _ADVICE: Final = {
@@ -124,6 +125,7 @@ class _Printer:
         self._machine, self._run = machine, Run(machine)
         self._areas: dict[tuple[int, int], _Area] = {}
         self._files: dict[int, tuple[str, int]] = {}
+        self._locks = False
         self.files: list[str] = []
         """Lines that make the files, for before the first process."""
 
@@ -204,12 +206,22 @@ class _Printer:
             return self._by(step, f'agree({call} == -1, "{name} should be refused");')
         return self._by(step, f'agree({call} != -1, "{name} should not be refused");')
 
+    def _mlock(self, step: Step, answer: Result, *_: object) -> Iterator[str]:
+        self._locks = True
+        call = self._refusable(step, answer, f"mlock((void *){self._at(step)}, {step.pages} * PAGE)").partition(" ")[2]
+        yield self._touch(step, call)
+
+    def _munlock(self, step: Step, answer: Result, *_: object) -> Iterator[str]:
+        yield self._refusable(step, answer, f"munlock((void *){self._at(step)}, {step.pages} * PAGE)")
+
     def _munmap(self, step: Step, answer: Result, *_: object) -> Iterator[str]:
         yield self._refusable(step, answer, f"munmap((void *){self._at(step)}, {step.pages} * PAGE)")
 
     def _mprotect(self, step: Step, answer: Result, *_: object) -> Iterator[str]:
         protection = "PROT_READ | PROT_WRITE" if step.writable else "PROT_READ" if step.readable else "PROT_NONE"
-        yield self._refusable(step, answer, f"mprotect((void *){self._at(step)}, {step.pages} * PAGE, {protection})")
+        line = self._refusable(step, answer, f"mprotect((void *){self._at(step)}, {step.pages} * PAGE, {protection})")
+        # What is locked and becomes writable is faulted in.
+        yield self._touch(step, line.partition(" ")[2]) if self._locks else line
 
     def _mremap(self, step: Step, answer: Result, *_: object) -> Iterator[str]:
         if answer.refused:

@@ -225,6 +225,15 @@ class LabProcess:
     def madvise(self, address: int, length: int, advice: Advice) -> None:
         self._do("madvise", address, length, advice)
 
+    def mlock(self, address: int, length: int) -> None:
+        self._do("mlock", address, length)
+
+    def munlock(self, address: int, length: int) -> None:
+        self._do("munlock", address, length)
+
+    def thp_disable(self, disabled: bool = True) -> None:
+        self._do("thp_disable", disabled)
+
     def read(self, address: int, length: int) -> NDArray[np.uint8]:
         return np.asarray(self._do("read", address, length), np.uint8)
 

@@ -26,6 +26,7 @@ from rmaplab.machine.base import (
 from rmaplab.machine.live.arena import Area, Backing, check_mapped, check_unguarded
 from rmaplab.machine.live.held import ADVICE, LivePin
 from rmaplab.machine.live.host import diskfile
+from rmaplab.machine.live.proc import procfs
 from rmaplab.machine.live.proc.procfs import ProcessGone, regions_or_none
 from rmaplab.machine.live.record import cow
 from rmaplab.machine.live.record.recorder import Move, Write
@@ -143,7 +144,7 @@ class LiveProcess(BaseProcess[Area, LivePin]):
         with self._system.arena.unless_refused():
             target = self._system.arena.take("mremap", new_length)
             try:
-                self._ask(Op.MREMAP, address, old_length, new_length, flags, target)
+                self._ask_populating(Op.MREMAP, area, address, old_length, new_length, flags, target)
             except BadOperation:
                 self._look()  # up to 6.16 what is to go is gone before the kernel looks at the rest
                 raise
@@ -161,7 +162,7 @@ class LiveProcess(BaseProcess[Area, LivePin]):
             self._areas.check_room("mremap", area, address + new_length)
             with self._system.arena.unless_refused():
                 self._system.arena.grow("mremap", area, address + new_length - area.start)
-                self._ask(Op.MREMAP, address, old_length, new_length, 0, 0)
+                self._ask_populating(Op.MREMAP, area, address, old_length, new_length, 0, 0)
         else:
             self._ask(Op.MREMAP, address, old_length, new_length, 0, 0)
         if address + old_length == area.end:
@@ -171,12 +172,15 @@ class LiveProcess(BaseProcess[Area, LivePin]):
 
     @checked
     def mprotect(self, address: int, length: int, *, writable: bool, readable: bool = True) -> None:
-        self._area("mprotect", address, length)
+        area = self._area("mprotect", address, length)
         check_mapped("mprotect", self.pid, address, length)
         check_protection(writable=writable, readable=readable)
         protection = (mmap.PROT_READ if readable else 0) | (mmap.PROT_WRITE if writable else 0)
-        self._ask(Op.MPROTECT, address, length, protection)
-        self._look()
+        opened = self._private(address, length, locked=True, writable=False) if writable else ()
+        if opened:
+            self._settle("mprotect")
+        self._ask_populating(Op.MPROTECT, area, address, length, protection)
+        self._look_at_parts(address, length, opened)
 
     @checked
     def madvise(self, address: int, length: int, advice: Advice) -> None:
@@ -201,12 +205,35 @@ class LiveProcess(BaseProcess[Area, LivePin]):
                 self._ask_faulting(Op.MADVISE, area, address, length, ADVICE[advice])
             elif advice == "collapse":
                 with self._system.knobs_for_collapse(area):
-                    self._ask(Op.MADVISE, address, length, ADVICE[advice], thp=True)
+                    self._ask(Op.MADVISE, address, length, ADVICE[advice], thp=not self._areas.thp_disabled)
             else:
                 self._ask(Op.MADVISE, address, length, ADVICE[advice])
         finally:
             # A refused collapse may have collapsed some blocks before.
             self._system.look(None)
+
+    @checked
+    def mlock(self, address: int, length: int) -> None:
+        area = self._area("mlock", address, length)
+        self._check_access("mlock", area, address, length, "readable")
+        self._settle("mlock")
+        written = self._private(address, length, locked=None, writable=True)
+        self._system.locks = True
+        self._ask_faulting(Op.MLOCK, area, address, length)
+        self._look_at_parts(address, length, written)
+
+    @checked
+    def munlock(self, address: int, length: int) -> None:
+        self._area("munlock", address, length)
+        check_mapped("munlock", self.pid, address, length)
+        self._ask(Op.MUNLOCK, address, length)
+        self._look()
+
+    @checked
+    def thp_disable(self, disabled: bool = True) -> None:
+        self._check_alive("thp_disable")
+        self._areas.thp_disabled = disabled
+        self._look()
 
     @checked
     def read(self, address: int, length: int) -> NDArray[np.uint8]:
@@ -316,7 +343,7 @@ class LiveProcess(BaseProcess[Area, LivePin]):
     def exec(self) -> None:
         self._check_alive("exec")
         old, self._mm = self._mm, self._system.new_mm()
-        self._areas = Areas()
+        self._areas = Areas(thp_disabled=self._areas.thp_disabled)
         self._worker.name = f"process with MM {self._mm}"
         self._ask(Op.EXEC)
         self._give_back()
@@ -371,9 +398,42 @@ class LiveProcess(BaseProcess[Area, LivePin]):
         """
         rows = self._system.recorder.state.rows(self._mm, address, length)
         if rows.stop - rows.start == length // PAGE_SIZE:
-            return self._ask(op, address, length, *args, thp=area.backing == "file", fd=fd)
+            return self._ask(op, address, length, *args, thp=area.backing == "file" and self._wants_thp(area), fd=fd)
         with self._system.knobs_for(area):
-            return self._ask(op, address, length, *args, thp=area.wants_thp, fd=fd)
+            return self._ask(op, address, length, *args, thp=self._wants_thp(area), fd=fd)
+
+    def _ask_populating(self, op: Op, area: Area, *args: int) -> Answer:
+        """`_ask` for an operation that faults pages in where memory is locked."""
+        if not self._system.locks:
+            return self._ask(op, *args)
+        with self._system.knobs_for(area):
+            return self._ask(op, *args, thp=self._wants_thp(area))
+
+    def _private(self, address: int, length: int, *, locked: bool | None, writable: bool) -> tuple[cow.Part, ...]:
+        """The parts of the range that are private, `locked` (None: or not) and `writable` or not, and whether a call that
+        changes that of the range cuts their VMAs."""
+        if not self._system.locks and locked:
+            return ()
+        kept = procfs.locked(self.pid) if self._system.locks else []
+        parts = []
+        for region in regions_or_none(self.pid, address + length):
+            start, end = max(region.start, address), min(region.end, address + length)
+            held = any(first <= region.start < last for first, last in kept)
+            if start < end and not region.shared and region.writable == writable and locked in (None, held):
+                parts.append((start, end - start, locked is not None or not held))
+        return tuple(parts)
+
+    def _look_at_parts(self, address: int, length: int, parts: tuple[cow.Part, ...]) -> None:
+        """After an operation whose faults wrote `parts` of the range."""
+        if not parts:
+            self._look()
+            return
+        first, (last, size, _) = parts[0][0], parts[-1]
+        self._look(write=Write(self._mm, first, last + size - first, parts=parts))
+
+    def _wants_thp(self, area: Area) -> bool:
+        """Whether faults in `area` may map or make THPs at all."""
+        return area.wants_thp and not self._areas.thp_disabled
 
     def _look(self, write: Write | None = None, move: Move | None = None) -> cow.Questions | None:
         return self._system.look(frozenset((self._mm,)), write, move)

@@ -53,6 +53,8 @@ class LiveSystem(Commons[LiveFile]):
         self._alone = self._has_ksm = False
         self.guards = False
         """Whether any process ever put a guard anywhere."""
+        self.locks = False
+        """Whether any process ever locked memory."""
 
     def spaces(self) -> list[Space]:
         """One of every address space, by MM; processes that share one see the same."""

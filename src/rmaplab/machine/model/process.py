@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from rmaplab.machine.arena import Area, Areas, check_length, refuse_beyond, refuse_guard
 from rmaplab.machine.arguments import checked
 from rmaplab.machine.base import (
+    LOCK_FORBIDS,
     BaseProcess,
     check_direct,
     check_guards,
@@ -25,6 +26,7 @@ from rmaplab.machine.base import (
 from rmaplab.machine.model.backing.pagecache import PAGE_SHIFT
 from rmaplab.machine.model.calls.advice import ADVICE
 from rmaplab.machine.model.calls.fork import fork
+from rmaplab.machine.model.calls.lock import lock, populate, unlock
 from rmaplab.machine.model.calls.migrate import migrate
 from rmaplab.machine.model.calls.move import duplicate, protect, relocate, unmap
 from rmaplab.machine.model.faults import fault, remote
@@ -161,6 +163,7 @@ class ModelProcess(BaseProcess[Area, ModelPin]):
             self._move(start, old_length >> PAGE_SHIFT, to, new_pages, dontunmap)
         else:
             duplicate(self.space, vma, start, to, new_pages)
+        populate(self.space, to + (old_length >> PAGE_SHIFT), to + new_pages)
         return target
 
     def _shrink_first(self, start: int, end: int, new_end: int) -> None:
@@ -196,6 +199,7 @@ class ModelProcess(BaseProcess[Area, ModelPin]):
             vma.end = new_end >> PAGE_SHIFT
             vma.place()
             self._system.recorder.tick()
+            populate(self.space, end >> PAGE_SHIFT, vma.end)
         elif new_length < old_length:
             unmap(self.space, new_end >> PAGE_SHIFT, end >> PAGE_SHIFT)
         if end == area.end:
@@ -223,7 +227,29 @@ class ModelProcess(BaseProcess[Area, ModelPin]):
         if advice not in ADVICE:
             raise BadOperation("madvise", advice, "not in the model yet")
         check_guards(advice, ordinary=all(v.anonymous for v in self.space.vmas.within(start, end)))
-        ADVICE[advice](self.space, start, end)
+        locked = [vma for vma in self.space.vmas.within(start, end) if vma.locked and advice in LOCK_FORBIDS]
+        if locked:
+            end = max(locked[0].start, start)
+        if start < end:
+            ADVICE[advice](self.space, start, end)
+        if locked:
+            raise BadOperation("madvise", advice, f"page {end << PAGE_SHIFT:#x} is locked")
+
+    @checked
+    def mlock(self, address: int, length: int) -> None:
+        start, end = self._range("mlock", address, length, "readable")
+        self._check_present("mlock", start, end)
+        lock(self.space, start, end)
+
+    @checked
+    def munlock(self, address: int, length: int) -> None:
+        unlock(self.space, *self._range("munlock", address, length, "mapped"))
+
+    @checked
+    def thp_disable(self, disabled: bool = True) -> None:
+        self._check_alive("thp_disable")
+        self.space.thp_disabled = disabled
+        self._system.recorder.tick()
 
     @checked
     def read(self, address: int, length: int) -> NDArray[np.uint8]:
@@ -294,8 +320,9 @@ class ModelProcess(BaseProcess[Area, ModelPin]):
 
     def exec(self) -> None:
         self._check_alive("exec")
+        disabled = self.space.thp_disabled
         self._leave()
-        self.space = AddressSpace(self._system.world, self._system.new_mm())
+        self.space = AddressSpace(self._system.world, self._system.new_mm(), thp_disabled=disabled)
         self._areas = Areas()
 
     def exit(self) -> None:

@@ -130,6 +130,21 @@ def _region(line: bytes) -> Region:
     return Region(start, end, perms[0] == "r", perms[1] == "w", perms[3] == "s", offset, path)
 
 
+def locked(pid: int) -> list[tuple[int, int]]:
+    """Bytes [start, end) of each VMA that is locked in memory (VM_LOCKED), ascending. Raises ProcessGone, Missing."""
+    path, found, place = PROC.joinpath(str(pid), "smaps"), [], (0, 0)
+    try:
+        for line in path.read_bytes().splitlines():
+            if line[:1] in b"0123456789abcdef":
+                region = _region(line)
+                place = region.start, region.end
+            elif line.startswith(b"VmFlags:") and b"lo" in line.split():
+                found.append(place)
+    except OSError as error:
+        raise _fault(error, path) from error
+    return found
+
+
 class _ScanArg(ctypes.Structure):
     _fields_ = tuple(
         (name, ctypes.c_uint64)

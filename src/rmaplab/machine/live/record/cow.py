@@ -18,7 +18,12 @@ from numpy.typing import NDArray
 from rmaplab.machine.live.proc.procfs import KPF_SWAPCACHE, PAGE_SHIFT
 from rmaplab.machine.live.record.snapshot import PMD_PAGES, Bools, Index, Snapshot, key_of
 
+Part = tuple[int, int, bool]
+"""Bytes [address, address + length) of a write, and whether boundaries of VMAs were made around them just before."""
+
 BACKGROUND: Final = np.iinfo(np.int64).max
+_BEFORE: Final = -1
+"""Rank of what a call does besides its faults."""
 REUSED, COPIED, SPLIT = range(3)
 """Codes of `Questions.outcome`, in the order of `rmaplab.trace.OUTCOMES`."""
 
@@ -44,7 +49,7 @@ class Judged:
     """`added`, `removed`: rank of every slot of the hull (`first_key` on) that gained or lost a mapping.
 
     `passing`: slots whose page was mapped by a PTE only between the split of its PMD mapping and its own copy.
-    `reused`: slots whose page became PageAnonExclusive.
+    `reused`: slots whose page became PageAnonExclusive. `rest`: rank of what no fault explains.
     """
 
     first_key: int
@@ -53,13 +58,14 @@ class Judged:
     passing: Index
     split_rank: Index
     reused: Index
+    rest: int
     questions: Questions
 
 
 class _Hull:
     """The written range widened to whole PMD ranges, one element per slot; page -1: not mapped."""
 
-    def __init__(self, old: Snapshot, new: Snapshot, mm: int, address: int, length: int) -> None:
+    def __init__(self, old: Snapshot, new: Snapshot, mm: int, address: int, length: int, parts: tuple[Part, ...]) -> None:
         low = key_of(mm, address)
         high = low + (length >> PAGE_SHIFT)
         self.first_key = low & -PMD_PAGES
@@ -67,7 +73,12 @@ class _Hull:
         self.low = low - self.first_key
         slots = np.arange(size)
         self.place = slots - self.low
-        self.inside = (slots >= self.low) & (slots < high - self.first_key)
+        self.inside, self.cut = np.zeros(size, np.bool_), np.zeros(size, np.bool_)
+        for start, bytes_, cut in parts or ((address, length, False),):
+            first = key_of(mm, start) - self.first_key
+            self.inside[first : first + (bytes_ >> PAGE_SHIFT)] = True
+            self.cut[first : first + (bytes_ >> PAGE_SHIFT)] = cut
+        self._by_block(size)
         self.block_rank = 2 * np.maximum(slots // PMD_PAGES * PMD_PAGES - self.low, 0)
         self.old, self.old_pmd = self._dense(old, size)
         self.new, self.new_pmd = self._dense(new, size)
@@ -75,6 +86,13 @@ class _Hull:
         kind = np.append(old.pages.folio_kind, 255)[np.append(old.pages.local, -1)[self.old]]
         self.anon, self.ksm = kind == 0, kind == 3
         self.exclusive = np.append(old.pages.exclusive, False)[self.old]
+
+    def _by_block(self, size: int) -> None:
+        """`touched`: slots of blocks of which something was written; `cut`: of those that a boundary runs through."""
+        blocks = self.inside.reshape(-1, PMD_PAGES)
+        some, whole = blocks.any(axis=1), blocks.all(axis=1)
+        self.touched = np.repeat(some, PMD_PAGES)
+        self.cut = np.repeat(self.cut.reshape(-1, PMD_PAGES).any(axis=1) & ~whole, PMD_PAGES)
 
     def _dense(self, snapshot: Snapshot, size: int) -> tuple[Index, Bools]:
         rows = slice(*np.searchsorted(snapshot.key, [self.first_key, self.first_key + size]).tolist())
@@ -84,29 +102,32 @@ class _Hull:
         return page, pmd
 
 
-def judge(old: Snapshot, new: Snapshot, mm: int, address: int, length: int) -> Judged:
-    """Judge the write of bytes [address, address + length) by `mm`. O(slots of the hull + rows of `old`)."""
-    hull = _Hull(old, new, mm, address, length)
-    broken = hull.old_pmd & ~hull.new_pmd & ~(hull.anon & hull.exclusive)
+def judge(old: Snapshot, new: Snapshot, mm: int, address: int, length: int, parts: tuple[Part, ...] = ()) -> Judged:
+    """Judge the write of bytes [address, address + length), or of `parts` of them only, by `mm`. O(slots of the hull +
+    rows of `old`)."""
+    hull = _Hull(old, new, mm, address, length, parts)
+    rest = _BEFORE if parts else BACKGROUND
+    broken = hull.old_pmd & ~hull.new_pmd & (hull.cut | ~(hull.anon & hull.exclusive))
     split = broken & hull.anon
     # What stands in the slot once the PMD fault is done and the PTE fault begins.
     between = np.where(broken & ~hull.anon, -1, hull.old)
-    exclusive = hull.exclusive & ~split
+    exclusive = hull.exclusive & (hull.cut | ~split)
     at_pte = hull.inside & (between >= 0) & (hull.new >= 0) & ~hull.new_pmd & (~hull.old_pmd | split)
     asks = at_pte & hull.anon & ~exclusive
     moves = at_pte & hull.differs & (asks | ~hull.anon)
     whole = hull.old_pmd & hull.new_pmd
-    block_asks = hull.old_pmd & hull.anon & ~hull.exclusive & (np.arange(len(split)) % PMD_PAGES == 0)
+    block_asks = hull.old_pmd & hull.anon & ~hull.exclusive & hull.touched & ~hull.cut
+    block_asks &= np.arange(len(split)) % PMD_PAGES == 0
 
     fresh = (between < 0) & (hull.new >= 0)
     pte_rank = 2 * hull.place + 1
-    added = np.full(len(split), BACKGROUND)
+    added = np.full(len(split), rest)
     added[fresh] = _leaders(hull, new, fresh)[fresh]
     added[moves] = pte_rank[moves]
     in_place = split & ~hull.differs
     at_pmd = in_place | (whole & hull.differs & ~hull.exclusive)
     added[at_pmd] = hull.block_rank[at_pmd]
-    removed = np.full(len(split), BACKGROUND)
+    removed = np.full(len(split), rest)
     removed[moves] = pte_rank[moves]
     gone = broken | (whole & hull.differs & ~hull.exclusive)
     removed[gone] = hull.block_rank[gone]
@@ -120,6 +141,7 @@ def judge(old: Snapshot, new: Snapshot, mm: int, address: int, length: int) -> J
         passing=passing,
         split_rank=hull.block_rank[passing],
         reused=reused_pte + hull.first_key,
+        rest=rest,
         questions=_questions(old, hull, mm, np.flatnonzero(block_asks), np.flatnonzero(asks), split),
     )
 

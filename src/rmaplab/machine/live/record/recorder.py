@@ -37,13 +37,15 @@ _OUTCOMES: Final = pl.Series(OUTCOMES, dtype=OUTCOME)
 @dataclass(frozen=True, slots=True)
 class Write:
     """Bytes [address, address + length) that MM `mm` wrote one byte a page of, ascending; or that were unshared page
-    by page for a reader. `holds`: each page is pinned before the next is faulted in."""
+    by page for a reader. `holds`: each page is pinned before the next is faulted in. `parts`: only these, as (address,
+    length, cut), were written, by a call that did more than that: it made boundaries of VMAs around the cut ones."""
 
     mm: int
     address: int
     length: int
     what: Literal["cow", "unshare"] = "cow"
     holds: bool = False
+    parts: tuple[cow.Part, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +136,7 @@ class Recorder:
         rows = self._changes(old, new, pairing)
         judged = None
         if write is not None:
-            judged = cow.judge(old, new, write.mm, write.address, write.length)
+            judged = cow.judge(old, new, write.mm, write.address, write.length, write.parts)
             rows = _rank(rows, judged, old, write.mm)
         if touched is not None:
             rows.rank[~np.isin(rows.key >> MM_SHIFT, list(touched))] = cow.BACKGROUND
@@ -302,7 +304,7 @@ def _rank(rows: _Rows, judged: cow.Judged, old: Snapshot, mm: int) -> _Rows:
     """Give the changes of a write their faults' ranks, and add what came and went within it."""
     slot = rows.key - judged.first_key
     here = (slot >= 0) & (slot < len(judged.added)) & (rows.key >> MM_SHIFT == mm)
-    rank = np.full(len(slot), cow.BACKGROUND)
+    rank = np.full(len(slot), judged.rest)
     came = rows.sign[here] > 0
     rank[here] = np.where(came, judged.added[slot[here]], judged.removed[slot[here]])
     rows.rank = rank

@@ -32,7 +32,7 @@
 enum op {
 	OP_MMAP = 1, OP_MUNMAP, OP_MREMAP, OP_MPROTECT, OP_MADVISE, OP_READ, OP_WRITE, OP_FORK, OP_EXEC, OP_EXIT,
 	OP_PIN, OP_UNPIN, OP_DIE, OP_PIN_LONGTERM, OP_PEEK, OP_POKE, OP_MIGRATE, OP_VFORK, OP_CLONE_VM,
-	OP_DIRECT,
+	OP_DIRECT, OP_MLOCK, OP_MUNLOCK,
 };
 
 struct request {
@@ -334,6 +334,10 @@ static int64_t perform(struct tenant *t, const struct request *r)
 		return mprotect(address, a[1], (int)a[2]);
 	case OP_MADVISE:
 		return madvise(address, a[1], (int)a[2]);
+	case OP_MLOCK:
+		return mlock(address, a[1]);
+	case OP_MUNLOCK:
+		return munlock(address, a[1]);
 	case OP_READ:
 	case OP_WRITE:
 	case OP_PEEK:

@@ -44,6 +44,8 @@ class Op(IntEnum):
     VFORK = 18
     CLONE_VM = 19
     DIRECT = 20
+    MLOCK = 21
+    MUNLOCK = 22
 
 
 def receive(channel: socket.socket, size: int) -> bytes:

@@ -45,7 +45,7 @@ _syscall = _libc.syscall
 _syscall.restype = _L
 _libc.mmap.restype = _libc.mremap.restype = _P
 _libc.mmap.argtypes = [_P, _L, ctypes.c_int, ctypes.c_int, ctypes.c_int, _L]
-_libc.munmap.argtypes = [_P, _L]
+_libc.munmap.argtypes = _libc.mlock.argtypes = _libc.munlock.argtypes = [_P, _L]
 _libc.mremap.argtypes = [_P, _L, _L, ctypes.c_int, _P]
 _libc.mprotect.argtypes = _libc.madvise.argtypes = [_P, _L, ctypes.c_int]
 _libc.prctl.argtypes = [ctypes.c_int, _L, _L, _L, _L]
@@ -101,6 +101,14 @@ class Worker:
         start = time.perf_counter()
         _check(_libc.madvise(address, length, advice))
         return 0, time.perf_counter() - start, b""
+
+    def mlock(self, address: int, length: int, *_: int) -> Result:
+        start = time.perf_counter()
+        _check(_libc.mlock(address, length))
+        return length // PAGE, time.perf_counter() - start, b""
+
+    def munlock(self, address: int, length: int, *_: int) -> Result:
+        return _check(_libc.munlock(address, length)), 0.0, b""
 
     def read(self, address: int, length: int, *_: int) -> Result:
         pages = _bytes_at(address, length)[::PAGE]

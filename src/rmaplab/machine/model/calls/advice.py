@@ -77,7 +77,7 @@ def mergeable(space: AddressSpace, start: int, end: int) -> None:
     private = [vma for vma in space.vmas.within(start, end) if vma.private and not vma.mergeable]
     if private and space.mm not in space.world.ksm_mms:
         space.world.ksm_mms.append(space.mm)
-    _set_flag(space, private, start, end, "mergeable", value=True)
+    set_flag(space, private, start, end, "mergeable", value=True)
 
 
 def unmergeable(space: AddressSpace, start: int, end: int) -> None:
@@ -86,7 +86,7 @@ def unmergeable(space: AddressSpace, start: int, end: int) -> None:
     step = space.memory.recorder.tick()
     for vma in merging:
         unmerge(space, max(vma.start, start), min(vma.end, end), step)
-    _set_flag(space, merging, start, end, "mergeable", value=False)
+    set_flag(space, merging, start, end, "mergeable", value=False)
 
 
 _OPPOSITE: Final[Mapping[str, str]] = {"thp": "nothp", "nothp": "thp"}
@@ -100,14 +100,14 @@ def _flag(name: str, value: bool, *, anonymous: bool = False) -> Callable[[Addre
         ordinary = [vma.anonymous and vma.private for vma in vmas]
         if anonymous and not all(ordinary):
             vmas = vmas[: ordinary.index(False)]
-        _set_flag(space, vmas, start, end, name, value=value)
+        set_flag(space, vmas, start, end, name, value=value)
         if anonymous and not all(ordinary):
             raise BadOperation("madvise", name, "only private anonymous memory can be wiped on fork")
 
     return apply
 
 
-def _set_flag(space: AddressSpace, vmas: Sequence[Vma], start: int, end: int, name: str, *, value: bool) -> None:
+def set_flag(space: AddressSpace, vmas: Sequence[Vma], start: int, end: int, name: str, *, value: bool) -> None:
     """Set attribute `name` of the parts of `vmas` within [start, end), which become VMAs of their own if need be."""
     step = space.memory.recorder.tick()
     for vma in vmas:

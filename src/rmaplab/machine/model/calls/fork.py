@@ -28,7 +28,7 @@ def fork(parent: AddressSpace, mm: int) -> AddressSpace:
     if parent.mm in parent.world.ksm_mms:
         parent.world.ksm_mms.append(mm)
     child = AddressSpace(parent.world, mm, VmaList([_child_vma(parent, v) for v in parent.vmas if not v.dontfork]))
-    child.forebears = parent.forebears | {parent.mm}
+    child.forebears, child.thp_disabled = parent.forebears | {parent.mm}, parent.thp_disabled
     inherited = [v for v in parent.vmas if v.private and not v.dontfork and not v.wipeonfork]
     copied = [v for v in inherited if v.anon_vma or v.guarded]
     for region in parent.table.regions:
@@ -42,10 +42,10 @@ def fork(parent: AddressSpace, mm: int) -> AddressSpace:
 
 def _child_vma(parent: AddressSpace, vma: Vma) -> Vma:
     if vma.wipeonfork:
-        return replace(vma, anon_vma=0, cloned=False, guarded=False)
+        return replace(vma, anon_vma=0, cloned=False, guarded=False, locked=False)
     if not vma.anon_vma:
-        return replace(vma, anon_vma=0, cloned=False)
-    return replace(vma, anon_vma=parent.world.next_anon_vma(), cloned=True)
+        return replace(vma, anon_vma=0, cloned=False, locked=False)
+    return replace(vma, anon_vma=parent.world.next_anon_vma(), cloned=True, locked=False)
 
 
 def _fork_region(

@@ -5,6 +5,7 @@ For the model's processes. Moving changes no counter: the same MM maps the same 
 
 from dataclasses import replace
 
+from rmaplab.machine.model.calls.lock import populate
 from rmaplab.machine.model.ksm.scanner import unmerge
 from rmaplab.machine.model.space.addressspace import AddressSpace
 from rmaplab.machine.model.space.pagetable import BLOCK, PMD, Leaf
@@ -44,7 +45,10 @@ def relocate(
     if not keep_source:
         space.vmas.remove(vma)
         space.tidy(source, source + pages)
-    elif (vma.start, vma.end) == (source, source + pages):
+        return
+    # All of the VMA is unlocked, also what did not move (dontunmap_complete()).
+    vma.locked = False
+    if (vma.start, vma.end) == (source, source + pages):
         vma.anon_vma, vma.cloned = 0, False
 
 
@@ -80,8 +84,9 @@ def duplicate(space: AddressSpace, vma: Vma, source: int, target: int, pages: in
 
 
 def protect(space: AddressSpace, start: int, end: int, *, writable: bool, readable: bool) -> None:
-    """mprotect [start, end): changes VMAs, splits PMD mappings it covers in part, and sets or clears write access."""
-    step = space.memory.recorder.tick()
+    """mprotect [start, end): changes VMAs, splits PMD mappings it covers in part, and sets or clears write access.
+    Private locked memory that becomes writable has its COW broken at once (mprotect_fixup())."""
+    step, opened = space.memory.recorder.tick(), []
     for vma in space.vmas.within(start, end):
         if (vma.writable, vma.readable) == (writable, readable):
             continue
@@ -89,9 +94,13 @@ def protect(space: AddressSpace, start: int, end: int, *, writable: bool, readab
         space.split_at(lo, step)
         space.split_at(hi, step)
         (part,) = space.vmas.within(lo, hi)
+        if writable and part.locked and part.private and not part.writable:
+            opened.append((lo, hi))
         part.protect(writable=writable, readable=readable)
         space.protect(lo, hi, writable=writable)
     space.vmas.merge(start, end)
+    for lo, hi in opened:
+        populate(space, lo, hi)
 
 
 def unmap(space: AddressSpace, start: int, end: int) -> None:

@@ -125,12 +125,12 @@ def missing_write(space: AddressSpace, vma: Vma, window: Window, step: Index) ->
     if not len(missing):
         return
     space.prepare_anon_vma(vma)
-    for block in _huge_blocks(vma, leaf, window.base, missing).tolist():
+    for block in _huge_blocks(space, vma, leaf, window.base, missing).tolist():
         at = max(block * BLOCK, lo)
         map_thp(space, leaf, np.array([block]), step[at - lo : at - lo + 1])
         space.memory.counters.faults += 1
     missing = missing[leaf.frame[missing] == 0]
-    order = vma.fault_order % PMD_ORDER
+    order = space.fault_order(vma) % PMD_ORDER
     if order:
         groups = np.unique(missing >> order)
         groups = groups[_free_groups(vma, leaf, window.base, groups, order)]
@@ -140,9 +140,9 @@ def missing_write(space: AddressSpace, vma: Vma, window: Window, step: Index) ->
     map_anon(space, leaf, missing, 0, step[missing - lo])
 
 
-def _huge_blocks(vma: Vma, leaf: Leaf, base: int, missing: Index) -> Index:
+def _huge_blocks(space: AddressSpace, vma: Vma, leaf: Leaf, base: int, missing: Index) -> Index:
     """Blocks among those of `missing` where a fault may map a THP: no table of PTEs yet, and room in the VMA."""
-    if vma.fault_order != PMD_ORDER:
+    if space.fault_order(vma) != PMD_ORDER:
         return np.zeros(0, np.int64)
     blocks = np.unique(missing // BLOCK)
     first = blocks * BLOCK + base
@@ -167,7 +167,7 @@ def missing_read(space: AddressSpace, vma: Vma, window: Window, step: Index) -> 
     if vma.file is not None:
         missing_file_read(space, vma, vma.file, window, step)
         return
-    huge = _huge_blocks(vma, leaf, window.base, missing)
+    huge = _huge_blocks(space, vma, leaf, window.base, missing)
     if len(huge):
         space.prepare_anon_vma(vma)
         where = (huge[:, None] * BLOCK + np.arange(BLOCK)).ravel()

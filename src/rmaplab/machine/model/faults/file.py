@@ -48,7 +48,7 @@ def missing_file_write(space: AddressSpace, vma: Vma, file: ModelFile, window: W
     _bring_in(space, vma, file, window.base, missing)
     if vma.private:
         _copy(space, vma, file, window, missing, step[missing - lo])
-    elif vma.fault_order or _has_large(space, vma, file, window, missing):
+    elif space.fault_order(vma) or _has_large(space, vma, file, window, missing):
         for at in missing.tolist():
             if leaf.frame[at] == 0:
                 space.memory.counters.faults += 1
@@ -77,7 +77,7 @@ def _bring_in(space: AddressSpace, vma: Vma, file: ModelFile, base: int, index: 
         read_in(file, pages, huge=vma.thp)
         return
     read_back(space.memory, space.swap, file, pages)
-    order = vma.fault_order
+    order = space.fault_order(vma)
     if order and (vma.start - vma.pgoff) % (1 << order) == 0:
         first = np.unique((index + base) >> order) << order
         first = first[(first >= vma.start) & (first + (1 << order) <= vma.end)]
@@ -166,7 +166,7 @@ def _map_pmd(
     lo = at - at % BLOCK
     if memory.folio["order"][slot[0]] != PMD_ORDER or leaf.tables[lo // BLOCK] or index - (frame - head) != lo:
         return False
-    if not vma.maps_by_pmd or not vma.allows(lo + window.base, BLOCK) or leaf.frame[lo : lo + BLOCK].any():
+    if not space.maps_by_pmd(vma) or not vma.allows(lo + window.base, BLOCK) or leaf.frame[lo : lo + BLOCK].any():
         return False
     install_pmd(space, vma, leaf, lo, head, step, write=write)
     return True

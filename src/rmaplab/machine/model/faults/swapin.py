@@ -35,7 +35,7 @@ def swap_in(space: AddressSpace, vma: Vma, window: Window, step: Index, *, write
     if not len(index) or swap is None:
         return
     space.memory.counters.faults += len(index)
-    order = vma.fault_order % PMD_ORDER if large and vma.anonymous else 0
+    order = space.fault_order(vma) % PMD_ORDER if large and vma.anonymous else 0
     if order:
         for first, at in _large_groups(swap, vma, window, index, order):
             _read_large(space, swap, vma, leaf, first, order, int(step[at - lo]), write=write)
@@ -111,13 +111,10 @@ def _read_cached(
     frames = memory.folio["head"][folios]
     merged = memory.folio["kind"][folios] == _KSM
     swap.count[slots] -= 1
-    if write:
-        # should_try_to_free_swap(): the cache and the fault hold the only references.
-        sole = (memory.folio["refs"][folios] == 1) & (swap.count[slots] == 0) & ~merged
-        memory.hold(folios)
-        space.swap.leave(folios[sole])
-    else:
-        memory.hold(folios)
+    # should_try_to_free_swap(): locked memory wants no slot; a write does not where nobody else refers to the folio.
+    alone = np.full(len(index), vma.locked) | (write & (memory.folio["refs"][folios] == 1) & ~merged)
+    memory.hold(folios)
+    space.swap.leave(np.unique(folios[alone & (swap.count[slots] == 0)]))
     exclusive = ~merged & ((leaf.flags[index] & SWAP_EXCLUSIVE != 0) | (memory.folio["refs"][folios] == 1))
     _enter(space, vma, leaf, index, frames, exclusive, write=write)
     _map_small(space, frames, step)

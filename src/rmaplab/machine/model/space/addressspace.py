@@ -64,7 +64,8 @@ class World:
 
 @dataclass(slots=True)
 class AddressSpace:
-    """An MM. `mm` is its rmap ID, `forebears` those it was forked from, `users` how many processes are in it."""
+    """An MM. `mm` is its rmap ID, `forebears` those it was forked from, `users` how many processes are in it;
+    `thp_disabled`: no large folios for it (MMF_DISABLE_THP)."""
 
     world: World
     mm: int
@@ -72,6 +73,7 @@ class AddressSpace:
     table: PageTable = field(default_factory=PageTable)
     forebears: frozenset[int] = frozenset()
     users: int = 1
+    thp_disabled: bool = False
     memory: Memory = field(init=False)
     swap: Swap = field(init=False)
 
@@ -93,6 +95,14 @@ class AddressSpace:
             frames = window.leaf.frame[window.leaf.present(window.lo, window.hi)]
             parts.append(self.memory.frame["folio"][frames[self.counted(frames)]])
         return np.concatenate(parts)
+
+    def fault_order(self, vma: Vma) -> int:
+        """Order of the folios a fault in `vma` brings in."""
+        return 0 if self.thp_disabled else vma.fault_order
+
+    def maps_by_pmd(self, vma: Vma) -> bool:
+        """May a fault in `vma` map a THP of the page cache by a PMD?"""
+        return vma.maps_by_pmd and not self.thp_disabled
 
     def prepare_anon_vma(self, vma: Vma) -> None:
         """`vma` may hold anonymous pages from now on, so fork has to copy its page tables."""

@@ -14,7 +14,7 @@ from typing import Final
 from rmaplab.machine.model.backing.pagecache import ModelFile
 
 _places: Final = count(1)
-_SHOWN: Final = ("thp", "nothp", "dontfork", "wipeonfork", "mergeable", "cloned")
+_SHOWN: Final = ("thp", "nothp", "dontfork", "wipeonfork", "mergeable", "locked", "cloned")
 """Flags that a VMA's text names."""
 
 
@@ -43,6 +43,7 @@ class Vma:
     dontfork: bool = False
     wipeonfork: bool = False
     mergeable: bool = False
+    locked: bool = False
     accounted: bool = True
     anon_vma: int = 0
     cloned: bool = False
@@ -99,8 +100,8 @@ class Vma:
 
     def attributes(self) -> tuple[object, ...]:
         """What must be equal for two neighbours to merge (anon_vma and offsets aside)."""
-        flags = (self.thp, self.nothp, self.dontfork, self.wipeonfork, self.mergeable, self.accounted)
-        return (self.order, self.writable, self.readable, self.shared, id(self.file), *flags)
+        flags = (self.thp, self.nothp, self.dontfork, self.wipeonfork, self.mergeable, self.locked)
+        return (self.order, self.writable, self.readable, self.shared, id(self.file), self.accounted, *flags)
 
     def protect(self, *, writable: bool, readable: bool) -> None:
         """mprotect(2) of the whole VMA, commit accounting included (mprotect_fixup())."""

@@ -26,7 +26,7 @@ def collapse(space: AddressSpace, start: int, end: int) -> None:
     for vma in space.vmas.within(start, end):
         if vma.on_disk:
             raise BadOperation("madvise", "collapse", "no file system of a disk is made for it")
-        if not _allowed(vma):
+        if space.thp_disabled or not _allowed(vma):
             raise BadOperation("madvise", "collapse", "no room for a THP in the VMA, nothing in it, or advised against")
         first, last = -(-max(vma.start, start) // BLOCK), min(vma.end, end) // BLOCK
         if last < first:

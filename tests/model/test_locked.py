@@ -1,0 +1,150 @@
+"""Locked memory, and address spaces without THPs, on the kernel and on the model."""
+
+import numpy as np
+import pytest
+
+from rmaplab.machine.base import LOCK_FORBIDS
+from rmaplab.machine.model import ModelMachine
+from rmaplab.machine.protocol import Advice, BadOperation, Machine, Process
+
+PAGE = 4096
+BLOCK = 512 * PAGE
+
+
+def frames(machine: Machine, process: Process) -> np.ndarray:
+    seen = machine.observe()
+    return seen.filter(seen["mm"] == process.mm).sort("address")["frame"].to_numpy()
+
+
+def asked(machine: Machine) -> list[tuple[str, str]]:
+    """What was asked so far of COW, and what came of it."""
+    rows = machine.trace().questions
+    return [(row["what"], row["outcome"]) for row in rows.sort("step").iter_rows(named=True) if row["what"] == "cow"]
+
+
+def test_locking_writable_memory_ends_cow_before_anybody_writes(machine: Machine) -> None:
+    process = machine.spawn()
+    address = process.mmap(4 * PAGE)
+    process.write(address, 4 * PAGE, 5)
+    child = process.fork()
+    before = frames(machine, process)
+    process.mlock(address + PAGE, 2 * PAGE)
+    after = frames(machine, process)
+    assert (before != after).tolist() == [False, True, True, False]
+    assert (frames(machine, child) == before).all()
+    assert asked(machine) == [("cow", "copied")] * 2
+    written = process.write(address, 4 * PAGE, 6)
+    assert (written.reused, written.copied) == (0, 2)
+
+
+def test_locking_read_only_memory_leaves_it_shared_until_it_becomes_writable(machine: Machine) -> None:
+    process = machine.spawn()
+    address = process.mmap(4 * PAGE)
+    process.write(address, 4 * PAGE, 5)
+    child = process.fork()
+    process.mprotect(address, 4 * PAGE, writable=False)
+    process.mlock(address, 4 * PAGE)
+    assert (frames(machine, process) == frames(machine, child)).all()
+    process.mprotect(address, 2 * PAGE, writable=True)
+    assert (frames(machine, process) == frames(machine, child)).tolist() == [False, False, True, True]
+    assert asked(machine) == [("cow", "copied")] * 2
+
+
+def test_part_of_a_thp_that_is_locked_and_becomes_writable_asks_page_by_page(machine: Machine) -> None:
+    process = machine.spawn()
+    address = process.mmap(BLOCK, order=9)
+    process.write(address, BLOCK)
+    if not machine.observe()["pmd_mapped"].all():
+        pytest.skip("no THP to be had")
+    child = process.fork()
+    process.mprotect(address, BLOCK, writable=False)
+    process.mlock(address, BLOCK)
+    assert machine.observe()["pmd_mapped"].all()
+    process.mprotect(address, 2 * PAGE, writable=True)
+    assert asked(machine) == [("cow", "copied")] * 2
+    assert (frames(machine, process) != frames(machine, child)).nonzero()[0].tolist() == [0, 1]
+    child.exit()
+    process.mprotect(address + 2 * PAGE, 2 * PAGE, writable=True)
+    assert asked(machine)[2:] == [("cow", "reused")] * 2
+
+
+@pytest.mark.parametrize("advice", LOCK_FORBIDS)
+def test_locked_memory_refuses_advice_that_takes_it_away(machine: Machine, advice: Advice) -> None:
+    process = machine.spawn()
+    address = process.mmap(4 * PAGE)
+    process.write(address, 4 * PAGE, 5)
+    process.mlock(address + 2 * PAGE, 2 * PAGE)
+    with pytest.raises(BadOperation):
+        process.madvise(address, 4 * PAGE, advice)
+    assert process.read(address + 2 * PAGE, 2 * PAGE).tolist() == [5, 5]
+    process.munlock(address, 4 * PAGE)
+    process.madvise(address, 4 * PAGE, advice)
+
+
+def test_what_is_refused_went_as_far_as_the_locked_memory(machine: Machine) -> None:
+    process = machine.spawn()
+    address = process.mmap(4 * PAGE)
+    process.write(address, 4 * PAGE, 5)
+    process.mlock(address + 2 * PAGE, PAGE)
+    with pytest.raises(BadOperation):
+        process.madvise(address, 4 * PAGE, "dontneed")
+    assert machine.observe()["state"].to_list() == ["none", "none", "present", "present"]
+
+
+def test_locked_memory_that_grows_is_there_at_once_and_a_child_s_is_not_locked(machine: Machine) -> None:
+    process = machine.spawn()
+    address = process.mmap(2 * PAGE)
+    process.mlock(address, 2 * PAGE)
+    process.mremap(address, 2 * PAGE, 4 * PAGE)
+    assert machine.observe()["state"].to_list() == ["present"] * 4
+    child = process.fork()
+    child.madvise(address, 4 * PAGE, "dontneed")
+    target = process.mremap(address, 4 * PAGE, 4 * PAGE, dontunmap=True)
+    process.madvise(address, 4 * PAGE, "dontneed")
+    with pytest.raises(BadOperation):
+        process.madvise(target, 4 * PAGE, "dontneed")
+
+
+def test_moving_part_of_locked_memory_away_and_keeping_the_place_unlocks_all_of_it(machine: Machine) -> None:
+    process = machine.spawn()
+    address = process.mmap(4 * PAGE)
+    process.mlock(address, 4 * PAGE)
+    process.mremap(address, 2 * PAGE, 2 * PAGE, dontunmap=True)
+    process.madvise(address + 2 * PAGE, 2 * PAGE, "dontneed")
+    assert machine.observe()["state"].to_list() == ["none"] * 4 + ["present"] * 2
+
+
+def test_memory_nobody_may_read_cannot_be_locked(machine: Machine) -> None:
+    process = machine.spawn()
+    address = process.mmap(2 * PAGE)
+    process.mprotect(address, PAGE, writable=False, readable=False)
+    with pytest.raises(BadOperation, match="readable"):
+        process.mlock(address, 2 * PAGE)
+
+
+def test_without_thps_faults_bring_small_folios_and_nothing_collapses(machine: Machine) -> None:
+    process = machine.spawn()
+    address = process.mmap(BLOCK, order=9)
+    process.thp_disable()
+    child = process.fork()
+    process.write(address, BLOCK)
+    assert (machine.observe()["order"].drop_nulls() == 0).all()
+    for each in (process, child):
+        with pytest.raises(BadOperation):
+            each.madvise(address, BLOCK, "collapse")
+    process.thp_disable(False)
+    process.madvise(address, BLOCK, "collapse")
+    child.write(address, PAGE)
+    seen = machine.observe()
+    assert seen.filter(seen["mm"] == process.mm)["pmd_mapped"].all()
+    assert seen.filter(seen["mm"] == child.mm)["order"].drop_nulls().to_list() == [0]
+
+
+def test_a_process_without_thps_has_none_after_exec() -> None:
+    with ModelMachine("linux-6.18") as machine:
+        process = machine.spawn()
+        process.thp_disable()
+        process.exec()
+        address = process.mmap(BLOCK, order=9)
+        process.write(address, PAGE)
+        assert machine.observe()["order"].drop_nulls().to_list() == [0]
