@@ -1,8 +1,11 @@
 """An output path may lead anywhere: only a regular file is replaced, and what fails leaves everything as it was."""
 
+import ctypes
 import errno
+import mmap
 import os
 import re
+import resource
 import shutil
 import stat
 import sys
@@ -14,6 +17,7 @@ from places import Place
 
 from commands import rmaplab
 from rmaplab.errors import NotAvailable, RmaplabError
+from rmaplab.machine.live.proc import ownpages
 from rmaplab.system.files import failure, told, write_file
 from rmaplab.trace import read
 
@@ -117,6 +121,17 @@ def test_a_quota_is_as_full_as_a_disk(number: int) -> None:
 def test_a_library_that_meets_a_quota_says_so_in_the_systems_words() -> None:
     with pytest.raises(NotAvailable, match="f: cannot be written: Disk quota exceeded"), told("f", ValueError):
         raise ValueError(f"Disk quota exceeded (os error {errno.EDQUOT})")
+
+
+def test_a_limit_on_files_is_none_on_the_probes() -> None:
+    """They make memory of each kind, and what is shared must be no file that the limit forbids (`ulimit -f 1`)."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (mmap.PAGESIZE // 4, before[1]))
+    try:
+        with ownpages.shmem(16, twice=True) as address:
+            assert ctypes.string_at(address + 15 * mmap.PAGESIZE, 1) == b"\1"
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 @pytest.fixture

@@ -190,6 +190,18 @@ def test_a_perf_map_names_the_interpreted_function_that_wrote(tmp_path: Path) ->
     assert not any("readsEveryPage" in frame for one in found["stacks"] for frame in one["frames"])
 
 
+def test_a_thread_of_the_kernel_has_nothing_to_watch() -> None:
+    try:
+        known = Path("/proc/2/comm").read_text() == "kthreadd\n"
+    except OSError:
+        known = False
+    if not known:
+        pytest.skip("/proc shows no thread of the kernel")
+    done = rmaplab("watch", "--pid", "2", "--seconds", "0.1")
+    assert (done.returncode, done.stdout) == (3, "")
+    assert done.stderr == "rmaplab: PID 2: has no address space that could be read\n"
+
+
 def test_a_cgroup_is_watched_while_its_processes_come_and_go() -> None:
     root = next(
         (one for one in map(Path, ("/sys/fs/cgroup/unified", "/sys/fs/cgroup")) if (one / "cgroup.procs").exists()), None

@@ -129,14 +129,14 @@ def inspect(
         raise RmaplabError("--by worker: must come with --family")
     if mapping is not None and by in ("order", "folio", "worker"):
         raise RmaplabError(f"--mapping: {mapping}: must come without --by {by}, whose rows are no sums of mappings")
+    if mapping is not None and (html or parquet or what_if):
+        raise RmaplabError(f"--mapping: {mapping}: must come without --html, --parquet and --what-if, which are of all")
     _check_window(window, what_if, freeze)
+    _check_places(html, parquet)
     for one in pid or []:
         find(one)
-    if html is not None:
-        check_place(html)
     pids = pid or None if cgroup is None else cgroup_pids(cgroup)
-    fields = _fields(columns)
-    keys = _fields(sort) or []
+    fields, keys = _fields("--columns", columns), _fields("--sort", sort) or []
     details = as_json or "sharers" in (*(key.removeprefix("-") for key in keys), *(fields or ()))
     wish = _Wish(
         pids, cgroup, by, keys, fields, top, what_if, addresses, details, family, name, mapping, total, window or _WINDOW
@@ -179,6 +179,14 @@ def inspect(
         raise typer.Exit(FINDING)
 
 
+def _check_places(html: Path | None, parquet: Path | None) -> None:
+    """Before a look is spent on what cannot be written."""
+    if html is not None:
+        check_place(html)
+    if parquet is not None:
+        import_module("rmaplab.trace").check_place(parquet)
+
+
 def _check_window(window: float | None, what_if: str | None, freeze: bool) -> None:
     if window is not None and what_if not in _FORKS:
         raise RmaplabError(f"--window {window:g}: must come with --what-if fork or snapshot")
@@ -208,8 +216,13 @@ def _answer(wish: _Wish, view: KernelView) -> tuple[Look, list[Row]]:
     return answer, found
 
 
-def _fields(listed: str | None) -> list[str] | None:
-    return None if listed is None else [word.strip() for word in listed.split(",") if word.strip()]
+def _fields(option: str, listed: str | None) -> list[str] | None:
+    if listed is None:
+        return None
+    found = [word.strip() for word in listed.split(",")]
+    if not all(found):
+        raise RmaplabError(f"{option} {listed!r}: must be names of fields, separated by commas")
+    return found
 
 
 def _chooser(wish: _Wish) -> Choose:

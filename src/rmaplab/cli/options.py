@@ -82,13 +82,14 @@ def pattern(value: object) -> str:
     return text
 
 
-def refuse(context: typer.Context, mode: str, *names: str) -> None:
-    """Raise RmaplabError if one of the parameters `names` was given on the command line: `mode` would ignore it."""
+def refuse(context: typer.Context, mode: str, *names: str, rule: str = "must come without") -> None:
+    """Raise RmaplabError if one of the parameters `names` was given on the command line: `mode` would ignore it, or, by
+    that `rule`, what it needs is missing."""
     for parameter in context.command.params:
         source = context.get_parameter_source(parameter.name or "")
         if parameter.name in names and source is not None and source.name == "COMMANDLINE":
             name = next((word for word in parameter.opts if word.startswith("--")), parameter.opts[0])
-            raise RmaplabError(f"{name}: {_shown(context.params[parameter.name])}: must come without {mode}")
+            raise RmaplabError(f"{name}: {_shown(context.params[parameter.name])}: {rule} {mode}")
 
 
 def _shown(value: object) -> str:

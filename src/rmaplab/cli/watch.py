@@ -13,6 +13,7 @@ from rmaplab.cli import options
 from rmaplab.cli.exits import NOT_AVAILABLE
 from rmaplab.errors import NotAvailable, RmaplabError
 from rmaplab.inspect.cgroups import cgroup_pids
+from rmaplab.inspect.processes import with_memory
 from rmaplab.report.console import note
 from rmaplab.report.watch import show_bounds, show_sum
 from rmaplab.report.watch_screen import Screen
@@ -30,6 +31,7 @@ _POLL = 0.05
 
 
 def watch(
+    context: typer.Context,
     command: Annotated[
         list[str] | None, typer.Argument(metavar="[-- COMMAND...]", help="Run this command and watch it.")
     ] = None,
@@ -63,10 +65,16 @@ def watch(
     """
     if [bool(command), bool(pid), cgroup is not None].count(True) != 1:
         raise RmaplabError("watch: --pid, --cgroup and -- COMMAND: must be one of them")
+    if not (as_json or listen or textfile or (not command and _on_screen())):
+        options.refuse(
+            context, "a place for lines: --json, --listen, --textfile or a terminal", "every", rule="must come with"
+        )
     place = metrics.address(listen) if listen else None
     for path in (textfile, csv):
         if path is not None:
             check_place(path)
+    for one in pid or []:
+        with_memory(one)
     if parquet is not None and parquet.exists():
         raise RmaplabError(f"--parquet {parquet}: must not exist yet")
     running: Command | None = None
@@ -111,6 +119,10 @@ def _watch(owned: ExitStack, share: float | None) -> Watch | Estimate:
         return Estimate(str(error))
 
 
+def _on_screen() -> bool:
+    return sys.stdout.isatty() and sys.stdin.isatty()
+
+
 class _Out:
     """Where lines go while the watch lasts, and the sum at its end."""
 
@@ -137,7 +149,7 @@ class _Out:
 
     def open_screen(self) -> None:
         """Where there is a terminal, and nobody else writes to it."""
-        if not self._as_json and isinstance(self._watched, Watch) and sys.stdout.isatty() and sys.stdin.isatty():
+        if not self._as_json and isinstance(self._watched, Watch) and _on_screen():
             self._screen = self._owned.enter_context(Screen())
 
     def line(self) -> bool:

@@ -32,13 +32,15 @@ def find_cgroup(path: str) -> Path:
     """The directory of a cgroup: as given, or below a mounted hierarchy (v2 first). Raises RmaplabError."""
     root = Path("/sys/fs/cgroup")
     hierarchies = [root, root / "unified", root / "freezer", *sorted(root.glob("*"))]
-    for candidate in (Path(path), *(base / path.lstrip("/") for base in hierarchies)):
+    for candidate in () if not path else (Path(path), *(base / path.lstrip("/") for base in hierarchies)):
         try:
             if (candidate / "cgroup.procs").is_file():
                 return candidate
         except (OSError, ValueError):
             continue
-    raise RmaplabError(f"cgroup {path}: must be a cgroup's directory, or its path below where cgroups are mounted")
+    raise RmaplabError(
+        f"cgroup {path or repr(path)}: must be a cgroup's directory, or its path below where cgroups are mounted"
+    )
 
 
 def _members(folder: Path) -> set[int]:

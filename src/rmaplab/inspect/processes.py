@@ -16,7 +16,9 @@ from typing import Final
 import numpy as np
 
 from rmaplab import proctext
+from rmaplab.errors import NotAvailable
 from rmaplab.machine.live.proc import procfs
+from rmaplab.system.pids import find
 
 _KCMP: Final = {"x86_64": 312, "aarch64": 272, "riscv64": 272, "s390x": 343, "ppc64le": 354}
 _KCMP_VM: Final = 1
@@ -125,6 +127,14 @@ def process(pid: int) -> Process | None:
         if other is not None and other[1][_VSIZE] != "0":
             return _process(pid, name, fields, other[1], thread)
     return None
+
+
+def with_memory(value: object) -> int:
+    """The PID that `value` names. Raises RmaplabError if it is nobody's, NotAvailable if its owner has no memory."""
+    pid = find(value).pid
+    if process(pid) is None:
+        raise NotAvailable(f"PID {pid}: has no address space that could be read")
+    return pid
 
 
 def threads(pid: int) -> list[int]:

@@ -16,7 +16,7 @@ import numpy as np
 from rmaplab import proctext
 from rmaplab.bpf.syscalls import BpfError
 from rmaplab.errors import NotAvailable, RmaplabError
-from rmaplab.inspect.processes import cgroup_of
+from rmaplab.inspect.processes import cgroup_of, unseen
 from rmaplab.system.command import Command
 from rmaplab.system.pids import find, start_time
 from rmaplab.watch import layout, records, space
@@ -243,7 +243,8 @@ def _hooks() -> Hooks:
             return made
         made.close()
         refusals.append("a fault of our own was not seen")
-    raise NotAvailable(f"copy-on-write faults cannot be watched: {refusals[0]}; the other way: {refusals[1]}")
+    said = "".join(f"; {line}" for line in unseen())  # the kernel's programs know PIDs of the first namespace only
+    raise NotAvailable(f"copy-on-write faults cannot be watched: {refusals[0]}; the other way: {refusals[1]}{said}")
 
 
 def sees_faults(hooks: Hooks) -> bool:

@@ -17,6 +17,8 @@ from rmaplab.machine.live.proc import procfs
 
 PMD: Final = 2 << 20
 _MADV_COLLAPSE: Final = 25
+_MREMAP_MAYMOVE: Final = 1
+_FAILED: Final = ctypes.c_void_p(-1).value
 _MADV_GUARD_INSTALL: Final = 102
 _TRIES: Final = 4
 _LIBC: Final = ctypes.CDLL(None, use_errno=True)
@@ -47,18 +49,32 @@ def anonymous(pages: int) -> Iterator[int]:
 
 @contextmanager
 def shmem(pages: int, *, twice: bool = False) -> Iterator[int]:
-    """Address of a written memfd, mapped shared; `twice`: and once more, also written."""
-    fd = os.memfd_create("rmaplab", os.MFD_CLOEXEC)
+    """Address of written shared anonymous memory; `twice`: mapped once more, also written.
+
+    It has no file of ours that a limit on the size of files (RLIMIT_FSIZE) could refuse.
+    """
+    length = pages * mmap.PAGESIZE
+    with mmap.mmap(-1, length, flags=mmap.MAP_SHARED | mmap.MAP_ANONYMOUS) as memory:
+        memory[:: mmap.PAGESIZE] = b"\1" * pages
+        address = address_of(memory)
+        with _again(address, length) if twice else nullcontext():
+            yield address
+
+
+@contextmanager
+def _again(address: int, length: int) -> Iterator[None]:
+    """A second mapping of shared memory, written: mremap(2) of old length 0 makes one. Raises OSError."""
+    _LIBC.mremap.restype = ctypes.c_void_p
+    other = _LIBC.mremap(
+        ctypes.c_void_p(address), ctypes.c_size_t(0), ctypes.c_size_t(length), ctypes.c_int(_MREMAP_MAYMOVE)
+    )
+    if other == _FAILED:
+        raise OSError(ctypes.get_errno(), "mremap")
     try:
-        os.ftruncate(fd, pages * mmap.PAGESIZE)
-        with mmap.mmap(fd, pages * mmap.PAGESIZE) as memory:
-            memory[:: mmap.PAGESIZE] = b"\1" * pages
-            with mmap.mmap(fd, pages * mmap.PAGESIZE) if twice else nullcontext() as other:
-                if other is not None:
-                    other[:: mmap.PAGESIZE] = b"\1" * pages
-                yield address_of(memory)
+        ctypes.memset(other, 1, length)
+        yield
     finally:
-        os.close(fd)
+        _LIBC.munmap(ctypes.c_void_p(other), ctypes.c_size_t(length))
 
 
 @contextmanager
