@@ -8,8 +8,8 @@ from tests.commands import rmaplab
 from rmaplab.errors import NotAvailable, RmaplabError
 from rmaplab.kernels import assemble, cache, image, obtain, qemu
 from rmaplab.kernels.bench import Cost, compare
-from rmaplab.kernels.build import build, default_flavour
-from rmaplab.kernels.entries import FLAVOURS, parse
+from rmaplab.kernels.build import build, configuration, default_flavour
+from rmaplab.kernels.entries import EXTRAS, FLAVOURS, parse
 from rmaplab.kernels.image import Image
 from rmaplab.kernels.qemu import Hardware
 
@@ -25,6 +25,7 @@ KEPT = (".config", "built.json", "vmlinuz")
         ("7.3,flavour=one", "one", "moments-flag"),
         ("7.3,flavour=shipped", "shipped", None),
         ("7.3,debug", "shipped", None),
+        ("7.3,scheme=packed,bare,races", "many", "packed"),
     ],
 )
 def test_a_kernel_is_built_as_what_its_name_asks_for(text: str, flavour: str | None, scheme: str | None) -> None:
@@ -41,6 +42,8 @@ def test_a_kernel_is_built_as_what_its_name_asks_for(text: str, flavour: str | N
         "7.3,flavour=shipped,scheme=packed",
         ".,flavour=many",
         ".,debug",
+        "7.3,debug,races",
+        "7.3,naked",
     ],
 )
 def test_what_contradicts_itself_is_refused(text: str) -> None:
@@ -62,10 +65,10 @@ def test_a_tree_without_schemes_is_not_built_with_them(tmp_path: Path) -> None:
 
 def test_a_name_with_a_scheme_is_put_together_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Everything but the compiler: the place of the tree, the flavour, and what of a build is kept."""
-    built: list[tuple[str, str, bool]] = []
+    built: list[tuple[str, str, list[str]]] = []
 
-    def compile_nothing(source: Path, into: Path, flavour: str, *, debug: bool = False) -> Path:
-        built.append((source.name, flavour, debug))
+    def compile_nothing(source: Path, into: Path, flavour: str, extras: frozenset[str] = frozenset()) -> Path:
+        built.append((source.name, flavour, sorted(extras)))
         for name in (*KEPT, "vmlinux.o"):
             (into / name).write_text("x")
         return into
@@ -80,7 +83,8 @@ def test_a_name_with_a_scheme_is_put_together_once(tmp_path: Path, monkeypatch: 
         assert sorted(path.name for path in boots.image.kernel.parent.iterdir()) == sorted(KEPT)
         assert (boots.image.title, boots.append) == ("7.3,flavour=many", "rmap_scheme=packed")
     obtain.bootable(parse("7.3,flavour=one,debug"))
-    assert built == [("7.3", "many", False), ("7.3", "one", True)]
+    obtain.bootable(parse("7.3,scheme=packed,bare"))
+    assert built == [("7.3", "many", []), ("7.3", "one", ["debug"]), ("7.3", "many", ["bare"])]
     assert not [path for path in cache.root().iterdir() if path.name.startswith(".")]
 
 
@@ -112,6 +116,13 @@ def test_what_makes_no_sense_is_one_line(words: tuple[str, ...], said: str) -> N
 
 def test_every_flavour_but_the_shipped_one_turns_the_schemes_on() -> None:
     assert {name for name, lines in FLAVOURS.items() if "CONFIG_RMAPLAB=y" in lines} == set(FLAVOURS) - {"shipped"}
+
+
+@pytest.mark.parametrize("flavour", FLAVOURS)
+def test_ids_are_checked_where_prices_do_not_matter(flavour: str) -> None:
+    for extras in (frozenset[str](), *(frozenset([extra]) for extra in EXTRAS)):
+        checked = "CONFIG_RMAPLAB_DEBUG=y" in configuration(flavour, extras).splitlines()
+        assert checked == (bool(extras) and flavour != "shipped")
 
 
 def test_another_kernel_is_the_yardstick_where_one_is_given() -> None:

@@ -16,9 +16,8 @@ import pytest
 
 from rmaplab.errors import NotAvailable
 from rmaplab.kernels.assemble import patched
-from rmaplab.kernels.build import FRAGMENTS, tree
+from rmaplab.kernels.build import check_tools, configuration, tree
 from rmaplab.kernels.disassembly import small_ways
-from rmaplab.kernels.entries import FLAVOURS
 
 pytestmark = [pytest.mark.live, pytest.mark.slow, pytest.mark.xdist_group("guest")]
 
@@ -37,14 +36,15 @@ def objects(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     if not os.environ.get("RMAPLAB_BUILD_KERNELS"):
         pytest.skip("RMAPLAB_BUILD_KERNELS is not set: a kernel's files take minutes to compile")
     try:
+        check_tools()
         ours, theirs = patched(request.param), tree(request.param)
     except NotAvailable as missing:
         pytest.skip(str(missing))
     made = []
-    for source, lines, wanted in ((ours, FLAVOURS["one"], [*OBJECTS, "mm/rmaplab/"]), (theirs, (), ["mm/rmap.o"])):
+    for source, flavour, wanted in ((ours, "one", [*OBJECTS, "mm/rmaplab/"]), (theirs, "shipped", ["mm/rmap.o"])):
         out = tmp_path_factory.mktemp(source.parent.name)
         config = out / "wanted.config"
-        config.write_text("\n".join([FRAGMENTS[0].read_text(), *lines, ""]))
+        config.write_text(configuration(flavour))
         compiler = "CC=ccache gcc" if shutil.which("ccache") else "CC=gcc"
         make = ["make", "-s", "-C", str(source), f"O={out}", compiler]
         run(*make, f"KCONFIG_ALLCONFIG={config}", "allnoconfig")

@@ -18,8 +18,8 @@ from rmaplab.errors import RmaplabError
 from rmaplab.kernels import cache, obtain
 from rmaplab.kernels.assemble import assembled, patched
 from rmaplab.kernels.build import build as build_tree
-from rmaplab.kernels.build import default_flavour, tree
-from rmaplab.kernels.entries import FLAVOURS, parse
+from rmaplab.kernels.build import default_flavour, suffix, tree
+from rmaplab.kernels.entries import EXTRAS, FLAVOURS, check_extras, parse
 from rmaplab.kernels.guest import Guest, GuestError, Sink
 from rmaplab.kernels.qemu import Hardware
 from rmaplab.report.console import emit_json, note
@@ -95,7 +95,9 @@ def build(
     into: Annotated[
         Path | None, typer.Option(help="Where it is built; without, in the lab's directory under ~/.cache.")
     ] = None,
-    debug: Annotated[bool, typer.Option("--debug", help="With DEBUG_VM, lockdep, PROVE_RCU and KASAN.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help=f"With {EXTRAS['debug']}.")] = False,
+    races: Annotated[bool, typer.Option("--races", help=f"With {EXTRAS['races']}.")] = False,
+    bare: Annotated[bool, typer.Option("--bare", help=f"With {EXTRAS['bare']}.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
 ) -> None:
     """Build a kernel that the lab boots: minimal, out of its tree, which stays as it is.
@@ -103,31 +105,28 @@ def build(
     A kernel by name is patched for the flavours with schemes; a directory must have been (`rmaplab kernel patch`).
     """
     wanted = parse(name)
-    if wanted.scheme is not None or wanted.debug or wanted.flavour is not None:
-        raise RmaplabError(f"--kernel: {name}: must come without options here (--flavour, --debug)")
+    if wanted.scheme is not None or wanted.extras or wanted.flavour is not None:
+        raise RmaplabError(f"--kernel: {name}: must come without options here (--flavour, --debug, --races, --bare)")
     if flavour not in (None, *FLAVOURS):
         raise RmaplabError(f"--flavour: {flavour}: must be one of {', '.join(FLAVOURS)}")
+    extras = frozenset(name for name, asked in (("bare", bare), ("debug", debug), ("races", races)) if asked)
+    check_extras(extras)
     if isinstance(wanted.kernel, Path):
         source = wanted.kernel
         flavour = flavour or default_flavour(source)
     else:
         flavour = flavour or "shipped"
         if into is None:
-            made = assembled(wanted.kernel, flavour, debug=debug)
-            _print_built(made, flavour, debug, as_json)
+            _print_built(assembled(wanted.kernel, flavour, extras), flavour, extras, as_json)
             return
         source = tree(wanted.kernel) if flavour == "shipped" else patched(wanted.kernel)
-    made = build_tree(source, into or cache.root() / "built" / _directory(source, flavour, debug), flavour, debug=debug)
-    _print_built(made, flavour, debug, as_json)
+    place = cache.root() / "built" / f"{source.name}-{flavour}{suffix(extras)}"
+    _print_built(build_tree(source, into or place, flavour, extras), flavour, extras, as_json)
 
 
-def _directory(source: Path, flavour: str, debug: bool) -> str:
-    return f"{source.name}-{flavour}{'-debug' if debug else ''}"
-
-
-def _print_built(made: Path, flavour: str, debug: bool, as_json: bool) -> None:
+def _print_built(made: Path, flavour: str, extras: frozenset[str], as_json: bool) -> None:
     if as_json:
-        emit_json({"kernel": str(made), "flavour": flavour, "debug": debug})
+        emit_json({"kernel": str(made), "flavour": flavour, "extras": sorted(extras)})
     else:
         typer.echo(made)
 

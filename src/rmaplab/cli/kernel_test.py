@@ -165,4 +165,5 @@ def _debug(wanted: Wish) -> Bootable:
     if isinstance(wanted.kernel, Path):
         return obtain.bootable(wanted)
     flavour = wanted.flavour or "many"
-    return obtain.bootable(replace(wanted, debug=True, flavour=flavour))
+    checkers = wanted.extras if "races" in wanted.extras else wanted.extras | {"debug"}
+    return obtain.bootable(replace(wanted, extras=checkers, flavour=flavour))

@@ -14,25 +14,26 @@ from pathlib import Path
 from typing import Final
 
 from rmaplab.kernels import cache, patch
-from rmaplab.kernels.build import FRAGMENTS, build, check_tools, tree
-from rmaplab.kernels.entries import FLAVOURS
+from rmaplab.kernels.build import build, check_tools, configuration, suffix, tree
 from rmaplab.kernels.progress import say
 
 _KEPT: Final = ("vmlinuz", ".config", "built.json")
 
 
-def assembled(name: str, flavour: str, *, debug: bool = False) -> Path:
-    """A directory with the kernel `name` of `KERNELS`, built as `flavour`; made the first time, one at a time.
+def assembled(name: str, flavour: str, extras: frozenset[str] = frozenset()) -> Path:
+    """A directory with the kernel `name` of `KERNELS`, built as `flavour` with `extras`; made the first time, one at a
+    time.
 
     Says on stderr what it does and how long that takes. Raises NotAvailable.
     """
-    wanted = f"{name}-{flavour}{'-debug' if debug else ''}"
-    place = f"built/{wanted}-{_fingerprint(flavour, debug)}"
+    wanted = f"{name}-{flavour}{suffix(extras)}"
+    place = f"built/{wanted}-{_fingerprint(flavour, extras)}"
     if (cache.root() / place).is_dir():
         return cache.root() / place
     check_tools()
+    minutes = (4 if "bare" in extras else 10) * (2 if extras & {"debug", "races"} else 1)
     say(
-        f"{wanted}: not built yet: takes about {'25' if debug else '10'} minutes on two free cores, "
+        f"{wanted}: not built yet: takes about {minutes} minutes on two free cores, "
         "one with a warm ccache, and minutes more where the source must be fetched"
     )
     with cache.locked(f"assemble-{name}"):
@@ -40,7 +41,7 @@ def assembled(name: str, flavour: str, *, debug: bool = False) -> Path:
 
         def make(into: Path) -> None:
             with tempfile.TemporaryDirectory(prefix=".build-", dir=cache.root(), ignore_cleanup_errors=True) as scratch:
-                made = build(source, Path(scratch), flavour, debug=debug)
+                made = build(source, Path(scratch), flavour, extras)
                 for file in _KEPT:
                     shutil.copy(made / file, into / file)
 
@@ -67,8 +68,7 @@ def patched(name: str) -> Path:
     return cache.once(f"patched/{name}", make)
 
 
-def _fingerprint(flavour: str, debug: bool) -> str:
+def _fingerprint(flavour: str, extras: frozenset[str]) -> str:
     """Of the patch and the configuration: a few characters."""
-    parts = [patch.fingerprint() if flavour != "shipped" else "", *FLAVOURS[flavour]]
-    parts += [file.read_text() for file in FRAGMENTS[: 1 + debug]]
+    parts = [patch.fingerprint() if flavour != "shipped" else "", configuration(flavour, extras)]
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:12]

@@ -20,8 +20,6 @@ from rmaplab.kernels.image import unpack
 from rmaplab.kernels.progress import say
 
 _HERE: Final = Path(__file__).resolve().parent
-FRAGMENTS: Final = (_HERE / "lab.config", _HERE / "debug.config")
-"""Configurations over allnoconfig: every kernel's, and what a debug kernel has on top."""
 _TOOLS: Final = ("setpriv", "make", "gcc", "ld", "flex", "bison", "bc")
 _NEEDED: Final = ("VIRTIO_PCI", "VIRTIO_CONSOLE", "9P_FS", "NET_9P_VIRTIO", "OVERLAY_FS", "TRANSPARENT_HUGEPAGE")
 """Options without which a guest cannot answer, or says nothing of interest."""
@@ -50,13 +48,26 @@ def _extract(kernel: Kernel, place: Path) -> None:
         file.unlink()
 
 
+def suffix(extras: frozenset[str]) -> str:
+    """Of the name of what is built with `extras`."""
+    return "".join(f"-{extra}" for extra in sorted(extras))
+
+
+def configuration(flavour: str, extras: frozenset[str] = frozenset()) -> str:
+    """What a kernel of a flavour has over allnoconfig, line by line; `extras` are of EXTRAS."""
+    names = ["bare" if "bare" in extras else "lab", *sorted(extras - {"bare"})]
+    # Where prices do not matter the IDs are checked too: allnoconfig takes no default from Kconfig.
+    checked = ["CONFIG_RMAPLAB_DEBUG=y"] if flavour != "shipped" and extras else []
+    return "\n".join([*((_HERE / f"{name}.config").read_text() for name in names), *FLAVOURS[flavour], *checked, ""])
+
+
 def default_flavour(source: Path) -> str:
     """What a tree is built as when nobody says: with all schemes if it has them."""
     return "many" if (source / "mm/rmaplab").is_dir() else "shipped"
 
 
-def build(source: Path, into: Path, flavour: str, *, debug: bool = False) -> Path:
-    """Build the kernel of `source` as `flavour` of FLAVOURS in the directory `into`; returns that.
+def build(source: Path, into: Path, flavour: str, extras: frozenset[str] = frozenset()) -> Path:
+    """Build the kernel of `source` as `flavour` of FLAVOURS, with `extras`, in the directory `into`; returns that.
 
     Raises RmaplabError for what is no kernel tree, NotAvailable for missing tools or room, or if it does not build.
     """
@@ -67,7 +78,7 @@ def build(source: Path, into: Path, flavour: str, *, debug: bool = False) -> Pat
     check_tools()
     into.mkdir(parents=True, exist_ok=True)
     cache.check_room(into)
-    wanted = "\n".join([*(path.read_text() for path in FRAGMENTS[: 1 + debug]), *FLAVOURS[flavour], ""])
+    wanted = configuration(flavour, extras)
     fragment = into / "wanted.config"
     fragment.write_text(wanted)
     _make(source, into, f"KCONFIG_ALLCONFIG={fragment}", "allnoconfig")
@@ -75,7 +86,8 @@ def build(source: Path, into: Path, flavour: str, *, debug: bool = False) -> Pat
     say(f"building {source.name} in {into}")
     _make(source, into, f"-j{len(os.sched_getaffinity(0))}", "bzImage")
     shutil.copy(into / "arch/x86/boot/bzImage", into / "vmlinuz")
-    (into / "built.json").write_text(json.dumps({"source": str(source), "flavour": flavour, "debug": debug}) + "\n")
+    built = {"source": str(source), "flavour": flavour, "extras": sorted(extras)}
+    (into / "built.json").write_text(json.dumps(built) + "\n")
     return into
 
 

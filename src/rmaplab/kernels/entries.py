@@ -74,17 +74,27 @@ FLAVOURS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
 """What a tree is built as: lines of its configuration. `shipped` is unpatched, `one` has `moments-flag` compiled in."""
 
 
+EXTRAS: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "bare": "what the COW table and the witness need and no more: built in a third of the time",
+        "debug": "DEBUG_VM, lockdep, PROVE_RCU and KASAN",
+        "races": "KCSAN",
+    }
+)
+"""How a kernel that is built here can differ from the lab's ordinary one. KASAN and KCSAN exclude each other."""
+
+
 @dataclass(frozen=True, slots=True)
 class Wish:
     """What to boot: a kernel of `KERNELS` or a directory with a built one, and a scheme if it shall be patched.
 
-    Without `scheme`, `flavour` and `debug` it is Debian's own image; else it is built here, as `flavour` of `FLAVOURS`:
-    without one, `many` for a scheme and `shipped` else. `debug` asks for the kernel's checkers.
+    Without `scheme`, `flavour` and `extras` it is Debian's own image; else it is built here, as `flavour` of `FLAVOURS`:
+    without one, `many` for a scheme and `shipped` else. `extras` are of `EXTRAS`.
     """
 
     kernel: str | Path
     scheme: str | None = None
-    debug: bool = False
+    extras: frozenset[str] = frozenset()
     flavour: str | None = None
 
     def __post_init__(self) -> None:
@@ -92,15 +102,18 @@ class Wish:
             raise RmaplabError(f"scheme: {self.scheme}: {must_be(self.scheme, SCHEMES)}")
         if self.flavour not in (None, *FLAVOURS):
             raise RmaplabError(f"flavour: {self.flavour}: {must_be(self.flavour, FLAVOURS)}")
-        if isinstance(self.kernel, Path) and (self.flavour or self.debug):
-            raise RmaplabError(f"{self.kernel}: a built kernel is what it is: must come without flavour= and debug")
+        if isinstance(self.kernel, Path) and (self.flavour or self.extras):
+            raise RmaplabError(
+                f"{self.kernel}: a built kernel is what it is: must come without flavour=, {', '.join(EXTRAS)}"
+            )
+        check_extras(self.extras)
         if self.flavour == "shipped" and self.scheme is not None:
             raise RmaplabError(f"scheme: {self.scheme}: must come without flavour=shipped: that kernel has none")
         if self.flavour == "one" and self.scheme not in (None, "moments-flag"):
             raise RmaplabError(f"scheme: {self.scheme}: must be moments-flag with flavour=one")
 
     def __str__(self) -> str:
-        words = (f"scheme={self.scheme}" if self.scheme else "", "debug" if self.debug else "")
+        words = (f"scheme={self.scheme}" if self.scheme else "", *sorted(self.extras))
         flavour = f"flavour={self.flavour}" if self.flavour else ""
         return ",".join([str(self.kernel), *filter(None, (*words, flavour))])
 
@@ -112,28 +125,34 @@ class Wish:
     @property
     def built_as(self) -> str | None:
         """The flavour it is built as, None for Debian's own image and for a directory."""
-        if isinstance(self.kernel, Path) or not (self.scheme or self.debug or self.flavour):
+        if isinstance(self.kernel, Path) or not (self.scheme or self.extras or self.flavour):
             return None
         return self.flavour or ("many" if self.scheme else "shipped")
 
 
+def check_extras(extras: frozenset[str]) -> None:
+    """Raises RmaplabError for extras that no kernel can have together."""
+    if {"debug", "races"} <= extras:
+        raise RmaplabError("debug and races: must not come together: a kernel has KASAN or KCSAN")
+
+
 def parse(text: str) -> Wish:
-    """`7.3`, `7.3,scheme=packed`, `7.3,scheme=packed,debug`, `7.3,flavour=one` or a directory. Raises RmaplabError."""
+    """`7.3`, `7.3,scheme=packed`, `7.3,scheme=off,bare,debug`, `7.3,flavour=one`, a directory. Raises RmaplabError."""
     name, *options = text.split(",")
     wish: dict[str, str] = {}
-    debug = False
+    extras = frozenset(options) & frozenset(EXTRAS)
     for option in options:
         key, equals, value = option.partition("=")
-        if option == "debug":
-            debug = True
-        elif key in ("scheme", "flavour") and equals and value:
+        if option in EXTRAS:
+            continue
+        if key in ("scheme", "flavour") and equals and value:
             wish[key] = value
         else:
-            raise RmaplabError(f"--kernel: {text}: {option!r}: must be scheme=NAME, flavour=NAME or debug")
+            raise RmaplabError(f"--kernel: {text}: {option!r}: must be scheme=NAME, flavour=NAME, {', '.join(EXTRAS)}")
     if name in KERNELS:
-        return Wish(name, wish.get("scheme"), debug, wish.get("flavour"))
+        return Wish(name, wish.get("scheme"), extras, wish.get("flavour"))
     if "/" in name or Path(name).is_dir():
         if not Path(name).is_dir():
             raise RmaplabError(f"--kernel: {name}: must be a directory with a kernel, or one of {', '.join(KERNELS)}")
-        return Wish(Path(name).resolve(), wish.get("scheme"), debug, wish.get("flavour"))
+        return Wish(Path(name).resolve(), wish.get("scheme"), extras, wish.get("flavour"))
     raise RmaplabError(f"--kernel: {name}: {must_be(name, KERNELS, ', or a directory with a kernel')}")

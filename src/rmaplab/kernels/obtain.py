@@ -29,5 +29,5 @@ def bootable(wish: Wish) -> Bootable:
     if flavour is None:
         return Bootable(image.debian(wish.kernel), append)
     qemu.check()  # before minutes go into a kernel that cannot boot
-    made = image.built(assembled(wish.kernel, flavour, debug=wish.debug))
+    made = image.built(assembled(wish.kernel, flavour, wish.extras))
     return Bootable(replace(made, title=str(replace(wish, scheme=None, flavour=flavour))), append)

@@ -80,5 +80,5 @@ def _own_rule(wish: Wish) -> Bootable | None:
         known = _built(wish.kernel).get("flavour") in ("many", "stats")
         return obtain.bootable(replace(wish, scheme="off")) if known else None
     if wish.built_as == "one":
-        return obtain.bootable(Wish(wish.kernel, None, wish.debug, "shipped"))
+        return obtain.bootable(Wish(wish.kernel, None, wish.extras, "shipped"))
     return obtain.bootable(replace(wish, scheme="off"))
