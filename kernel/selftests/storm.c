@@ -30,6 +30,8 @@
 #define SIZE (BLOCKS * THP)
 #define TOTAL (BLOCKS * PAGES)
 #define MOST 24
+/* Operations without which it was no storm, however slow the machine: each kind comes, but for one time in 10^20. */
+#define ENOUGH 700
 #define KNOBS "/sys/kernel/mm/transparent_hugepage/"
 #define STATE "/sys/kernel/debug/rmaplab/folios"
 
@@ -471,11 +473,21 @@ static void populate(int processes)
 	}
 }
 
+static long done(void)
+{
+	long sum = 0;
+	int kind;
+
+	for (kind = 0; kind < KINDS; kind++)
+		sum += __atomic_load_n(&board->done[kind], __ATOMIC_RELAXED);
+	return sum;
+}
+
 int main(int argc, char **argv)
 {
 	const int seconds = argc > 1 ? atoi(argv[1]) : 0, processes = argc > 2 ? atoi(argv[2]) : 0;
 	const time_t end = time(NULL) + seconds;
-	int kind;
+	int kind, slice;
 
 	if (argc != 4 || seconds < 1 || processes < 1 || processes > MOST / 2)
 		return 2;
@@ -487,10 +499,13 @@ int main(int argc, char **argv)
 	must(!pipe2(pipes, O_NONBLOCK), "pipe");
 	knobs();
 	do {
-		populate(processes);
-		usleep(400000);
+		/* Whoever filled its memory has hardly begun: a second is not much. */
+		for (slice = 0; slice < 20; slice++) {
+			populate(processes);
+			usleep(200000);
+		}
 		quiet_point();
-	} while (time(NULL) < end);
+	} while (time(NULL) < end || done() < ENOUGH);
 	board->over = 1;
 	printf("quiet %ld folios %ld several %ld mapcount %ld exclusive %ld shared %ld data %d", found.quiet, found.folios,
 	       found.several, found.mapcount, found.exclusive, found.shared, board->wrong_data);
