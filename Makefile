@@ -73,6 +73,7 @@ litmus: venv
 	$(BIN)/rmaplab race --export litmus --into build/litmus --seconds 5
 	$(BIN)/python -m rmaplab.verify.race.litmus build/litmus | tail -1
 	if command -v herd7 >/dev/null; then $(BIN)/python -m rmaplab.verify.race.herd "$(LITMUS)/.." build/litmus; fi
+	if command -v herd7 >/dev/null; then $(BIN)/python -m rmaplab.verify.race.machine_shapes build/shapes; fi
 
 bench: venv
 	$(BIN)/rmaplab bench

@@ -1,7 +1,8 @@
 """A small language of relations, compiled to the steps that c/relations.c runs.
 
 For models.py. A statement is a line: `let NAME = EXPR`, `let rec NAME = EXPR and NAME = EXPR ...`, or an axiom,
-`acyclic | irreflexive | empty EXPR as NAME`. Operators, loosest first: `|`, `;`, `\\`, `&`, then `~` before a set and
+`acyclic | irreflexive | empty EXPR as NAME`, or `flag EXPR as NAME`: executions in which it is not empty are told apart,
+not forbidden. Operators, loosest first: `|`, `;`, `\\`, `&`, then `~` before a set and
 `^-1`, `+`, `*`, `?` behind. `[S]` is a set as a relation, which sets are here anyway: parts of the identity. Names
 are compiled when an axiom first needs them. A line that begins with four spaces goes on with the one before.
 """
@@ -14,24 +15,25 @@ from typing import Final
 _TOKEN: Final = re.compile(r"\s*(\^-1|[A-Za-z][\w.-]*|[|;\\&~+*?()\[\]=])")
 _BASE: Final = ("none", "id", "po", "addr", "data", "ctrl", "rmw", "rf", "co", "loc", "ext", "int", "twin", "all")
 _FIRST: Final = len(_BASE)
-_SLOTS: Final = 256
-_STEPS: Final = 512
+_SLOTS: Final = 384
+_STEPS: Final = 768
 _WHAT: Final = (
     *("tags", "or", "and", "minus", "seq", "inverse", "plus", "star", "opt", "domain", "range", "copy"),
-    *("empty", "until", "acyclic", "irreflexive", "none"),
+    *("empty", "until", "acyclic", "irreflexive", "none", "flag"),
 )
 _BINARY: Final = ({"|": "or"}, {";": "seq"}, {"\\": "minus"}, {"&": "and"})
 _POSTFIX: Final = {"^-1": "inverse", "+": "plus", "*": "star", "?": "opt"}
-_CHECKS: Final = {"acyclic": "acyclic", "irreflexive": "irreflexive", "empty": "none"}
+_CHECKS: Final = {"acyclic": "acyclic", "irreflexive": "irreflexive", "empty": "none", "flag": "flag"}
 
 Step = tuple[int, int, int, int]
 
 
 @dataclass(frozen=True)
 class Compiled:
-    """The steps, and the axioms' names in order."""
+    """The steps, of which the first `allowing` check the axioms and the rest raise flags; the axioms' names in order."""
 
     steps: tuple[Step, ...]
+    allowing: int
     axioms: tuple[str, ...]
 
 
@@ -187,9 +189,12 @@ def compile_model(text: str, tags: Mapping[str, int]) -> Compiled:
             compiler.lets[tokens[1]] = tokens[3:]
         elif tokens[0] in _CHECKS and tokens[-2] == "as":
             checks.append((_CHECKS[tokens[0]], tokens[1:-2]))
-            axioms.append(tokens[-1])
+            if tokens[0] != "flag":
+                axioms.append(tokens[-1])
         else:
             raise ValueError(f"{line.strip()}: neither a definition nor an axiom")
-    for what, expression in checks:
+    allowing = 0
+    for what, expression in sorted(checks, key=lambda check: check[0] == "flag"):
         compiler.put(what, 0, _Expression(compiler, expression).whole())
-    return Compiled(tuple(compiler.steps), tuple(axioms))
+        allowing = len(compiler.steps) if what != "flag" else allowing
+    return Compiled(tuple(compiler.steps), allowing, tuple(axioms))

@@ -87,15 +87,19 @@ def library() -> tuple[Any, Any]:
 
 
 @functools.cache
-def compiled(model: MemoryModel) -> tuple[Compiled, Mapping[str, int]]:
-    """The model's steps and the bits of its tags."""
+def compiled(model: MemoryModel, plain: bool = False) -> tuple[Compiled, Mapping[str, int]]:
+    """The model's steps, with or without what it says of plain accesses, and the bits of its tags."""
     bits = {**BASE_TAGS, **{tag: i for i, tag in enumerate(model.tags, len(BASE_TAGS))}}
-    return compile_model(model.text, bits), bits
+    return compile_model(model.text + (model.plain if plain else ""), bits), bits
 
 
 @dataclass
 class Problem:
-    """What to enumerate. `next` and `judge` are cffi function pointers (`struct problem` in c/engine.h)."""
+    """What to enumerate. `next` and `judge` are cffi function pointers (`struct problem` in c/engine.h).
+
+    `plain`: there are plain accesses. `flagged`: the promise that a flagged execution (a data race) breaks. `alike`: for
+    each thread what it does, where those of one value do the same and only one order of theirs is to be looked at.
+    """
 
     model: MemoryModel
     threads: int
@@ -106,6 +110,9 @@ class Problem:
     forever: Any = None
     future: bool = True
     promises: int = 1
+    plain: bool = False
+    flagged: int | None = None
+    alike: Sequence[object] = ()
     first_only: bool = False
     seconds: float = 60.0
     keep: list[Any] = field(default_factory=list)
@@ -120,16 +127,21 @@ class Problem:
         return self._found(result)
 
     def _fill(self, ffi: Any, problem: Any) -> None:
-        steps, bits = compiled(self.model)
+        steps, bits = compiled(self.model, self.plain)
         problem.threads, problem.locations = self.threads, len(self.initial)
         problem.initial = list(self.initial)
-        problem.steps = len(steps.steps)
+        problem.steps, problem.axioms = len(steps.steps), steps.allowing
         for i, step in enumerate(steps.steps):
             problem.code[i] = step
         problem.full, problem.release = _mask(self.model.full, bits), _mask(self.model.release, bits)
+        problem.marked = _mask(self.model.marked, bits)
         problem.full_after_rmw = _mask(self.model.full_after_rmw, bits)
         problem.no_future = not self.future
         problem.promises, problem.first_only = self.promises, self.first_only
+        problem.flagged = 0 if self.flagged is None else 1 << self.flagged
+        for thread, what in enumerate(self.alike):
+            others = (i for i, other in enumerate(self.alike) if other == what and i != thread)
+            problem.alike[thread] = sum(1 << i for i in others)
         problem.seconds = self.seconds
         for i, row in enumerate(self.rows):
             _fill_row(problem.row[i], row, bits, self.model.future)

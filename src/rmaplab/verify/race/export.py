@@ -46,6 +46,8 @@ _PRIMITIVES: Final = {
     "cmpxchg_acquire": "{r} = atomic_cmpxchg_acquire({x}, {e}, {v});",
     "cmpxchg_release": "{r} = atomic_cmpxchg_release({x}, {e}, {v});",
     "full_cmpxchg": "{r} = atomic_cmpxchg({x}, {e}, {v});",
+    "plain_read": "{r} = *{x};",
+    "plain_write": "*{x} = {v};",
 }
 _RELAXED: Final = {name: Row(("Once",), ("Once",), failed=("Once",)) for name in ROWS}
 _NOTHING: Final = {name: Row() for name in _FENCES}
@@ -134,6 +136,7 @@ def _outcomes(
         ffi.addressof(lib, "race_next"),
         ffi.callback("unsigned(const struct graph *, const uint64_t *, unsigned)", judge),
         ffi.addressof(lib, "race_forever"),
+        plain=True,
         seconds=seconds,
     )
     result = problem.run()

@@ -17,6 +17,7 @@ from typing import Final, Literal
 SECONDS: Final = 20.0
 _RESULT: Final = re.compile(r"Result:\s*(Never|Sometimes|Always)", re.I)
 _OBSERVATION: Final = re.compile(r"^Observation \S+ (Never|Sometimes|Always) ", re.M)
+_OBSERVED: Final = re.compile(r"^Observation (\S+) (Never|Sometimes|Always) ", re.M)
 Answer = Literal["agrees", "differs", "undecided", "refused"]
 
 
@@ -34,6 +35,14 @@ def ask(model: Path, file: Path, seconds: float = SECONDS) -> tuple[Answer, str]
             0
         ] if done.stderr or done.stdout else "no answer"
     return "agrees" if found.group(1) == wanted.group(1).capitalize() else "differs", found.group(0).strip()
+
+
+def observed(words: Sequence[str], files: Sequence[Path]) -> dict[str, str] | None:
+    """What herd7, called with `words`, observes in each file, by the test's name; None if it is not installed."""
+    if not shutil.which("herd7"):
+        return None
+    done = subprocess.run(["herd7", *words, *map(str, files)], capture_output=True, text=True, check=False)
+    return dict(_OBSERVED.findall(done.stdout))
 
 
 def main(words: Sequence[str]) -> int:

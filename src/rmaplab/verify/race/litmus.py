@@ -41,13 +41,14 @@ class Test:
 
 @dataclass(frozen=True)
 class Verdict:
-    """`observed`: never, sometimes or always, of executions that satisfy the condition."""
+    """`observed`: never, sometimes or always, of executions that satisfy the condition. `raced`: some has a data race."""
 
     name: str
     observed: str
     positive: int
     negative: int
     steps: int
+    raced: bool
 
 
 def read(path: Path) -> Test:
@@ -186,9 +187,9 @@ def judge(test: Test, model: str = "lkmm", seconds: float = 60.0) -> Verdict:
     found = explore(MODELS[model], C11_ROWS if model == "c11" else ROWS, test.initial, threads, test.condition, seconds)
     if found.error or found.timed_out:
         raise ValueError(f"{test.name}: {found.error or f'not done after {seconds} s'}")
-    positive, negative = found.broken
+    positive, negative, raced = found.broken
     observed = "sometimes" if positive and negative else "always" if positive else "never"
-    return Verdict(test.name, observed, positive, negative, found.steps)
+    return Verdict(test.name, observed, positive, negative, found.steps, raced > 0)
 
 
 def main(paths: Sequence[str]) -> int:

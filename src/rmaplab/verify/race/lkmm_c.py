@@ -49,6 +49,7 @@ ROWS: Final[Mapping[str, Row]] = {
 }
 #: The primitives that C11 has, as C11's: relaxed, acquire and release accesses, and its three fences.
 C11_ROWS: Final[Mapping[str, Row]] = {
+    "plain": Row(("NA",), ("NA",)),
     "once": Row(("RLX",), ("RLX",)),
     "acquire": Row(("ACQ",)),
     "release": Row((), ("REL",)),

@@ -14,6 +14,7 @@ from rmaplab.verify.race.engine import Row
 Rows = Mapping[str, Row]
 
 _RELAXED: Final = ("read", "write", "add", "add_return", "cmpxchg", "read128")
+_PLAIN: Final = ("plain_read", "plain_write")
 
 
 def _same(names: tuple[str, ...], row: Row) -> dict[str, Row]:
@@ -24,6 +25,7 @@ def _plain(full: Row) -> Rows:
     """Models in which only full fences, if anything, say something."""
     weak = (
         *_RELAXED,
+        *_PLAIN,
         *("read_acquire", "write_release", "add_release", "add_return_acquire", "add_return_release", "add_negative"),
         *("fetch_or_acquire", "fetch_and_release", "cmpxchg_acquire", "cmpxchg_release", "cmpxchg128", "full_add_return"),
         *("full_cmpxchg", "fence_release", "fence_acquire", "rmb", "wmb"),
@@ -37,6 +39,7 @@ _TSO: Final = {**_plain(Row(before=("MFENCE",))), **_same(("after_atomic", "befo
 _RLX, _ACQ, _REL, _SEQ = ("RLX",), ("ACQ",), ("REL",), ("SC",)
 _C11: Final[Rows] = {
     **_same(_RELAXED, Row(_RLX, _RLX, failed=_RLX)),
+    **_same(_PLAIN, Row(("NA",), ("NA",))),
     "read_acquire": Row(_ACQ),
     "write_release": Row((), _REL),
     **_same(("add_release", "add_return_release", "fetch_and_release"), Row(_RLX, _REL)),
@@ -57,6 +60,7 @@ _C11: Final[Rows] = {
 _ONCE, _MB = ("Once",), ("Mb",)
 _LKMM: Final[Rows] = {
     **_same(_RELAXED, Row(_ONCE, _ONCE, failed=_ONCE)),
+    **_same(_PLAIN, Row()),
     "add": Row(("Noreturn",), _ONCE),
     "read_acquire": Row(("Acquire",), early=False),
     "write_release": Row((), ("Release",)),
@@ -88,7 +92,7 @@ def _armv8(unit: str, void: tuple[str, ...]) -> Rows:
     u = (unit,)
     acquire, release = ("A", unit), ("L", unit)
     return {
-        **_same(("read", "write", "read128"), Row()),
+        **_same(("read", "write", "read128", *_PLAIN), Row()),
         **_same(("add_return", "cmpxchg"), Row(u, u, failed=u)),
         "add": Row((*u, *void), u),
         "add_release": Row((*u, *void), release),
@@ -113,7 +117,7 @@ def _armv8(unit: str, void: tuple[str, ...]) -> Rows:
 
 _FULL: Final = ("Fence.rw.rw",)
 _RISCV: Final[Rows] = {
-    **_same(("read", "write", "read128"), Row()),
+    **_same(("read", "write", "read128", *_PLAIN), Row()),
     **_same(("add", "add_return"), Row(("AMO",), ("AMO",))),
     "cmpxchg": Row(("X",), ("X",), failed=("X",)),
     "read_acquire": Row(after=("Fence.r.rw",), early=False),
@@ -134,7 +138,7 @@ _RISCV: Final[Rows] = {
 
 _LW, _SYNC, _ISYNC = ("LWSYNC",), ("SYNC",), ("ISYNC",)
 _POWER: Final[Rows] = {
-    **_same(_RELAXED, Row()),
+    **_same((*_RELAXED, *_PLAIN), Row()),
     "read_acquire": Row(after=_ISYNC, branch=True, early=False),
     "write_release": Row(before=_LW),
     **_same(("add_release", "add_return_release", "fetch_and_release", "cmpxchg_release"), Row(before=_LW)),

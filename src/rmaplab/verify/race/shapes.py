@@ -24,7 +24,7 @@ _LINKS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
 )
 
 #: Threads, and final values that the condition asks for besides those of the reads.
-_SHAPES: Final[Mapping[str, tuple[tuple[tuple[Access, ...], ...], tuple[tuple[str, int], ...]]]] = MappingProxyType(
+SHAPES: Final[Mapping[str, tuple[tuple[tuple[Access, ...], ...], tuple[tuple[str, int], ...]]]] = MappingProxyType(
     {
         "SB": (((("W", "x", 1), ("R", "y", 0)), (("W", "y", 1), ("R", "x", 0))), ()),
         "MP": (((("W", "x", 1), ("W", "y", 1)), (("R", "y", 1), ("R", "x", 0))), ()),
@@ -63,17 +63,23 @@ class Shape:
     text: str
 
 
-def shapes() -> Iterator[Shape]:
-    """All of them, in a fixed order."""
-    for name, (threads, finals) in _SHAPES.items():
+def shapes(plain: bool = False) -> Iterator[Shape]:
+    """All of them, in a fixed order.
+
+    `plain`: x is read and written by plain accesses, where the link asks for no other, and behind a read only if that
+    found something: so that some of them have no data race.
+    """
+    for name, (threads, finals) in SHAPES.items():
         kinds = ["".join(access[0] for access in thread) for thread in threads]
         for links in itertools.product(*(_LINKS[kind] for kind in kinds)):
             full = "+".join((name, *(link for link in links if link)))
-            yield Shape(full, _text(full, threads, finals, links))
+            yield Shape(full, _text(full, threads, finals, links, "x" if plain else ""))
 
 
-def _text(name: str, threads: Sequence[Sequence[Access]], finals: Sequence[tuple[str, int]], links: Sequence[str]) -> str:
-    bodies = [_thread(number, *pair) for number, pair in enumerate(zip(threads, links, strict=True))]
+def _text(
+    name: str, threads: Sequence[Sequence[Access]], finals: Sequence[tuple[str, int]], links: Sequence[str], plain: str
+) -> str:
+    bodies = [_thread(number, *pair, plain) for number, pair in enumerate(zip(threads, links, strict=True))]
     reads = [
         f"{number}:r{i}={access[2]}"
         for number, thread in enumerate(threads)
@@ -84,22 +90,25 @@ def _text(name: str, threads: Sequence[Sequence[Access]], finals: Sequence[tuple
     return "\n".join((f"C {name}", "", "{}", "", *bodies, f"exists ({wanted})", ""))
 
 
-def _thread(number: int, accesses: Sequence[Access], link: str) -> str:
+def _thread(number: int, accesses: Sequence[Access], link: str, plain: str) -> str:
     places = sorted({access[1] for access in accesses})
     lines = [f"P{number}({', '.join(f'int *{place}' for place in places)})", "{"]
     lines.extend(f"\tint r{i};" for i, access in enumerate(accesses) if access[0] == "R")
     first = accesses[0]
-    lines.append(_access(0, first, "acq" if link == "acq" else ""))
+    lines.append(_access(0, first, "acq" if link == "acq" else "", plain))
     if link in _FENCES:
         lines.append(f"\t{_FENCES[link]}();")
     if len(accesses) > 1:
-        second = _access(1, accesses[1], link)
-        lines.append(f"\tif (r0)\n\t{second}" if link == "ctrl" else second)
+        second = _access(1, accesses[1], link, plain)
+        guarded = link == "ctrl" or (accesses[1][1] == plain and first[0] == "R")
+        lines.append(f"\tif (r0)\n\t{second}" if guarded else second)
     return "\n".join((*lines, "}", ""))
 
 
-def _access(i: int, access: Access, link: str) -> str:
+def _access(i: int, access: Access, link: str, plain: str) -> str:
     what, place, value = access
+    if place == plain and not (link == "rel" and what == "W") and not (link == "acq" and what == "R" and i == 0):
+        return f"\tr{i} = *{place};" if what == "R" else f"\t*{place} = {'r0' if link == 'data' else value};"
     if what == "R":
         return f"\tr{i} = smp_load_acquire({place});" if link == "acq" and i == 0 else f"\tr{i} = READ_ONCE(*{place});"
     if link == "rel":

@@ -54,7 +54,9 @@ def explore(
     bad: Callable[[Outcome], bool],
     seconds: float = 60.0,
 ) -> Found:
-    """Enumerate; promise 0 is broken by an execution whose outcome is `bad`, promise 1 by one that is not."""
+    """Enumerate; promise 0 is broken by an execution whose outcome is `bad`, promise 1 by one that is not, promise 2 by
+    one with a data race.
+    """
     ffi, _ = library()
     numbers = {name: i for i, name in enumerate(rows)}
     failures: list[Exception] = []
@@ -87,7 +89,9 @@ def explore(
         ffi.callback("int(int, const uint64_t *, int, int, struct op *)", next_),
         ffi.callback("unsigned(const struct graph *, const uint64_t *, unsigned)", judge),
     )
-    found = Problem(model, len(threads), initial, list(rows.values()), *callbacks, promises=2, seconds=seconds).run()
+    found = Problem(
+        model, len(threads), initial, list(rows.values()), *callbacks, promises=3, plain=True, flagged=2, seconds=seconds
+    ).run()
     if failures:
         raise failures[0]
     return found

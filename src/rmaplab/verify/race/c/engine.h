@@ -2,7 +2,7 @@
 /*
  * engine.h - executions of a few threads, enumerated under an axiomatic memory model.
  *
- * For explore.c, relations.c and, through cffi, rmaplab.verify.race.engine, which reads the part between the marks.
+ * For explore.h and what includes it, and, through cffi, rmaplab.verify.race.engine, which reads the part between the marks.
  */
 #ifndef RACE_ENGINE_H
 #define RACE_ENGINE_H
@@ -10,7 +10,7 @@
 #include <stdint.h>
 
 /* cdef: begin */
-enum { EVENTS = 64, THREADS = 6, LOCATIONS = 12, PLACES = 40, READS = 40, ROWS = 48, CODE = 512, SLOTS = 256 };
+enum { EVENTS = 64, THREADS = 6, LOCATIONS = 12, PLACES = 40, READS = 40, ROWS = 48, CODE = 768, SLOTS = 384 };
 enum { PROMISES = 8, VALUES = 96, FENCES = 3 };
 
 /* What a thread does next; DONE and SPIN (back at a read without having written since) end it. */
@@ -61,7 +61,7 @@ struct step {
 };
 enum {
 	DO_TAGS, DO_OR, DO_AND, DO_MINUS, DO_SEQ, DO_INVERSE, DO_PLUS, DO_STAR, DO_OPT, DO_DOMAIN, DO_RANGE, DO_COPY,
-	DO_EMPTY, DO_UNTIL, DO_ACYCLIC, DO_IRREFLEXIVE, DO_NONE
+	DO_EMPTY, DO_UNTIL, DO_ACYCLIC, DO_IRREFLEXIVE, DO_NONE, DO_FLAG
 };
 enum {
 	REL_NONE, REL_ID, REL_PO, REL_ADDR, REL_DATA, REL_CTRL, REL_RMW, REL_RF, REL_CO, REL_LOC, REL_EXT, REL_INT, REL_TWIN,
@@ -72,13 +72,16 @@ struct problem {
 	int threads, locations;
 	uint64_t initial[LOCATIONS];
 	struct row row[ROWS];
-	int steps;
+	int steps, axioms; /* the first @axioms steps decide whether an execution is allowed, the rest whether it is flagged */
 	struct step code[CODE];
 	uint64_t full;          /* tags of fences that no later store passes backwards over an earlier read */
 	uint64_t full_after_rmw; /* the same for reads up to the last read-modify-write before them */
 	uint64_t release;       /* tags of stores that pass no earlier read */
+	uint64_t marked;        /* if any: tags of stores that pass no read their value or their being made depends on; others may */
 	int no_future;          /* leave out reads from the future, whatever the rows say */
+	unsigned alike[THREADS]; /* other threads that do the same: one order of theirs is looked at for all */
 	int promises;
+	unsigned flagged;       /* promises that a flagged execution breaks */
 	int first_only;         /* stop at the first broken promise */
 	double seconds;         /* give up after that */
 	/* Fill in the operation behind @ops others and @reads values. Return: 0, or an error that ends all. */
@@ -98,6 +101,7 @@ struct result {
 
 void race_explore(const struct problem *problem, struct result *result);
 int race_consistent(const struct problem *problem, const struct graph *g);
+int race_flags(const struct problem *problem, const struct graph *g);
 /* cdef: end */
 
 enum { TAG_R = 1, TAG_W = 2, TAG_F = 4, TAG_INIT = 8 };

@@ -39,7 +39,7 @@ int race_forever(int thread, const uint64_t *value, int reads, int ops, const ui
 unsigned race_judge(const struct graph *g, const uint64_t *final, unsigned stuck);
 /* cdef: end */
 
-enum promise { TORN, LOST, INEXACT, WAITS, FOOLED, FALSE_EXCLUSIVE, WARNED };
+enum promise { TORN, LOST, INEXACT, WAITS, FOOLED, FALSE_EXCLUSIVE, WARNED, RACED };
 
 /* What a thread found out is left here and cleared before each run. */
 extern int race_seen[THREADS * 4];

@@ -25,7 +25,7 @@ enum record_row {
 	ROW_ADD_RETURN_ACQUIRE, ROW_ADD_RETURN_RELEASE, ROW_ADD_NEGATIVE, ROW_FETCH_OR_ACQUIRE, ROW_CMPXCHG,
 	ROW_CMPXCHG_ACQUIRE, ROW_CMPXCHG_RELEASE, ROW_CMPXCHG128, ROW_READ128, ROW_FENCE_RELEASE, ROW_FENCE_ACQUIRE,
 	ROW_FENCE_FULL, ROW_FULL_ADD_RETURN, ROW_FULL_CMPXCHG, ROW_FETCH_AND_RELEASE, ROW_AFTER_ATOMIC, ROW_BEFORE_ATOMIC,
-	ROW_RMB, ROW_WMB, ROW_COUNT
+	ROW_RMB, ROW_WMB, ROW_PLAIN_READ, ROW_PLAIN_WRITE, ROW_COUNT
 };
 /* cdef: end */
 
@@ -68,9 +68,8 @@ int record_cas128(struct rmap_u128 *p, struct rmap_u128 *old, struct rmap_u128 v
 #define rmap_read(p) RECORD_TYPED(p, record_read(p, sizeof(*(p)), ROW_READ))
 #define rmap_read_acquire(p) RECORD_TYPED(p, record_read(p, sizeof(*(p)), ROW_READ_ACQUIRE))
 #define rmap_write(p, v) record_write(p, sizeof(*(p)), ROW_WRITE, (u64)(v))
-/* Taken for relaxed ones: that nobody else looks is the lock's promise, which the programs check. */
-#define rmap_plain_read(p) rmap_read(p)
-#define rmap_plain_write(p, v) rmap_write(p, v)
+#define rmap_plain_read(p) RECORD_TYPED(p, record_read(p, sizeof(*(p)), ROW_PLAIN_READ))
+#define rmap_plain_write(p, v) record_write(p, sizeof(*(p)), ROW_PLAIN_WRITE, (u64)(v))
 #define rmap_write_release(p, v) record_write(p, sizeof(*(p)), ROW_WRITE_RELEASE, (u64)(v))
 #define rmap_add(p, v) ((void)RECORD_ADD(p, v, ROW_ADD))
 #define rmap_add_release(p, v) ((void)RECORD_ADD(p, v, ROW_ADD_RELEASE))

@@ -228,14 +228,15 @@ static int atomic(const struct graph *g)
 	return 1;
 }
 
-int race_consistent(const struct problem *p, const struct graph *g)
+/* Run the first @steps steps. Return: 0 if an axiom does not hold; bit 1 is set if a flag is raised. */
+static int run(const struct problem *p, const struct graph *g, int steps)
 {
-	int pc;
+	int pc, found = 1;
 
 	if (!atomic(g))
 		return 0;
 	fill(g);
-	for (pc = 0; pc < p->steps; pc++) {
+	for (pc = 0; pc < steps; pc++) {
 		const struct step *s = &p->code[pc];
 
 		switch (s->what) {
@@ -267,9 +268,22 @@ int race_consistent(const struct problem *p, const struct graph *g)
 			if (memcmp(slot[s->a], slot[REL_NONE], n * sizeof(uint64_t)))
 				return 0;
 			break;
+		case DO_FLAG:
+			found |= memcmp(slot[s->a], slot[REL_NONE], n * sizeof(uint64_t)) ? 2 : 0;
+			break;
 		default:
 			unary(s);
 		}
 	}
-	return 1;
+	return found;
+}
+
+int race_consistent(const struct problem *p, const struct graph *g)
+{
+	return run(p, g, p->axioms);
+}
+
+int race_flags(const struct problem *p, const struct graph *g)
+{
+	return p->steps > p->axioms && run(p, g, p->steps) >> 1;
 }

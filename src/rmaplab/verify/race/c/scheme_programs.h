@@ -165,9 +165,9 @@ static unsigned no_warning(const uint64_t *final)
 #define SANITY(stage, ours, cow)                                                                          \
 	{ "drop-sanity", stage, "an unmapper, and a check that mappings are not more than references", ours, 2, \
 	  { rmap_mm_id_drop, cow }, { "unmapper", "decider" }, MM_ID_WORDS(2, 1, 2, 0, 2), 1u << WARNED | 1u << WAITS, no_warning }
-#define BOTH_MAP(stage, name, words, exact)                                                               \
+#define BOTH_MAP(stage, name, words, more, exact)                                                         \
 	{ "map-map", stage, "two mappers of an unmapped folio", 1, 2, { name##_one, name##_second },       \
-	  { "MM 1", "MM 2" }, words, 1u << LOST | 1u << WAITS, exact }
+	  { "MM 1", "MM 2" }, words, 1u << LOST | 1u << WAITS | (more), exact }
 #define LINEAR(stage, name)                                                  \
 	TURN(stage, name, LINEAR_WORDS(2, 3, 5, 2)),                         \
 	DROP(stage, name##_drop, name##_cow, LINEAR_WORDS(2, 2, 2, 3)),      \
@@ -185,18 +185,18 @@ static unsigned no_warning(const uint64_t *final)
 	TURN("owner-counter", rmap_owner, OWNER_WORDS(2, 1ull << 32 | 1, 2)),                                        \
 	DROP("owner-counter", rmap_owner_drop, rmap_owner_cow, OWNER_WORDS(2, 1ull << 32, 3)),                                \
 	TAKE("owner-counter", rmap_owner_take, rmap_owner_cow, OWNER_WORDS(1, 1ull << 32, 2)),                                \
-	BOTH_MAP("owner-counter", rmap_owner, OWNER_WORDS(0, 0, 0), owner_exact),                                    \
+	BOTH_MAP("owner-counter", rmap_owner, OWNER_WORDS(0, 0, 0), 0, owner_exact),                                 \
 	TURN("mm-id", rmap_mm_id, MM_ID_WORDS(2, RMAP_MM_ID_SHARED | 1 | 2ull << 32, 1, 1, 2)),                      \
 	DROP("mm-id", rmap_mm_id_drop, rmap_mm_id_cow, MM_ID_WORDS(2, 1, 2, 0, 3)),                                  \
 	TAKE("mm-id", rmap_mm_id_take, rmap_mm_id_cow, MM_ID_WORDS(1, 1, 1, 0, 2)),                                  \
-	BOTH_MAP("mm-id", rmap_mm_id, MM_ID_WORDS(0, 0, 0, 0, 0), mm_id_exact),                                      \
+	BOTH_MAP("mm-id", rmap_mm_id, MM_ID_WORDS(0, 0, 0, 0, 0), 1u << RACED, mm_id_exact),                          \
 	SANITY("mm-id", 1, sane),                                                                                    \
 	SANITY("mm-id, before the lock", 0, sane_unlocked),                                                          \
 	SANITY("mm-id, reversed", 0, sane_reversed),                                                                 \
 	TURN("moments-flag", rmap_moments_flag, FLAG_WORDS(2, RMAP_MOMENTS_FLAG_SHARED | 3, 5, 2)),                  \
 	DROP("moments-flag", rmap_moments_flag_drop, rmap_moments_flag_cow, FLAG_WORDS(2, 2, 2, 3)),                 \
 	TAKE("moments-flag", rmap_moments_flag_take, rmap_moments_flag_cow, FLAG_WORDS(1, 1, 1, 2)),                 \
-	BOTH_MAP("moments-flag", rmap_moments_flag, FLAG_WORDS(0, 0, 0, 0), flag_exact),                             \
+	BOTH_MAP("moments-flag", rmap_moments_flag, FLAG_WORDS(0, 0, 0, 0), 1u << RACED, flag_exact),                \
 	DROP("small, hashed", hashed_drop, hashed_cow, SMALL_WORDS(0, 2)),                                           \
 	TAKE("small, hashed", hashed_take, hashed_cow, SMALL_WORDS(-1, 1)),                                          \
 	{ "turn-unprotected", "moments shared", "as turn-ask, without the sequence count", 0, 2,                     \
