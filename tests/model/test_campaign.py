@@ -93,7 +93,7 @@ def test_seeds_are_both_ends_and_all_between() -> None:
 
 
 def test_an_unknown_thing_to_go_without_is_refused() -> None:
-    with pytest.raises(BadOperation, match="without: zram: must be of ksm, swap, disk, sharing"):
+    with pytest.raises(BadOperation, match="without: zram: must be of ksm, swap, disk, khugepaged, sharing"):
         Plan("linux-6.18", 30, without("ksm,zram"))
 
 

@@ -148,3 +148,16 @@ def test_a_process_without_thps_has_none_after_exec() -> None:
         address = process.mmap(BLOCK, order=9)
         process.write(address, PAGE)
         assert machine.observe()["order"].drop_nulls().to_list() == [0]
+
+
+def test_memory_that_an_advice_does_not_change_joins_nobody(machine: Machine) -> None:
+    process = machine.spawn()
+    address = process.mmap(16 * PAGE, shared=True)
+    process.write(address, 16 * PAGE)
+    process.mlock(address + 15 * PAGE, PAGE)
+    child = process.fork()
+    child.madvise(address + 14 * PAGE, PAGE, "dofork")
+    child.read(address, PAGE)
+    seen = machine.observe()
+    mapped = seen.filter(seen["mm"] == child.mm)["state"].to_list()
+    assert mapped == ["present"] * 15 + ["none"]  # fault-around ends with the VMA

@@ -60,6 +60,8 @@ PROGRAMS: dict[str, tuple[Any, Program]] = {
     "guards_need_anon_vma": (True, (*mapped(0, 4)[:2], advise("guard_install", 0, 1),
                                     Step("mremap", 1, 2, 0, 4, makes=9, new_pages=4, dontunmap=True),
                                     Step("read", 1, 2, 0, 4), FORK)),
+    "collapse_needs_writable": (True, (*mapped(0), Step("mprotect", 1, 2, 0, 512), advise("collapse"))),
+    "khugepaged_spares_lazy": (False, (*mapped(0), advise("hugepage"), advise("free", 0, 1), Step("khugepaged"))),
     "mthp": (False, mapped(4)),
     "around_maps_whole": (False, (*of_file(64, 6, "", 64), Step("read", 3, 5, 0, 1))),
     "disk_maps_whole": (False, (*of_file(64, 5, "file", 64), Step("write", 3, 5, 0, 1, value=1))),

@@ -80,6 +80,7 @@ _RULES: Final[dict[str, Callable[[str, str, object], Any]]] = {
     **dict.fromkeys(("writable", "readable", "move", "dontunmap", "shared", "longterm", "disabled"), _flag),
     "over": _whole_or_none,
     "order": _within(PMD_ORDER),
+    **dict.fromkeys(("max_none", "max_swap", "max_shared"), _within(511)),
     "value": _within(255),
     "advice": _one_of(get_args(Advice)),
     "kind": _one_of(("file", "shmem")),

@@ -116,6 +116,11 @@ class BaseProcess(ABC, Generic[A, N]):
     def alive(self) -> bool:
         return self._alive
 
+    @property
+    def waits(self) -> bool:
+        """Whether its vfork child keeps it waiting."""
+        return self._waits
+
     def __repr__(self) -> str:
         if not self._alive:
             return f"<{type(self).__name__} MM {self.mm}, ended>"
@@ -189,6 +194,13 @@ def check_guards(advice: str, *, ordinary: bool) -> None:
 
 LOCK_FORBIDS: Final = ("dontneed", "free", "cold", "pageout", "guard_install")
 """Advice that locked memory refuses (can_madv_lru_vma(), madvise_dontneed_free_valid_vma(), is_valid_guard_vma())."""
+
+
+def check_used(call: str, unreadable: int | None) -> None:
+    """Raise BadOperation if khugepaged would find memory, at `unreadable`, that may not be read: whether that counts as
+    used is a matter of its past."""
+    if unreadable is not None:
+        raise BadOperation(call, f"page {unreadable:#x}", "khugepaged would look at it, and it may not be read")
 
 
 def check_mremap(old_length: int, new_length: int, *, shared: bool, dontunmap: bool) -> None:

@@ -300,6 +300,15 @@ class Machine(Protocol):
         NotAvailable where the system has no KSM or others use it, as the advice itself does.
         """
 
+    def khugepaged(self, *, max_none: int = 511, max_swap: int = 64, max_shared: int = 256) -> None:
+        """Let khugepaged visit every process until nothing more is collapsed, and stop it.
+
+        It collapses blocks of private anonymous memory under MADV_HUGEPAGE (a mapping with an order has that) of which at
+        most so many pages are missing or zero, in swap, or of folios that are maybe shared: the kernel's limits and their
+        defaults, 0..511 each. First every process reads what is there of such memory, for khugepaged wants it used.
+        Raises BadOperation where some of it may not be read, NotAvailable where there is no khugepaged.
+        """
+
     def swap(self, length: int) -> None:
         """Give the world a swap device of its own, of `length` bytes (a multiple of 2 MiB; its first page holds no
         data), until `close`. Only MADV_PAGEOUT writes to it. At any time, but only once. Swap-in reads no pages ahead.

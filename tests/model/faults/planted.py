@@ -238,10 +238,8 @@ PLANTED: Final = (
     ),
     Fault(
         "advice-does-not-merge-vmas",
-        "        if name in _OPPOSITE:\n"
-        "            setattr(part, _OPPOSITE[name], False)\n"
-        "    space.vmas.merge(start, end)\n",
-        "        if name in _OPPOSITE:\n            setattr(part, _OPPOSITE[name], False)\n",
+        "        changed.append((part.start, part.end))\n",
+        "",
         "VMAs that advice made equal again merge",
     ),
     Fault(
@@ -493,8 +491,8 @@ PLANTED: Final = (
     ),
     Fault(
         "protect-does-not-merge",
-        "        space.protect(lo, hi, writable=writable)\n    space.vmas.merge(start, end)\n",
-        "        space.protect(lo, hi, writable=writable)\n",
+        "        changed.append((lo, hi))\n",
+        "",
         "VMAs that mprotect made equal again merge",
     ),
     Fault(
@@ -611,8 +609,8 @@ PLANTED: Final = (
     # --- collapse, KSM, migration ---------------------------------------------------------------------------------
     Fault(
         "collapse-held-blocks",
-        "    if _held(space, leaf, lo):\n        return False\n",
-        "",
+        "    if _held(space, leaf, lo) or (",
+        "    if (",
         "a block with a held page does not collapse",
         equivalent="it is asked again after swap-in, which changes nothing of a held page",
     ),
@@ -624,8 +622,8 @@ PLANTED: Final = (
     ),
     Fault(
         "collapse-goes-on-after-nothing",
-        "    for page in takewhile(partial(_has_pmd, space), pages):\n",
-        "    for page in filter(partial(_has_pmd, space), pages):\n",
+        "    for page in takewhile(partial(has_pmd, space), pages):\n",
+        "    for page in filter(partial(has_pmd, space), pages):\n",
         "nothing is tried after a block with nothing in its PMD",
     ),
     Fault(
@@ -882,6 +880,67 @@ PLANTED: Final = (
         "",
         "what locked memory grows by is faulted in at once",
     ),
+    Fault(
+        "flag-joins-though-nothing-changed",
+        "        changed.append((part.start, part.end))\n    for lo, hi in changed:\n        space.vmas.merge(lo, hi)\n",
+        "    space.vmas.merge(start, end)\n",
+        "VMAs join where an advice changed one of them only",
+    ),
+    # --- khugepaged -----------------------------------------------------------------------------------------------
+    Fault(
+        "khugepaged-asks-nobody",
+        "shared_pages(space, frames[there]) > limits.shared:\n",
+        "shared_pages(space, frames[there]) > BLOCK:\n",
+        "khugepaged counts the pages of folios that are maybe shared before it reads anything back",
+    ),
+    Fault(
+        "khugepaged-asks-once",
+        "or shared_pages(space, frames[space.counted(frames)]) > most_shared:\n",
+        "or most_shared < 0:\n",
+        "khugepaged counts shared pages again once all are there",
+    ),
+    Fault(
+        "khugepaged-counts-folios",
+        "    return sum(int(n) for slot, n in zip(slots[:, None], times, strict=True) if maybe_shared(space, slot))\n",
+        "    return sum(1 for slot, n in zip(slots[:, None], times, strict=True) if maybe_shared(space, slot))\n",
+        "a shared folio counts with each of its pages",
+    ),
+    Fault(
+        "khugepaged-fills-holes",
+        "    if BLOCK - used - swapped > limits.none or swapped > limits.swap:\n",
+        "    if swapped > limits.swap:\n",
+        "khugepaged leaves blocks alone of which too much is missing",
+    ),
+    Fault(
+        "khugepaged-reads-back-anything",
+        "    if BLOCK - used - swapped > limits.none or swapped > limits.swap:\n",
+        "    if BLOCK - used - swapped > limits.none:\n",
+        "khugepaged leaves blocks alone of which too much is in swap",
+    ),
+    Fault(
+        "khugepaged-reads-back-for-few",
+        "    if not used or (swapped and used < BLOCK // 2) or",
+        "    if not used or",
+        "where something is in swap, khugepaged wants half of the block used",
+    ),
+    Fault(
+        "khugepaged-collapses-zero-pages",
+        "    there = ~away & space.counted(frames)\n",
+        "    there = ~away & (frames != 0)\n",
+        "zero pages count as missing",
+    ),
+    Fault(
+        "khugepaged-visits-once",
+        "    while sum(_visit(space, limits, step) for space in list(world.spaces.values())):\n        pass\n",
+        "    sum(_visit(space, limits, step) for space in list(world.spaces.values()))\n",
+        "what one process gives up by a collapse is no longer shared for the next visit",
+    ),
+    Fault(
+        "khugepaged-goes-uninvited",
+        "    return [vma for vma in room if vma.anonymous and vma.private and vma.thp]\n",
+        "    return [vma for vma in room if vma.anonymous and vma.private]\n",
+        "khugepaged collapses memory under MADV_HUGEPAGE",
+    ),
     # --- no large folios for a process ----------------------------------------------------------------------------
     Fault(
         "thp-disabled-yet-by-faults",
@@ -897,8 +956,8 @@ PLANTED: Final = (
     ),
     Fault(
         "thp-disabled-yet-collapsed",
-        "        if space.thp_disabled or not _allowed(vma):\n",
-        "        if not _allowed(vma):\n",
+        "        if space.thp_disabled or not allows_collapse(vma):\n",
+        "        if not allows_collapse(vma):\n",
         "nothing of a process without THPs is collapsed",
     ),
     Fault(

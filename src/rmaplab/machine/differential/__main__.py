@@ -8,7 +8,7 @@ import argparse
 import sys
 
 from rmaplab.machine.differential.jobs import run_campaign
-from rmaplab.machine.differential.plan import Plan, without
+from rmaplab.machine.differential.plan import OPTIONAL, Plan, without
 from rmaplab.machine.protocol import BadOperation, NotAvailable
 
 
@@ -20,7 +20,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--steps", type=int, default=30, help="operations a program (default 30)")
     parser.add_argument("--kernel", default="linux-6.18", help="the model's kernel (default linux-6.18)")
     parser.add_argument("--jobs", type=int, default=1, help="processes, each on a CPU of its own (default 1)")
-    parser.add_argument("--without", default="", help="what programs do without, by commas: ksm, swap, disk, sharing")
+    parser.add_argument("--without", default="", help=f"what programs do without, by commas: {', '.join(OPTIONAL)}")
     options = parser.parse_args(arguments)
     if min(options.n, options.steps, options.jobs) < 1:
         parser.error(f"-n {options.n} --steps {options.steps} --jobs {options.jobs}: all must be positive")

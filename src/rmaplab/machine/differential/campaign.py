@@ -21,6 +21,7 @@ from rmaplab.machine.differential.shrink import shrink
 from rmaplab.machine.differential.surroundings import SURROUNDINGS
 from rmaplab.machine.live import LiveMachine, probe
 from rmaplab.machine.live.host.diskfile import make
+from rmaplab.machine.live.host.knobs import KHUGEPAGED
 from rmaplab.machine.live.workers import sharing
 from rmaplab.machine.model import ContentLeak
 from rmaplab.machine.model.invariants import Broken
@@ -44,6 +45,7 @@ class Campaign:
         self._orders = capabilities.anon_orders
         here = {name: "" if capabilities.has(name) else capabilities[name].why_not for name in ("ksm", "swap")}
         here["sharing"] = "" if sharing.available() else "the routine for it was not built"
+        here["khugepaged"] = "" if KHUGEPAGED.exists() else f"{KHUGEPAGED} is not there"
         here["disk"], self._disk_order = _disk_files()
         if not here["disk"] and not self._disk_order:
             print("disk files: in small folios only, this file system has no larger ones here", file=self.out)

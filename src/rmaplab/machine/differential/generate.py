@@ -45,6 +45,7 @@ _WEIGHTS: Final = {
     "mlock": 4,
     "munlock": 2,
     "thp_disable": 1,
+    "khugepaged": 3,
     "ksm": 6,
     "vfork": 3,
     "clone_vm": 4,
@@ -52,6 +53,8 @@ _WEIGHTS: Final = {
 }
 _KSM_SHARE: Final = 0.2
 """Share of the programs that merge memory: their live machines must be alone on the system, so others wait for them."""
+_KHUGEPAGED_SHARE: Final = 0.25
+"""Share of the programs that khugepaged visits: their live machines must be alone too."""
 _FEW_VALUES: Final = 0.3
 """Share of the other programs that write few different values."""
 _LATE_SWAP: Final = 0.3
@@ -64,7 +67,7 @@ _SWAPPING_WEIGHTS: Final = {"cold": 25, "read": 15}
 class Generator:
     """Makes one program. `orders`: large folio orders the kernel offers. `disk`: there may be files of a disk file
     system, cached in folios of at most `disk_order`; `ksm`: it may merge memory; `swap`: it may have a swap device;
-    `sharing`: processes may share memory.
+    `sharing`: processes may share memory; `khugepaged`: it may collapse memory.
 
     A fifth of the programs is about large files and what advice does to them.
     """
@@ -79,6 +82,7 @@ class Generator:
         ksm: bool = True,
         swap: bool = True,
         sharing: bool = True,
+        khugepaged: bool = True,
         disk_order: int = PMD_ORDER,
     ) -> None:
         self._random = random.Random(seed)
@@ -87,6 +91,7 @@ class Generator:
         self._want = steps
         self._swap = self._random.random() < (SWAPPING if swap else 0)
         self._cold_advice = ("cold", "collapse", "free", *(("pageout",) * (4 if self._swap else 1)))
+        self._has_khugepaged = self._random.random() < (_KHUGEPAGED_SHARE if khugepaged else 0)
         # Pages merge if their contents are equal: programs that merge write few values.
         self._merges = self._random.random() < (_KSM_SHARE if ksm else 0)
         # Elsewhere values repeat too in some: a zero, or what was there before, is a case of its own.
@@ -274,6 +279,16 @@ class Generator:
         if process := self._process():
             self._add(Step("thp_disable", process.number, disabled=self._random.random() < 0.5))
 
+    def _khugepaged(self) -> None:
+        if self._has_khugepaged:
+            self._add(self._visit())
+
+    def _visit(self) -> Step:
+        """khugepaged with limits, seldom the kernel's own."""
+        most = self._random.choice
+        none, swap, shared = most((511, 511, 0, 255)), most((64, 64, 511, 0)), most((256, 256, 511, 0, 8))
+        return Step("khugepaged", max_none=none, max_swap=swap, max_shared=shared)
+
     def _dontneed(self) -> None:
         self._on_range(Step("madvise", advice="dontneed"))
 
@@ -453,6 +468,8 @@ class Generator:
                 for pin in [pin for pin in process.pins if pin not in pins]:
                     process.pins.remove(pin)
                     self._add(Step("unpin", process.number, pin=pin))
+            elif move.do == "khugepaged":
+                self._khugepaged()
             else:
                 self._do(move, process, area, part)
 

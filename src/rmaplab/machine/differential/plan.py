@@ -13,6 +13,7 @@ OPTIONAL: Final = {
     "ksm": "merging equal pages",
     "swap": "a swap device",
     "disk": "files of a disk file system",
+    "khugepaged": "collapse in the background",
     "sharing": "processes that share memory (vfork, CLONE_VM)",
 }
 """What programs can go without, and what it is."""

@@ -36,6 +36,7 @@ Do = Literal[
     "mlock",
     "munlock",
     "thp_disable",
+    "khugepaged",
 ]
 
 
@@ -66,6 +67,9 @@ class Step:
     longterm: bool = False
     at: int = 0
     disabled: bool = True
+    max_none: int = 511
+    max_swap: int = 64
+    max_shared: int = 256
 
 
 Program = tuple[Step, ...]
@@ -178,6 +182,9 @@ class Run:
     def _read_direct(self, step: Step) -> tuple[int, int]:
         written = self._process(step).read_direct(self._address(step), step.pages * PAGE_SIZE, step.value)
         return written.reused, written.copied
+
+    def _khugepaged(self, step: Step) -> None:
+        self.machine.khugepaged(max_none=step.max_none, max_swap=step.max_swap, max_shared=step.max_shared)
 
     def _mlock(self, step: Step) -> None:
         self._process(step).mlock(self._address(step), step.pages * PAGE_SIZE)

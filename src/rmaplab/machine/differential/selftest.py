@@ -24,6 +24,7 @@ _UNPRINTABLE: Final = {
     "clone_vm": "a process in the address space of another",
     "merge": "the KSM scanner",
     "swap": "a swap device",
+    "khugepaged": "khugepaged",
     "thp_disable": "a process that gets no THPs",
     "read_direct": "a file for direct reads",
 }

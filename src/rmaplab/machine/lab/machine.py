@@ -70,6 +70,9 @@ class LabMachine:
     def merge(self) -> None:
         self.call(MACHINE, "merge")
 
+    def khugepaged(self, *, max_none: int = 511, max_swap: int = 64, max_shared: int = 256) -> None:
+        self.call(MACHINE, "khugepaged", max_none=max_none, max_swap=max_swap, max_shared=max_shared)
+
     def swap(self, length: int) -> None:
         self.call(MACHINE, "swap", length)
 

@@ -12,9 +12,9 @@ from typing import Final, Literal
 
 from rmaplab.machine.arena import Areas, check_length, check_swap
 from rmaplab.machine.arguments import checked
-from rmaplab.machine.base import BaseMachine
+from rmaplab.machine.base import BaseMachine, check_used
 from rmaplab.machine.live.held import LiveFile
-from rmaplab.machine.live.host import diskfile
+from rmaplab.machine.live.host import diskfile, knobs
 from rmaplab.machine.live.host.capabilities import probe
 from rmaplab.machine.live.process import LiveProcess
 from rmaplab.machine.live.record.observe import observe
@@ -78,6 +78,28 @@ class LiveMachine(BaseMachine[LiveProcess]):
         self._warden.merge()
         self.recorder.count("merges")
         self._system.look(None)
+
+    @checked
+    def khugepaged(self, *, max_none: int = 511, max_swap: int = 64, max_shared: int = 256) -> None:
+        """The system's own, hurried, while all of this machine's knobs are as it needs them; it visits others too."""
+        self._system.check_open("khugepaged")
+        if not knobs.KHUGEPAGED.exists():
+            raise NotAvailable(f"khugepaged: {knobs.KHUGEPAGED} is not there")
+        self.alone()
+        shown = {process.mm: process for process in reversed(self.processes()) if not process.waits}
+        regions = {mm: process.hugepage_regions() for mm, process in sorted(shown.items())}
+        check_used("khugepaged", next((r.start for each in regions.values() for r in each if not r.readable), None))
+        try:
+            with self._system.knobs(knobs.khugepaged_words(max_none, max_swap, max_shared)):
+                for mm, visited in regions.items():
+                    if visited:
+                        shown[mm].show_to_khugepaged(visited)
+                self._warden.khugepaged()
+        finally:
+            for mm, visited in regions.items():
+                if visited:
+                    shown[mm].hide_from_khugepaged()
+            self._system.look(None)
 
     @checked
     def swap(self, length: int) -> None:

@@ -6,6 +6,7 @@ Checks the program's arguments, has the worker do the operation under the right 
 import errno
 import mmap
 import os
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Final, Literal
 
@@ -37,6 +38,7 @@ from rmaplab.machine.live.workers.control import Answer, Worker, WorkerDied, for
 from rmaplab.machine.live.workers.wire import Op
 from rmaplab.machine.protocol import (
     PAGE_SIZE,
+    PMD_SIZE,
     Advice,
     BadOperation,
     File,
@@ -414,11 +416,11 @@ class LiveProcess(BaseProcess[Area, LivePin]):
         changes that of the range cuts their VMAs."""
         if not self._system.locks and locked:
             return ()
-        kept = procfs.locked(self.pid) if self._system.locks else []
+        kept = {region.start for region in procfs.flagged(self.pid, b"lo")} if self._system.locks else set()
         parts = []
         for region in regions_or_none(self.pid, address + length):
             start, end = max(region.start, address), min(region.end, address + length)
-            held = any(first <= region.start < last for first, last in kept)
+            held = region.start in kept
             if start < end and not region.shared and region.writable == writable and locked in (None, held):
                 parts.append((start, end - start, locked is not None or not held))
         return tuple(parts)
@@ -446,6 +448,32 @@ class LiveProcess(BaseProcess[Area, LivePin]):
             self._system.wait_for_dying()
             self._check_alive(call)
             self._system.look(frozenset())
+
+    def hugepage_regions(self) -> list[procfs.Region]:
+        """VMAs of private anonymous memory under MADV_HUGEPAGE with room for a THP; none if THPs are disabled."""
+        if self._areas.thp_disabled:
+            return []
+        found = [region for region in procfs.flagged(self.pid, b"hg") if not region.shared and not region.path]
+        return [region for region in found if region.end // PMD_SIZE * PMD_SIZE - PMD_SIZE >= region.start]
+
+    def show_to_khugepaged(self, regions: Sequence[procfs.Region]) -> None:
+        """Use what is there in `regions`, and have khugepaged come to this address space until `hide_from_khugepaged`."""
+        for region in regions:
+            for start, length in self._present(region):
+                self._ask(Op.READ, start, length)
+        self._ask(Op.THP_DISABLE, 0)
+        for region in regions:
+            self._ask(Op.MADVISE, region.start, region.end - region.start, ADVICE["hugepage"])
+
+    def hide_from_khugepaged(self) -> None:
+        self._ask(Op.THP_DISABLE, 1)
+
+    def _present(self, region: procfs.Region) -> list[tuple[int, int]]:
+        """Runs of present pages: address and bytes."""
+        with procfs.Pagemap(self.pid) as pagemap:
+            there = pagemap.entries(region.start, region.end - region.start) & procfs.PM_PRESENT != 0
+        edges = np.flatnonzero(np.diff(there.astype(np.int8), prepend=0, append=0)) * PAGE_SIZE + region.start
+        return [(int(start), int(end - start)) for start, end in edges.reshape(-1, 2)]
 
     def wait_if_dying(self) -> None:
         """A killed process loses its memory a moment before it is gone: wait until it is."""

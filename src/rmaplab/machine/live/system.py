@@ -92,7 +92,7 @@ class LiveSystem(Commons[LiveFile]):
         if not (area.order or area.advised) or area.backing == "file":
             yield
             return
-        with self._knobs(knobs.words(area.backing, area.order or PMD_ORDER)):
+        with self.knobs(knobs.words(area.backing, area.order or PMD_ORDER)):
             yield
 
     @contextmanager
@@ -102,11 +102,12 @@ class LiveSystem(Commons[LiveFile]):
         if area.backing != "shmem":
             yield
             return
-        with self._knobs(knobs.collapse_words()):
+        with self.knobs(knobs.collapse_words()):
             yield
 
     @contextmanager
-    def _knobs(self, words: dict[str, list[str]]) -> Iterator[None]:
+    def knobs(self, words: dict[str, list[str]]) -> Iterator[None]:
+        """While this lasts, these files below `knobs.THP` have one of their words. Only one machine can be here."""
         self.warden.set_knobs(knobs.THP, words)
         try:
             yield

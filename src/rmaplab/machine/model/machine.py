@@ -9,7 +9,7 @@ from typing import Literal
 
 from rmaplab.machine.arena import Areas, check_length, check_swap
 from rmaplab.machine.arguments import checked
-from rmaplab.machine.base import BaseMachine
+from rmaplab.machine.base import BaseMachine, check_used
 from rmaplab.machine.model.backing.pagecache import PAGE_SHIFT, ModelFile
 from rmaplab.machine.model.backing.swapdevice import SwapSlots
 from rmaplab.machine.model.observe import observe
@@ -18,6 +18,7 @@ from rmaplab.machine.model.policy import KernelPolicy, policy_of
 from rmaplab.machine.model.process import ModelProcess
 from rmaplab.machine.model.space.addressspace import AddressSpace
 from rmaplab.machine.model.system import ModelSystem
+from rmaplab.machine.model.thp import khugepaged
 from rmaplab.machine.observation import Observation
 from rmaplab.trace import Meta, Trace
 
@@ -65,6 +66,13 @@ class ModelMachine(BaseMachine[ModelProcess]):
     def merge(self) -> None:
         self._system.check_open("merge")
         self._system.ksm.merge()
+
+    @checked
+    def khugepaged(self, *, max_none: int = 511, max_swap: int = 64, max_shared: int = 256) -> None:
+        self._system.check_open("khugepaged")
+        found = [vma for space in self.world.spaces.values() for vma in khugepaged.visited(space) if not vma.readable]
+        check_used("khugepaged", found[0].start << PAGE_SHIFT if found else None)
+        khugepaged.scan(self.world, khugepaged.Limits(max_none, max_swap, max_shared))
 
     @checked
     def swap(self, length: int) -> None:

@@ -62,6 +62,8 @@ class KernelPolicy:
     MADV_COLD, MADV_FREE and MADV_PAGEOUT split also a folio that PTEs map whole. `shared_ends_walk`: a shared large folio
     ends the walk through its block. `split_keeps_zeroes`: pages of zeroes stay when a folio is split.
     `guards`: there are guard pages; `guards_need_anon_vma`: VMAs with guards get an anon_vma, else a flag for fork.
+    `collapse_needs_writable`: a block none of whose pages is mapped writable is not collapsed.
+    `khugepaged_spares_lazy`: nor is one with lazily freed pages, by khugepaged.
     `empties_tables`: MADV_DONTNEED of a whole block frees its table of PTEs, so that a THP fits again.
     Faults: `mthp`: anonymous memory gets folios between a page and a PMD. `around_maps_whole`: fault-around maps all of
     a large folio, also what lies beyond the 64 KiB. `disk_maps_whole`, `shmem_maps_whole`: a fault maps all of a large
@@ -83,6 +85,8 @@ class KernelPolicy:
     split_keeps_zeroes: bool = False
     guards: bool = True
     guards_need_anon_vma: bool = True
+    collapse_needs_writable: bool = False
+    khugepaged_spares_lazy: bool = False
     empties_tables: bool = True
     mthp: bool = True
     around_maps_whole: bool = True
@@ -110,6 +114,7 @@ def _known() -> dict[str, KernelPolicy]:
         LargeCow.EXCLUSIVE,
         "7.3.4",
         guards_need_anon_vma=False,
+        khugepaged_spares_lazy=True,
     )
     old = replace(
         newest,
@@ -121,6 +126,8 @@ def _known() -> dict[str, KernelPolicy]:
         frees_lone_page=False,
         huge_zero_cow=False,
         guards=False,
+        collapse_needs_writable=True,
+        khugepaged_spares_lazy=False,
         empties_tables=False,
         around_maps_whole=False,
         disk_maps_whole=False,
@@ -146,7 +153,7 @@ def _known() -> dict[str, KernelPolicy]:
         replace(older, name="linux-6.1", pins_disk_files=True),
         older,
         old,
-        replace(newest, name="linux-6.18", confirmed="6.18.44", guards_need_anon_vma=True),
+        replace(newest, name="linux-6.18", confirmed="6.18.44", guards_need_anon_vma=True, khugepaged_spares_lazy=False),
         newest,
         replace(newest, name="rfc-2026", title="as 6.18, without map counts per page", confirmed="", bit_56=Bit56.FOLIO),
         KernelPolicy("series-2023", "rmap IDs as posted", SCHEMES["generations"], LargeCow.EXCLUSIVE, "", False, False),

@@ -9,6 +9,7 @@ from typing import Final, Literal
 from rmaplab.machine.protocol import PAGE_SIZE, PMD_ORDER
 
 THP = Path("/sys/kernel/mm/transparent_hugepage")
+KHUGEPAGED = THP / "khugepaged"
 
 _FILES: Final = {"anon": "enabled", "shmem": "shmem_enabled"}
 _ON: Final = {"anon": ["madvise", "always"], "shmem": ["advise", "always", "within_size", "force"]}
@@ -42,6 +43,25 @@ def words(backing: Literal["anon", "shmem"], order: int) -> dict[str, list[str]]
     on = _ON[backing] + (["inherit"] if inherits else [])
     off = ["never"] + ([] if inherits else ["inherit"])
     return {f"hugepages-{PAGE_SIZE << size >> 10}kB/{name}": on if size == order else off for size in orders(backing)}
+
+
+def khugepaged_words(max_none: int, max_swap: int, max_shared: int) -> dict[str, list[str]]:
+    """File below THP: the words under which khugepaged hurries through anonymous memory and collapses what keeps to these
+    limits, to THPs only. Files a kernel lacks are left out."""
+    shmem = f"hugepages-{PAGE_SIZE << PMD_ORDER >> 10}kB/shmem_enabled"
+    wanted = {
+        **words("anon", PMD_ORDER),
+        "shmem_enabled": ["never", "deny"],
+        shmem: ["inherit", "never"],
+        "khugepaged/defrag": ["1"],
+        "khugepaged/max_ptes_none": [str(max_none)],
+        "khugepaged/max_ptes_swap": [str(max_swap)],
+        "khugepaged/max_ptes_shared": [str(max_shared)],
+        "khugepaged/pages_to_scan": ["1000000"],
+        "khugepaged/alloc_sleep_millisecs": ["1"],
+        "khugepaged/scan_sleep_millisecs": ["1"],
+    }
+    return {name: choice for name, choice in wanted.items() if (THP / name).exists()}
 
 
 def collapse_words() -> dict[str, list[str]]:

@@ -130,16 +130,17 @@ def _region(line: bytes) -> Region:
     return Region(start, end, perms[0] == "r", perms[1] == "w", perms[3] == "s", offset, path)
 
 
-def locked(pid: int) -> list[tuple[int, int]]:
-    """Bytes [start, end) of each VMA that is locked in memory (VM_LOCKED), ascending. Raises ProcessGone, Missing."""
-    path, found, place = PROC.joinpath(str(pid), "smaps"), [], (0, 0)
+def flagged(pid: int, flag: bytes) -> list[Region]:
+    """The VMAs of `pid` with this word among the VmFlags of smaps ("lo": locked, "hg": MADV_HUGEPAGE), ascending. Raises
+    ProcessGone, Missing."""
+    path, found = PROC.joinpath(str(pid), "smaps"), list[Region]()
+    last = b""
     try:
         for line in path.read_bytes().splitlines():
             if line[:1] in b"0123456789abcdef":
-                region = _region(line)
-                place = region.start, region.end
-            elif line.startswith(b"VmFlags:") and b"lo" in line.split():
-                found.append(place)
+                last = line
+            elif line.startswith(b"VmFlags:") and flag in line.split():
+                found.append(_region(last))
     except OSError as error:
         raise _fault(error, path) from error
     return found

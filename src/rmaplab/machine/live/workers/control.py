@@ -155,6 +155,10 @@ class Warden:
         """Have KSM scan until nothing more merges; `borrow_ksm` went before."""
         self._ask({"do": "merge"})
 
+    def khugepaged(self) -> None:
+        """Wait until khugepaged collapses nothing more; the machine is alone, its knobs set."""
+        self._ask({"do": "khugepaged"})
+
     def swap(self, length: int) -> None:
         """Swap to a device of `length` bytes until `close`; the machine is alone. Raises MachineError."""
         self._ask({"do": "swap", "length": length})

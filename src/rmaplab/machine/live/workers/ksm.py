@@ -12,6 +12,7 @@ import os
 import select
 import signal
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 KSM = Path("/sys/kernel/mm/ksm")
@@ -81,15 +82,15 @@ class Ksm:
     def merge(self) -> int:
         """Scan until the numbers of merged pages stand still, then stop; returns the full scans that took."""
         start, seen = _full_scans(), None
-        anchor = _start_anchor()
+        # A page it never touches: where no process has mergeable memory, scans are not counted.
+        anchor = start_anchor(_mergeable_page)
         try:
             self._scan(start + _SCANS)
             while seen != (seen := _merged()):
                 self._scan(_full_scans() + _SCANS)
         finally:
-            signal.pidfd_send_signal(anchor, signal.SIGKILL)
-            os.close(anchor)
-        _drain()
+            end_anchor(anchor)
+        drain()
         return _full_scans() - start
 
     def end(self) -> None:
@@ -138,18 +139,23 @@ class Ksm:
         (KSM / "run").write_text(_STOP)
 
 
-def _start_anchor() -> int:
-    """A process with a mergeable page it never touches: where no process has mergeable memory, scans are not counted.
-    Not a page of ours: the processes we fork would stand in the scanner's list from their start on.
+def _mergeable_page() -> mmap.mmap:
+    page = mmap.mmap(-1, mmap.PAGESIZE, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    page.madvise(mmap.MADV_MERGEABLE)
+    return page
+
+
+def start_anchor(prepare: Callable[[], object]) -> int:
+    """A process that holds what `prepare` gives, and so stands in a scanner's list. Not one of ours: the processes we
+    fork would stand there from their start on.
     Returns a pidfd: children are not waited for here, so a PID of one that ended may be a stranger's."""
     ready, say_ready = os.pipe()
     pid = os.fork()
     if pid == 0:
         try:
             ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-            page = mmap.mmap(-1, mmap.PAGESIZE, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
-            page.madvise(mmap.MADV_MERGEABLE)
-            os.write(say_ready, b"1")
+            held = prepare()
+            os.write(say_ready, b"1" if held else b"0")
             signal.pause()
         finally:
             os._exit(1)
@@ -158,6 +164,12 @@ def _start_anchor() -> int:
     os.read(ready, 1)
     os.close(ready)
     return handle
+
+
+def end_anchor(anchor: int) -> None:
+    """End the process behind this pidfd, and close it."""
+    signal.pidfd_send_signal(anchor, signal.SIGKILL)
+    os.close(anchor)
 
 
 def end_group() -> None:
@@ -207,7 +219,7 @@ def _merged() -> tuple[int, ...]:
     return tuple(int((KSM / name).read_text()) for name in ("pages_shared", "pages_sharing"))
 
 
-def _drain() -> None:
+def drain() -> None:
     """Empty the LRU batches of all CPUs: the scanner's hold references on pages it made. A move_pages() of no pages
     does that and nothing else."""
     nothing = ctypes.byref(ctypes.c_long())

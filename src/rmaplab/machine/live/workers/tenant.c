@@ -33,6 +33,7 @@ enum op {
 	OP_MMAP = 1, OP_MUNMAP, OP_MREMAP, OP_MPROTECT, OP_MADVISE, OP_READ, OP_WRITE, OP_FORK, OP_EXEC, OP_EXIT,
 	OP_PIN, OP_UNPIN, OP_DIE, OP_PIN_LONGTERM, OP_PEEK, OP_POKE, OP_MIGRATE, OP_VFORK, OP_CLONE_VM,
 	OP_DIRECT, OP_MLOCK, OP_MUNLOCK,
+	OP_THP_DISABLE,
 };
 
 struct request {
@@ -338,6 +339,8 @@ static int64_t perform(struct tenant *t, const struct request *r)
 		return mlock(address, a[1]);
 	case OP_MUNLOCK:
 		return munlock(address, a[1]);
+	case OP_THP_DISABLE:
+		return prctl(PR_SET_THP_DISABLE, a[0], 0, 0, 0);
 	case OP_READ:
 	case OP_WRITE:
 	case OP_PEEK:

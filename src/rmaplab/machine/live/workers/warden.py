@@ -21,6 +21,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import khugepaged  # type: ignore[import-not-found]
 import worker  # type: ignore[import-not-found]
 from ksm import Ksm, end_group  # type: ignore[import-not-found]
 from swap import Swap  # type: ignore[import-not-found]
@@ -100,6 +101,8 @@ def handle(request: dict[str, Any], fd: int, knobs: Knobs, turn: Turn, ksm: Ksm,
             ksm.begin()
         case "merge":
             return ksm.merge()
+        case "khugepaged":
+            khugepaged.scan()
         case "swap":
             swap.on(request["length"])
     return None

@@ -46,6 +46,7 @@ class Op(IntEnum):
     DIRECT = 20
     MLOCK = 21
     MUNLOCK = 22
+    THP_DISABLE = 23
 
 
 def receive(channel: socket.socket, size: int) -> bytes:

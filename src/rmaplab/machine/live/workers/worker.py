@@ -110,6 +110,10 @@ class Worker:
     def munlock(self, address: int, length: int, *_: int) -> Result:
         return _check(_libc.munlock(address, length)), 0.0, b""
 
+    def thp_disable(self, disabled: int, *_: int) -> Result:
+        """Until told otherwise, and then as ever between operations."""
+        return _check(_libc.prctl(PR_SET_THP_DISABLE, disabled, 0, 0, 0)), 0.0, b""
+
     def read(self, address: int, length: int, *_: int) -> Result:
         pages = _bytes_at(address, length)[::PAGE]
         start = time.perf_counter()

@@ -108,8 +108,9 @@ def _flag(name: str, value: bool, *, anonymous: bool = False) -> Callable[[Addre
 
 
 def set_flag(space: AddressSpace, vmas: Sequence[Vma], start: int, end: int, name: str, *, value: bool) -> None:
-    """Set attribute `name` of the parts of `vmas` within [start, end), which become VMAs of their own if need be."""
-    step = space.memory.recorder.tick()
+    """Set attribute `name` of the parts of `vmas` within [start, end), which become VMAs of their own if need be, or join
+    their neighbours. A VMA that has it already joins nobody."""
+    step, changed = space.memory.recorder.tick(), []
     for vma in vmas:
         if getattr(vma, name) == value:
             continue
@@ -117,7 +118,9 @@ def set_flag(space: AddressSpace, vmas: Sequence[Vma], start: int, end: int, nam
         setattr(part, name, value)
         if name in _OPPOSITE:
             setattr(part, _OPPOSITE[name], False)
-    space.vmas.merge(start, end)
+        changed.append((part.start, part.end))
+    for lo, hi in changed:
+        space.vmas.merge(lo, hi)
 
 
 def _cut_out(space: AddressSpace, vma: Vma, lo: int, hi: int, step: int) -> Vma:

@@ -86,7 +86,7 @@ def duplicate(space: AddressSpace, vma: Vma, source: int, target: int, pages: in
 def protect(space: AddressSpace, start: int, end: int, *, writable: bool, readable: bool) -> None:
     """mprotect [start, end): changes VMAs, splits PMD mappings it covers in part, and sets or clears write access.
     Private locked memory that becomes writable has its COW broken at once (mprotect_fixup())."""
-    step, opened = space.memory.recorder.tick(), []
+    step, changed, opened = space.memory.recorder.tick(), [], []
     for vma in space.vmas.within(start, end):
         if (vma.writable, vma.readable) == (writable, readable):
             continue
@@ -98,7 +98,9 @@ def protect(space: AddressSpace, start: int, end: int, *, writable: bool, readab
             opened.append((lo, hi))
         part.protect(writable=writable, readable=readable)
         space.protect(lo, hi, writable=writable)
-    space.vmas.merge(start, end)
+        changed.append((lo, hi))
+    for lo, hi in changed:
+        space.vmas.merge(lo, hi)
     for lo, hi in opened:
         populate(space, lo, hi)
 

@@ -55,6 +55,12 @@ def maybe_shared(space: AddressSpace, slot: Frames) -> bool:
     return bool(memory.folio["mapcount"][slot[0]] > 1) and answer is Verdict.SHARED
 
 
+def shared_pages(space: AddressSpace, frames: Frames) -> int:
+    """How many of these pages are of folios that the kernel takes for maybe shared."""
+    slots, times = np.unique(space.memory.frame["folio"][frames], return_counts=True)
+    return sum(int(n) for slot, n in zip(slots[:, None], times, strict=True) if maybe_shared(space, slot))
+
+
 def _first_page_mapped(memory: Memory, slot: int) -> bool:
     head = memory.folio["head"][slot]
     return bool(memory.folio["entire"][slot] or memory.frame["mapcount"][head])

@@ -14,7 +14,8 @@ import numpy as np
 from rmaplab.machine.model.faults.cow import map_thp
 from rmaplab.machine.model.faults.swapin import swap_in
 from rmaplab.machine.model.space.addressspace import AddressSpace
-from rmaplab.machine.model.space.pagetable import BLOCK, PMD, Leaf, Window
+from rmaplab.machine.model.space.pagetable import BLOCK, PMD, Leaf, W, Window
+from rmaplab.machine.model.space.questions import shared_pages
 from rmaplab.machine.model.space.vma import Vma
 from rmaplab.machine.model.thp.collapse_shmem import collapse_file
 from rmaplab.machine.protocol import BadOperation
@@ -26,21 +27,22 @@ def collapse(space: AddressSpace, start: int, end: int) -> None:
     for vma in space.vmas.within(start, end):
         if vma.on_disk:
             raise BadOperation("madvise", "collapse", "no file system of a disk is made for it")
-        if space.thp_disabled or not _allowed(vma):
+        if space.thp_disabled or not allows_collapse(vma):
             raise BadOperation("madvise", "collapse", "no room for a THP in the VMA, nothing in it, or advised against")
         first, last = -(-max(vma.start, start) // BLOCK), min(vma.end, end) // BLOCK
         if last < first:
             raise BadOperation("madvise", "collapse", "no 2 MiB boundary in the range")
         pages = range(first * BLOCK, last * BLOCK, BLOCK)
         if vma.file is None:
-            done = sum(_block(space, vma, page, step) for page in _tried(space, pages))
+            done = sum(collapse_block(space, vma, page, step) for page in _tried(space, pages))
         else:
             done = collapse_file(space, vma, vma.file, pages)
         if done < len(pages):
             raise BadOperation("madvise", "collapse", f"{len(pages) - done} of {len(pages)} blocks cannot be collapsed")
 
 
-def _allowed(vma: Vma) -> bool:
+def allows_collapse(vma: Vma) -> bool:
+    """Has it room for a THP, perhaps something to put there, and no advice against it?"""
     room = vma.end // BLOCK * BLOCK - BLOCK >= vma.start
     fits = vma.anon_vma != 0 if vma.anonymous else (vma.start - vma.pgoff) % BLOCK == 0
     return room and fits and not vma.nothp
@@ -49,7 +51,7 @@ def _allowed(vma: Vma) -> bool:
 def _tried(space: AddressSpace, pages: Iterable[int]) -> Iterator[int]:
     """The blocks that are tried: up to the first with nothing in its PMD, or with guards and nobody who holds a page: the
     swap-in that stumbles over a guard ends the call (SCAN_FAIL)."""
-    for page in takewhile(partial(_has_pmd, space), pages):
+    for page in takewhile(partial(has_pmd, space), pages):
         yield page
         if space.world.guards and space.first_guard(page, page + BLOCK) is not None:
             (window,) = space.table.windows(page, page + BLOCK)
@@ -57,23 +59,34 @@ def _tried(space: AddressSpace, pages: Iterable[int]) -> Iterator[int]:
                 return
 
 
-def _has_pmd(space: AddressSpace, page: int) -> bool:
+def has_pmd(space: AddressSpace, page: int) -> bool:
     """Does anything stand in the PMD of this block? Where nothing does (SCAN_PMD_NONE), madvise_collapse() gives up."""
     windows = space.table.windows(page, page + BLOCK)
     return any(w.leaf.tables[w.lo // BLOCK] or w.leaf.flags[w.lo] & PMD for w in windows)
 
 
-def _block(space: AddressSpace, vma: Vma, page: int, step: int) -> bool:
+def collapse_block(space: AddressSpace, vma: Vma, page: int, step: int, *, most_shared: int = BLOCK) -> bool:
+    """Collapse the block of private anonymous memory that begins at `page`; whether a PMD maps it then. Not if more than
+    `most_shared` of its pages are maybe shared once all are there."""
     (window,) = space.table.windows(page, page + BLOCK, write=True)
     leaf, lo = window.leaf, window.lo
     if leaf.flags[lo] & PMD:
         return True
-    if _held(space, leaf, lo):
+    if _held(space, leaf, lo) or (space.memory.policy.collapse_needs_writable and not _writable(space, leaf, lo)):
         return False
     guards = leaf.guards(lo, lo + BLOCK)
     end = int(guards[0]) if len(guards) else lo + BLOCK
     swap_in(space, vma, Window(leaf, lo, end, page), np.full(end - lo, step), write=False, large=False)
-    return not len(guards) and not _held(space, leaf, lo) and _copy(space, vma, leaf, lo, step)
+    frames = leaf.frame[leaf.present(lo, lo + BLOCK)]
+    if len(guards) or _held(space, leaf, lo) or shared_pages(space, frames[space.counted(frames)]) > most_shared:
+        return False
+    return _copy(space, vma, leaf, lo, step)
+
+
+def _writable(space: AddressSpace, leaf: Leaf, lo: int) -> bool:
+    """Is some page of the block mapped writable? (SCAN_PAGE_RO where none is, up to 6.17.)"""
+    index = leaf.present(lo, lo + BLOCK)
+    return bool((space.counted(leaf.frame[index]) & (leaf.flags[index] & W != 0)).any())
 
 
 def _held(space: AddressSpace, leaf: Leaf, lo: int) -> bool:
