@@ -4,6 +4,7 @@ import json
 import sys
 import time
 from contextlib import ExitStack
+from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -25,6 +26,8 @@ from rmaplab.text import plain
 from rmaplab.watch import answer, metrics, tables
 from rmaplab.watch.budget import USUAL
 from rmaplab.watch.estimate import Estimate
+from rmaplab.watch.history import History
+from rmaplab.watch.ledger import MOST_STACKS
 from rmaplab.watch.watcher import Watch
 
 _POLL = 0.05
@@ -53,6 +56,9 @@ def watch(
     textfile: Annotated[Path | None, typer.Option(help="Write OpenMetrics to this file, every --every seconds.")] = None,
     csv: Annotated[Path | None, typer.Option(help="Write the sum's processes to this file, as CSV.")] = None,
     parquet: Annotated[Path | None, typer.Option(help="Write the sum's tables to this directory, as Parquet.")] = None,
+    html: Annotated[
+        Path | None, typer.Option(help="Write the sum as a page: processes, copies over time, a flame graph.")
+    ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="JSON lines, the last one the sum; the command's output goes to stderr.")
     ] = False,
@@ -65,12 +71,11 @@ def watch(
     """
     if [bool(command), bool(pid), cgroup is not None].count(True) != 1:
         raise RmaplabError("watch: --pid, --cgroup and -- COMMAND: must be one of them")
-    if not (as_json or listen or textfile or (not command and _on_screen())):
-        options.refuse(
-            context, "a place for lines: --json, --listen, --textfile or a terminal", "every", rule="must come with"
-        )
+    if not (as_json or listen or textfile or html or (not command and _on_screen())):
+        lines = "a place for lines: --json, --html, --listen, --textfile or a terminal"
+        options.refuse(context, lines, "every", rule="must come with")
     place = metrics.address(listen) if listen else None
-    for path in (textfile, csv):
+    for path in (textfile, csv, html):
         if path is not None:
             check_place(path)
     for one in pid or []:
@@ -82,7 +87,7 @@ def watch(
     try:
         with ExitStack() as owned:
             watched = _watch(owned, budget or None)
-            out = _Out(watched, owned, every, as_json, textfile, place)
+            out = _Out(watched, owned, every, as_json, textfile, place, html)
             try:
                 if command:
                     running = watched.launch(command, sys.stderr.fileno() if as_json else None)
@@ -98,6 +103,8 @@ def watch(
             with shielded():
                 watched.poll()
                 found = out.end(top)
+        if html is not None:
+            out.write_page(found, html)
         if csv is not None:
             tables.write_csv(found, csv)
         if parquet is not None:
@@ -134,14 +141,17 @@ class _Out:
         as_json: bool,
         textfile: Path | None,
         place: tuple[str, int] | None,
+        html: Path | None = None,
     ) -> None:
         self._watched, self._every, self._as_json, self._textfile = watched, every, as_json, textfile
         self._screen: Screen | None = None
         self._owned = owned
         self._last = time.monotonic()
         self._server: metrics.Server | None = None
-        if not isinstance(watched, Watch) and (place or textfile):
-            raise NotAvailable("--listen, --textfile: need the kernel's programs: there are no counters without them")
+        self._html, self._history = html, History()
+        self._stacks: list[dict[str, Any]] = []
+        if not isinstance(watched, Watch) and (place or textfile or html):
+            raise NotAvailable("--listen, --textfile, --html: need the kernel's programs: no counters without them")
         if place is not None:
             self._server = metrics.Server(*place)
             owned.callback(self._server.close)
@@ -166,11 +176,16 @@ class _Out:
             found = self._watched.line()
         else:
             found = answer.line(self._watched)
+            self._note(found)
             if self._screen:
                 self._screen.show(found, answer.processes(self._watched))
             self._expose(found)
         if self._as_json:
             _emit(found)
+
+    def _note(self, found: dict[str, Any]) -> None:
+        if self._html and isinstance(self._watched, Watch):
+            self._history.note(self._watched.began, found["seconds"], self._watched.ledger.processes)
 
     def _expose(self, found: dict[str, Any]) -> None:
         if isinstance(self._watched, Watch) and (self._server or self._textfile):
@@ -186,6 +201,8 @@ class _Out:
             found = self._watched.summary()
         else:
             found = answer.summary(self._watched, top)
+            self._note(found)
+            self._stacks = answer.stacks(self._watched, MOST_STACKS) if self._html else []
             self._watched.close()
             self._expose(found)
         self._owned.close()
@@ -196,6 +213,12 @@ class _Out:
         else:
             show_bounds(found)
         return found
+
+    def write_page(self, found: dict[str, Any], path: Path) -> None:
+        """The sum as a page, readable by its owner only."""
+        page = import_module("rmaplab.report.watch_html").page(found, self._stacks, self._history.curves)
+        write_file(path, page, private=True)
+        note(f"page written to {path}")
 
 
 def _follow(

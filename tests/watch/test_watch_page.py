@@ -1,0 +1,150 @@
+"""The page of a watch: widths are what was copied, names are text, curves begin with nothing and keep their ends."""
+
+import re
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from commands import rmaplab
+from rmaplab.proctext import decoded
+from rmaplab.report.watch_html import WIDTH, curve_picture, flame, merged, page
+from rmaplab.text import for_terminal
+from rmaplab.watch.answer import totals
+from rmaplab.watch.history import MOST_POINTS, History
+from rmaplab.watch.ledger import Process
+from rmaplab.watch.records import BYTES, TOTALS, Outcome
+
+PROGRAM = (sys.executable, str(Path(__file__).with_name("programs_to_watch.py")))
+HOSTILE = (b"</title><script>", b"\x1b[2J", b"&amp;", b"\xff", b'"onload="', b"<!--", b"a\nb", "\u202e".encode())
+names = st.one_of(st.sampled_from(HOSTILE), st.binary(max_size=12)).map(decoded)
+stacks = st.lists(
+    st.fixed_dictionaries(
+        {
+            "frames": st.lists(st.sampled_from("abc"), max_size=4),
+            "bytes": st.integers(0, 1 << 30),
+            "copied": st.integers(0, 99),
+            "needless": st.integers(0, 9),
+        }
+    ),
+    max_size=8,
+)
+
+
+def rectangles(svg: str) -> list[tuple[float, float, float]]:
+    """Of a flame graph: left edge, top, width."""
+    found = ElementTree.fromstring(svg).iter("rect")
+    return [(float(one.attrib["x"]), float(one.attrib["y"]), float(one.attrib["width"])) for one in found]
+
+
+@given(found=stacks)
+def test_a_frame_is_as_wide_as_its_bytes_and_lies_within_its_caller(found: list[dict[str, Any]]) -> None:
+    whole = sum(one["bytes"] for one in found)
+    svg = flame(found)
+    assert bool(svg) == bool(whole)
+    if not whole:
+        return
+    drawn = sorted(rectangles(svg), key=lambda one: one[1])
+    assert drawn[0] == (0, 0, WIDTH)
+    for left, top, width in drawn[1:]:
+        callers = [one for one in drawn if one[1] == top - 18]
+        assert any(a - 0.02 <= left and left + width <= a + w + 0.02 for a, _, w in callers)
+    root = merged(found)
+    assert root.bytes == whole
+    assert sum(one.bytes for one in root.calls.values()) == whole
+    for name in "abc":
+        called = sum(one["bytes"] for one in found if one["frames"] and one["frames"][-1] == name)
+        assert root.calls[name].bytes == called if called else name not in root.calls
+
+
+class Page(HTMLParser):
+    def __init__(self, shown: str) -> None:
+        super().__init__()
+        self.tags: set[str] = set()
+        self.attributes: set[str] = set()
+        self.words = ""
+        self.feed(shown)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.add(tag)
+        self.attributes |= {name for name, _ in attrs}
+
+    def handle_data(self, data: str) -> None:
+        self.words += data
+
+
+def made(name: str) -> str:
+    """A page in which every name is `name`."""
+    counts = totals(Process(1, 1, 0, "").totals) | {
+        "faults": 5,
+        "copied": 4,
+        "needless": 1,
+        "needless_at_most": 1,
+        "bytes": 9,
+    }
+    usual = {"parent": None, "forked_at": None, "ended_at": None, "execs": 0, "blind_seconds": 0.0}
+    process = {"number": 1, "pid": 7, "name": name} | usual | counts
+    found = counts | {"processes": [process], "ended_early": 0, "seconds": 2.0, "exactness": "estimate", "why": [name]}
+    return page(found, [{"frames": [name, "f"], "bytes": 9, "copied": 4, "needless": 3}], {1: [(0.0, 0), (1.0, 9)]})
+
+
+@given(name=names)
+@settings(max_examples=60)
+def test_a_name_is_text_wherever_it_stands(name: str) -> None:
+    usual, hostile = Page(made("usual")), Page(made(name))
+    assert hostile.tags == usual.tags
+    assert hostile.attributes == usual.attributes
+    assert not hostile.tags & {"script", "img", "a", "iframe", "object"}
+    assert for_terminal(name) in hostile.words
+    assert all(for_terminal(line) == line for line in hostile.words.split("\n"))
+
+
+def test_a_curve_begins_with_nothing_and_ends_at_what_was_copied() -> None:
+    history = History()
+    processes = {n: Process(n, n, 0, f"p{n}", born=int((100 + n) * 1e9)) for n in (1, 2)}
+    for step in range(1, 4):
+        processes[1].totals[BYTES] = step * 4096
+        history.note(100.0, float(step + 2), processes)
+    assert history.curves == {1: [(1.0, 0), (3.0, 4096), (4.0, 8192), (5.0, 12288)], 2: [(2.0, 0)]}
+    drawn = curve_picture({1: "p1 1", 2: "p2 2"}, history.curves, 6.0)
+    titles = [one.text for one in ElementTree.fromstring(drawn).iter("title")]
+    assert titles == ["p1 1: 12K"]
+    assert "nobody" in curve_picture({2: "p2 2"}, history.curves, 6.0)
+
+
+def test_points_are_bounded_and_the_ends_stay() -> None:
+    history = History({1: [(float(n), n) for n in range(MOST_POINTS)], 2: [(0.0, 0), (1.0, 5)], 3: [(0.0, 0)]})
+    one = Process(1, 1, 0, "one")
+    one.totals[BYTES] = MOST_POINTS
+    history.note(0.0, float(MOST_POINTS), {1: one, 2: Process(2, 2, 0, "two", totals=totals_of(5))})
+    assert set(history.curves) == {1, 2}  # the third was folded away
+    assert len(history.curves[1]) <= MOST_POINTS // 2 + 2
+    assert history.curves[1][0] == (0.0, 0)
+    assert history.curves[1][-1] == (float(MOST_POINTS), MOST_POINTS)
+
+
+def totals_of(copied: int) -> Any:
+    made = Process(1, 1, 0, "").totals
+    made[BYTES], made[Outcome.NEEDED] = copied, 1
+    assert len(made) == TOTALS
+    return made
+
+
+@pytest.mark.live
+@pytest.mark.xdist_group("live")
+@pytest.mark.usefixtures("nothing_stays")
+def test_the_page_says_what_the_sum_says(tmp_path: Path) -> None:
+    done = rmaplab("watch", "--html", str(tmp_path / "w.html"), "--every", "0.1", "--", *PROGRAM, "family", "2", "200")
+    assert done.returncode == 0, done.stderr
+    (said,) = re.findall(r"([0-9]+) copied", done.stdout.splitlines()[-1])
+    shown = Page((tmp_path / "w.html").read_text(encoding="utf-8")).words
+    assert "3 processes copied" in shown
+    assert f"{said} copies" in shown
+    assert "mmap" in shown  # who wrote
+    assert (tmp_path / "w.html").stat().st_mode & 0o777 == 0o600
