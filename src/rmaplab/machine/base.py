@@ -6,7 +6,7 @@ the one before: the commons its processes share, the processes, and the machine 
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Final, Generic, Self, TypeVar
+from typing import Any, Final, Generic, Self, TypeVar
 
 import polars as pl
 
@@ -18,6 +18,7 @@ F = TypeVar("F", bound=File)
 P = TypeVar("P", bound=Process)
 A = TypeVar("A", bound=Area)
 N = TypeVar("N", bound=Pin)
+M = TypeVar("M", bound="BaseProcess[Any, Any]")
 
 MOST_DIRECT: Final = 64
 """Pages of one direct read."""
@@ -150,6 +151,10 @@ class BaseProcess(ABC, Generic[A, N]):
             raise BadOperation(call, f"process with MM {self.mm}", "it waits for its vfork child to exec or end")
         self._check_open(call)
 
+    def check_able(self, call: str) -> None:
+        """Raise BadOperation unless the process can do something."""
+        self._check_alive(call)
+
     def _own_pin(self, pin: Pin) -> N:
         """`pin`, which this process, able to do something, must hold."""
         self._check_alive("unpin")
@@ -194,6 +199,21 @@ def check_guards(advice: str, *, ordinary: bool) -> None:
 
 LOCK_FORBIDS: Final = ("dontneed", "free", "cold", "pageout", "guard_install")
 """Advice that locked memory refuses (can_madv_lru_vma(), madvise_dontneed_free_valid_vma(), is_valid_guard_vma())."""
+
+
+BY_OTHERS: Final = ("cold", "pageout", "collapse")
+"""Advice one process may give for another's memory (process_madvise_remote_valid())."""
+
+
+def check_adviser(family: Sequence[M], by: object, advice: str) -> M:
+    """`by`, which must be one of these processes, able to give this advice for the memory of another."""
+    if advice not in BY_OTHERS:
+        raise BadOperation("madvise", advice, f"another process may advise {', '.join(BY_OTHERS)} only")
+    for process in family:
+        if process is by:
+            process.check_able("madvise")
+            return process
+    raise BadOperation("madvise", by, "not a process of this machine")
 
 
 def check_used(call: str, unreadable: int | None) -> None:

@@ -186,8 +186,10 @@ class Process(Protocol):
         """On part of a PMD-mapped folio this remaps it by PTEs. Memory that is not `readable` (PROT_NONE) keeps its
         pages; only `poke` reaches them, and what needs no access: advice, moves, fork, migration."""
 
-    def madvise(self, address: int, length: int, advice: Advice) -> None:
-        """Before "cold" and "pageout" files of kind "file" are written back: what these do to dirty pages is chance.
+    def madvise(self, address: int, length: int, advice: Advice, *, by: "Process | None" = None) -> None:
+        """`by`: another process advises (process_madvise(2)), to which "cold", "pageout" and "collapse" are open.
+
+        Before "cold" and "pageout" files of kind "file" are written back: what these do to dirty pages is chance.
 
         "guard_install" (Linux 6.13) takes the pages of private anonymous memory away and puts guards in their place,
         which nothing but "guard_remove" and unmapping takes away again; whatever touches one is refused.

@@ -941,6 +941,19 @@ PLANTED: Final = (
         "    return [vma for vma in room if vma.anonymous and vma.private]\n",
         "khugepaged collapses memory under MADV_HUGEPAGE",
     ),
+    # --- advice by others -----------------------------------------------------------------------------------------
+    Fault(
+        "adviser-s-own-memory-is-advised",
+        "            ADVICE[advice](self.space, start, end)\n",
+        '            ADVICE[advice](getattr(by, "space", self.space), start, end)\n',
+        "process_madvise() is about the memory of the process behind the descriptor",
+    ),
+    Fault(
+        "adviser-may-advise-anything",
+        "        if by is not None:\n            check_adviser(self._family, by, advice)\n",
+        "",
+        "another process may advise little: nothing that loses contents",
+    ),
     # --- no large folios for a process ----------------------------------------------------------------------------
     Fault(
         "thp-disabled-yet-by-faults",

@@ -55,6 +55,8 @@ _KSM_SHARE: Final = 0.2
 """Share of the programs that merge memory: their live machines must be alone on the system, so others wait for them."""
 _KHUGEPAGED_SHARE: Final = 0.25
 """Share of the programs that khugepaged visits: their live machines must be alone too."""
+_BY_OTHERS: Final = 0.15
+"""Share of the advice on cold memory that another process gives."""
 _FEW_VALUES: Final = 0.3
 """Share of the other programs that write few different values."""
 _LATE_SWAP: Final = 0.3
@@ -315,7 +317,13 @@ class Generator:
             # Whoever collapses wants whole blocks.
             whole = advice == "collapse" and self._random.random() < 0.7
             page, pages = area.all if whole else area.part(self._random)
-            self._add(Step("madvise", process.number, area.number, page, pages, advice=advice))
+            step = Step("madvise", process.number, area.number, page, pages, advice=advice)
+            self._add(replace(step, by=self._other(process) if self._random.random() < _BY_OTHERS else -1))
+
+    def _other(self, process: Process) -> int:
+        """The number of another process that can do something, -1 if there is none."""
+        able = [other.number for other in self._running() if other is not process]
+        return self._random.choice(able) if able else -1
 
     def _advice(self) -> None:
         advice = self._random.choice(

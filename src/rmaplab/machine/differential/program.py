@@ -44,7 +44,7 @@ Do = Literal[
 class Step:
     """One operation. `process` does it to pages [page, page + pages) of `area`; `makes` is the number of the process
     (spawn, fork, vfork, clone_vm), area (mmap, mremap), file or pin that comes of it. An mmap with an `area` is one over
-    that, from its page `at` on. Lengths are in pages."""
+    that, from its page `at` on; `by` is the process that advises, if another one does. Lengths are in pages."""
 
     do: Do
     process: int = -1
@@ -67,6 +67,7 @@ class Step:
     longterm: bool = False
     at: int = 0
     disabled: bool = True
+    by: int = -1
     max_none: int = 511
     max_swap: int = 64
     max_shared: int = 256
@@ -161,7 +162,9 @@ class Run:
         )
 
     def _madvise(self, step: Step) -> None:
-        self._process(step).madvise(self._address(step), step.pages * PAGE_SIZE, step.advice)  # type: ignore[arg-type]
+        by = self._process(replace(step, process=step.by)) if step.by >= 0 else None
+        advice: Any = step.advice
+        self._process(step).madvise(self._address(step), step.pages * PAGE_SIZE, advice, by=by)
 
     def _read(self, step: Step) -> list[int]:
         values: list[int] = self._process(step).read(self._address(step), step.pages * PAGE_SIZE).tolist()

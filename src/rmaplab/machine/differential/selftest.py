@@ -134,6 +134,8 @@ class _Printer:
         """Do one step on the model; the lines that do it in C."""
         if step.do == "mmap" and step.area >= 0:
             raise Unprintable("it needs a mapping over another")
+        if step.by >= 0:
+            raise Unprintable("it needs a process that advises for another")
         if step.do in _UNPRINTABLE:
             raise Unprintable(f"it needs {_UNPRINTABLE[step.do]}")
         before = self._machine.observation()

@@ -225,8 +225,8 @@ class LabProcess:
     def mprotect(self, address: int, length: int, *, writable: bool, readable: bool = True) -> None:
         self._do("mprotect", address, length, writable=writable, readable=readable)
 
-    def madvise(self, address: int, length: int, advice: Advice) -> None:
-        self._do("madvise", address, length, advice)
+    def madvise(self, address: int, length: int, advice: Advice, *, by: Process | None = None) -> None:
+        self._do("madvise", address, length, advice, by=by)
 
     def mlock(self, address: int, length: int) -> None:
         self._do("mlock", address, length)

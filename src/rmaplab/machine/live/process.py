@@ -17,6 +17,7 @@ from rmaplab.machine.arena import Areas, check_range
 from rmaplab.machine.arguments import checked
 from rmaplab.machine.base import (
     BaseProcess,
+    check_adviser,
     check_direct,
     check_guards,
     check_mremap,
@@ -44,6 +45,7 @@ from rmaplab.machine.protocol import (
     File,
     MachineError,
     Pin,
+    Process,
     Written,
 )
 
@@ -185,9 +187,10 @@ class LiveProcess(BaseProcess[Area, LivePin]):
         self._look_at_parts(address, length, opened)
 
     @checked
-    def madvise(self, address: int, length: int, advice: Advice) -> None:
+    def madvise(self, address: int, length: int, advice: Advice, *, by: Process | None = None) -> None:
         area = self._area("madvise", address, length)
         check_mapped("madvise", self.pid, address, length)
+        adviser = self if by is None else check_adviser(self._family, by, advice)
         if advice == "populate_write":
             self._check_access("madvise populate_write", area, address, length, "writable")
             self._write_by(Op.MADVISE, area, address, length, ADVICE[advice])
@@ -207,12 +210,31 @@ class LiveProcess(BaseProcess[Area, LivePin]):
                 self._ask_faulting(Op.MADVISE, area, address, length, ADVICE[advice])
             elif advice == "collapse":
                 with self._system.knobs_for_collapse(area):
-                    self._ask(Op.MADVISE, address, length, ADVICE[advice], thp=not self._areas.thp_disabled)
+                    self._advise(adviser, address, length, ADVICE[advice], thp=not self._areas.thp_disabled)
             else:
-                self._ask(Op.MADVISE, address, length, ADVICE[advice])
+                self._advise(adviser, address, length, ADVICE[advice])
         finally:
             # A refused collapse may have collapsed some blocks before.
             self._system.look(None)
+
+    def _advise(self, adviser: "LiveProcess", address: int, length: int, advice: int, *, thp: bool = False) -> None:
+        """The system call, by this process or another one; `thp`: this one may have THPs meanwhile."""
+        if adviser is self:
+            self._ask(Op.MADVISE, address, length, advice, thp=thp)
+            return
+        target = os.pidfd_open(self.pid)
+        try:
+            if thp:
+                self._ask(Op.THP_DISABLE, 0)
+            adviser.advise_other(address, length, advice, target)
+        finally:
+            os.close(target)
+            if thp:
+                self._ask(Op.THP_DISABLE, 1)
+
+    def advise_other(self, address: int, length: int, advice: int, target: int) -> None:
+        """process_madvise() on the process behind the pidfd `target`."""
+        self._ask(Op.PROCESS_MADVISE, address, length, advice, fd=target)
 
     @checked
     def mlock(self, address: int, length: int) -> None:

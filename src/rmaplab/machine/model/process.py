@@ -16,6 +16,7 @@ from rmaplab.machine.arguments import checked
 from rmaplab.machine.base import (
     LOCK_FORBIDS,
     BaseProcess,
+    check_adviser,
     check_direct,
     check_guards,
     check_mremap,
@@ -36,7 +37,7 @@ from rmaplab.machine.model.space.folio import Folio, folio_at
 from rmaplab.machine.model.space.questions import ask
 from rmaplab.machine.model.space.vma import Vma
 from rmaplab.machine.model.system import ModelSystem
-from rmaplab.machine.protocol import PAGE_SIZE, PMD_ORDER, Advice, BadOperation, File, Pin, Written
+from rmaplab.machine.protocol import PAGE_SIZE, PMD_ORDER, Advice, BadOperation, File, Pin, Process, Written
 
 Need = Literal["any", "mapped", "readable", "writable"]
 """What every page of a range must be."""
@@ -212,8 +213,10 @@ class ModelProcess(BaseProcess[Area, ModelPin]):
         protect(self.space, start, end, writable=writable, readable=readable)
 
     @checked
-    def madvise(self, address: int, length: int, advice: Advice) -> None:
+    def madvise(self, address: int, length: int, advice: Advice, *, by: Process | None = None) -> None:
         start, end = self._range("madvise", address, length, "mapped")
+        if by is not None:
+            check_adviser(self._family, by, advice)
         if advice == "populate_write":
             self._range("madvise populate_write", address, length, "writable")
             self._check_present("madvise populate_write", start, end)

@@ -33,7 +33,7 @@ enum op {
 	OP_MMAP = 1, OP_MUNMAP, OP_MREMAP, OP_MPROTECT, OP_MADVISE, OP_READ, OP_WRITE, OP_FORK, OP_EXEC, OP_EXIT,
 	OP_PIN, OP_UNPIN, OP_DIE, OP_PIN_LONGTERM, OP_PEEK, OP_POKE, OP_MIGRATE, OP_VFORK, OP_CLONE_VM,
 	OP_DIRECT, OP_MLOCK, OP_MUNLOCK,
-	OP_THP_DISABLE,
+	OP_THP_DISABLE, OP_PROCESS_MADVISE,
 };
 
 struct request {
@@ -270,6 +270,14 @@ static int64_t direct(const struct tenant *t, void *address, long length)
 	return got == length ? length / PAGE : -1;
 }
 
+/* The descriptor is a process: the advice is for its memory. */
+static int64_t advise_other(const struct tenant *t, void *address, long length, int advice)
+{
+	struct iovec iov = { address, length };
+
+	return syscall(SYS_process_madvise, t->fd, &iov, 1, advice, 0);
+}
+
 /* Drop what is not this process's: the other's socket and pins. */
 static void only(int fd)
 {
@@ -341,6 +349,8 @@ static int64_t perform(struct tenant *t, const struct request *r)
 		return munlock(address, a[1]);
 	case OP_THP_DISABLE:
 		return prctl(PR_SET_THP_DISABLE, a[0], 0, 0, 0);
+	case OP_PROCESS_MADVISE:
+		return advise_other(t, address, a[1], (int)a[2]);
 	case OP_READ:
 	case OP_WRITE:
 	case OP_PEEK:

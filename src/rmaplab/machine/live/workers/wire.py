@@ -47,6 +47,7 @@ class Op(IntEnum):
     MLOCK = 21
     MUNLOCK = 22
     THP_DISABLE = 23
+    PROCESS_MADVISE = 24
 
 
 def receive(channel: socket.socket, size: int) -> bytes:

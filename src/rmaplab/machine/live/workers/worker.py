@@ -36,6 +36,7 @@ F_SETPIPE_SZ = 1031
 IOV_MAX = 1024
 CLONE_VM, CLONE_VFORK = 0x100, 0x4000
 MBIND, MPOL_DEFAULT = 237, 0
+PROCESS_MADVISE = 440
 PINS_A_PIPE = 256
 """1 MiB, the default of /proc/sys/fs/pipe-max-size, which only CAP_SYS_RESOURCE exceeds."""
 
@@ -109,6 +110,11 @@ class Worker:
 
     def munlock(self, address: int, length: int, *_: int) -> Result:
         return _check(_libc.munlock(address, length)), 0.0, b""
+
+    def process_madvise(self, address: int, length: int, advice: int, *args: int) -> Result:
+        """The descriptor is a process: the advice is for its memory."""
+        memory = ctypes.byref(_Iovec(address, length))
+        return _check(_syscall(PROCESS_MADVISE, args[-1], memory, 1, advice, 0)), 0.0, b""
 
     def thp_disable(self, disabled: int, *_: int) -> Result:
         """Until told otherwise, and then as ever between operations."""
