@@ -40,15 +40,28 @@ PROBE = """
 const report = {};
 const canvas = document.getElementById("map");
 report.cells = +document.body.dataset.cells;
-report.drawn = (() => {
-  const pixels = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data;
+report.tallest = 0;
+const copy = document.createElement("canvas"), pen = copy.getContext("2d", { willReadFrequently: true });
+const count = () => {
   let cells = 0;
-  for (let n = 0; n < shown.length; n++) {
-    const x = n % columns * cell + 1, y = Math.floor(n / columns) * cell + 1;
-    cells += pixels[(y * canvas.width + x) * 4 + 3] === 255;
+  for (let from = 0; from < shown.length; ) {
+    scrollTo(0, scrollY + at("field").getBoundingClientRect().top + Math.floor(from / columns) * cell);
+    paint();
+    [copy.width, copy.height] = [canvas.width, canvas.height];
+    pen.drawImage(canvas, 0, 0);
+    const pixels = pen.getImageData(0, 0, canvas.width, canvas.height).data;
+    const until = Math.min(shown.length, first * columns + canvas.height / cell * columns);
+    report.tallest = Math.max(report.tallest, canvas.height);
+    if (first * columns > from || until <= from) break;
+    for (let n = from; n < until; n++) {
+      const x = n % columns * cell + 1, y = (Math.floor(n / columns) - first) * cell + 1;
+      cells += pixels[(y * canvas.width + x) * 4 + 3] === 255;
+    }
+    from = until;
   }
   return cells;
-})();
+};
+report.drawn = count();
 const pick = (id, value) => {
   document.getElementById(id).value = value;
   document.getElementById(id).dispatchEvent(new Event("change"));
@@ -64,6 +77,14 @@ report.tip = document.getElementById("tip").hidden ? "" : document.getElementByI
 canvas.dispatchEvent(new MouseEvent("mousemove", { clientX: box.left + (64 - 1) * cell + 3, clientY: box.top + 3 }));
 report.other = document.getElementById("tip").textContent;
 pick("order", "");
+pick("zoom", "24");
+report.zoomed = count();
+pick("zoom", "");
+pick("arrange", "who");
+report.sorted = shown.every((i, n) => !n || data.sets[data.set[shown[n - 1]]].length <= data.sets[data.set[i]].length);
+pick("arrange", "size");
+report.sorted &&= shown.length === total && shown.every((i, n) => !n || data.order[shown[n - 1]] >= data.order[i]);
+pick("arrange", "place");
 const seen = one => getComputedStyle(one).backgroundColor + getComputedStyle(one).backgroundImage;
 report.segments = [...document.querySelectorAll(".segments button")].map(one => one.title);
 report.painted = [...document.querySelectorAll(".segments button")].every(one => seen(one) !== "rgba(0, 0, 0, 0)none");
@@ -147,7 +168,9 @@ def load(chromium: str, page: str, folder: Path) -> tuple[dict[str, object], str
 def test_page_draws_filters_and_explains_every_folio(chromium: str, tmp_path: Path, small: int) -> None:
     report, console = load(chromium, render(made_up(small)), tmp_path)
     assert console == ""
-    assert report["cells"] == report["drawn"] == small + LARGE
+    assert report["cells"] == report["drawn"] == report["zoomed"] == small + LARGE
+    assert int(str(report["tallest"])) < 4000  # a canvas of all of them would be refused where there are a million
+    assert report["sorted"] is True
     assert report["shared"] == small // 4
     assert report["false"] == report["large"] == LARGE
     assert "anon folio of order 4" in str(report["tip"])
