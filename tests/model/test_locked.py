@@ -161,3 +161,31 @@ def test_memory_that_an_advice_does_not_change_joins_nobody(machine: Machine) ->
     seen = machine.observe()
     mapped = seen.filter(seen["mm"] == child.mm)["state"].to_list()
     assert mapped == ["present"] * 15 + ["none"]  # fault-around ends with the VMA
+
+
+def test_shared_locked_memory_that_becomes_writable_is_not_brought_in(machine: Machine) -> None:
+    process, other = machine.spawn(), machine.spawn()
+    file = machine.file(BLOCK)
+    address, theirs = (each.mmap(BLOCK, file=file, shared=True) for each in (process, other))
+    other.write(theirs, BLOCK)
+    process.mprotect(address, BLOCK, writable=False)
+    process.mlock(address, BLOCK)
+    other.madvise(theirs, BLOCK, "collapse")  # unmaps the small pages everywhere
+    process.mprotect(address, BLOCK, writable=True)
+    seen = machine.observe()
+    assert set(seen.filter(seen["mm"] == process.mm)["state"]) == {"none"}
+
+
+def test_a_page_that_comes_back_to_locked_memory_gives_up_its_slot(machine: Machine) -> None:
+    machine.swap(64 << 20)
+    process = machine.spawn()
+    address = process.mmap(PAGE)
+    process.write(address, PAGE, 5)
+    process.madvise(address, PAGE, "pageout")
+    child = process.fork()
+    child.read(address, PAGE)
+    child.exit()
+    process.mprotect(address, PAGE, writable=False)
+    process.mlock(address, PAGE)
+    process.mprotect(address, PAGE, writable=True)
+    assert asked(machine) == []
