@@ -152,3 +152,46 @@ def test_kernels_up_to_6_12_collapse_nothing_that_nobody_may_write() -> None:
         with pytest.raises(BadOperation):
             process.madvise(address, BLOCK, "collapse")
         assert not collapsed(machine, process)
+
+
+def test_memory_that_was_never_advised_is_not_collapsed(machine: Machine) -> None:
+    process = machine.spawn()
+    process.write(process.mmap(BLOCK), BLOCK)
+    machine.khugepaged()
+    assert not collapsed(machine, process)
+
+
+def test_who_shared_too_much_is_collapsed_once_others_gave_up_their_part(machine: Machine) -> None:
+    process, address = small_pages(machine)
+    child = process.fork()
+    child.write(address + 8 * PAGE, BLOCK - 8 * PAGE, 9)
+    third = process.fork()
+    third.madvise(address, BLOCK, "nohugepage")
+    third.madvise(address, 8 * PAGE, "dontneed")
+    process.write(address + 16 * PAGE, BLOCK - 16 * PAGE, 9)
+    machine.khugepaged(max_shared=8)
+    assert collapsed(machine, child)
+    assert collapsed(machine, process)
+
+
+def test_little_that_is_used_reads_nothing_back(machine: Machine) -> None:
+    machine.swap(64 << 20)
+    process, address = small_pages(machine)
+    process.madvise(address, 8 * PAGE, "pageout")
+    process.madvise(address + 8 * PAGE, 300 * PAGE, "dontneed")
+    machine.khugepaged()
+    assert not collapsed(machine, process)
+
+
+def test_what_comes_back_shared_counts_too(machine: Machine) -> None:
+    machine.swap(64 << 20)
+    process, address = small_pages(machine)
+    process.madvise(address, 8 * PAGE, "pageout")
+    child = process.fork()
+    child.madvise(address, BLOCK, "nohugepage")
+    child.read(address, 8 * PAGE)
+    process.write(address + 8 * PAGE, BLOCK - 8 * PAGE, 9)
+    machine.khugepaged(max_shared=7)
+    assert not collapsed(machine, process)
+    machine.khugepaged(max_shared=8)
+    assert collapsed(machine, process)

@@ -189,3 +189,16 @@ def test_a_page_that_comes_back_to_locked_memory_gives_up_its_slot(machine: Mach
     process.mlock(address, PAGE)
     process.mprotect(address, PAGE, writable=True)
     assert asked(machine) == []
+
+
+def test_without_thps_those_of_a_file_are_mapped_by_ptes(machine: Machine) -> None:
+    process, other = machine.spawn(), machine.spawn()
+    file = machine.file(BLOCK, order=9)
+    address, theirs = (each.mmap(BLOCK, file=file, shared=True) for each in (process, other))
+    other.write(theirs, BLOCK)
+    process.thp_disable()
+    process.read(address, BLOCK)
+    seen = machine.observe()
+    mine = seen.filter(seen["mm"] == process.mm)
+    assert not mine["pmd_mapped"].any()
+    assert set(mine["order"]) == set(seen.filter(seen["mm"] == other.mm)["order"])
