@@ -89,17 +89,17 @@ class LiveMachine(BaseMachine[LiveProcess]):
         shown = {process.mm: process for process in reversed(self.processes()) if not process.waits}
         regions = {mm: process.hugepage_regions() for mm, process in sorted(shown.items())}
         check_used("khugepaged", next((r.start for each in regions.values() for r in each if not r.readable), None))
-        try:
-            with self._system.knobs(knobs.khugepaged_words(max_none, max_swap, max_shared)):
-                for mm, visited in regions.items():
-                    if visited:
-                        shown[mm].show_to_khugepaged(visited)
+        visited = {mm: found for mm, found in regions.items() if found}
+        with self._system.knobs(knobs.khugepaged_words(max_none, max_swap, max_shared)):
+            try:
+                for mm, found in visited.items():
+                    shown[mm].show_to_khugepaged(found)
                 self._warden.khugepaged()
-        finally:
-            for mm, visited in regions.items():
-                if visited:
+            finally:
+                # Before the limits are the system's again: a scan under way holds the lock that this waits for.
+                for mm in visited:
                     shown[mm].hide_from_khugepaged()
-            self._system.look(None)
+        self._system.look(None)
 
     @checked
     def swap(self, length: int) -> None:
