@@ -105,7 +105,7 @@ kernel-test: venv kernel-tools
 	$(BIN)/rmaplab kernel test --kernel 6.12 --only differential -n 10
 
 kernel-check: venv kernel-tools
-	RMAPLAB_BUILD_KERNELS=1 $(BIN)/python -m pytest -n 0 -rs tests/kernels/test_patched_files.py tests/kernels/test_patched_kernel.py -k "not storm"
+	RMAPLAB_BUILD_KERNELS=1 $(BIN)/python -m pytest -n 0 -rs --timeout 2400 tests/kernels/test_patched_files.py tests/kernels/test_patched_kernel.py -k "not storm"
 
 mutants: venv
 	cd tests/model && PYTHONPATH=. ../../$(BIN)/python -m faults --jobs $(JOBS)

@@ -76,7 +76,7 @@ FLAVOURS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
 
 EXTRAS: Final[Mapping[str, str]] = MappingProxyType(
     {
-        "bare": "what the COW table and the witness need and no more: built in a third of the time",
+        "bare": "what the COW table and the witness need and no more: built in about half the time",
         "debug": "DEBUG_VM, lockdep, PROVE_RCU and KASAN",
         "races": "KCSAN",
     }
