@@ -202,3 +202,34 @@ def test_without_thps_those_of_a_file_are_mapped_by_ptes(machine: Machine) -> No
     mine = seen.filter(seen["mm"] == process.mm)
     assert not mine["pmd_mapped"].any()
     assert set(mine["order"]) == set(seen.filter(seen["mm"] == other.mm)["order"])
+
+
+def test_a_locked_page_of_zeroes_stays_when_its_folio_is_split(machine: Machine) -> None:
+    process = machine.spawn()
+    address = process.mmap(16 * PAGE, order=4)
+    process.write(address, PAGE, 1)
+    if not (machine.observe()["order"] == 4).all():
+        pytest.skip("no folio of order 4 here")
+    process.mlock(address + 14 * PAGE, PAGE)
+    process.madvise(address, PAGE, "cold")
+    assert machine.observe()["order"].is_not_null().arg_true().to_list() == [0, 14]  # the rest is the zero page
+
+
+@pytest.mark.parametrize("locked", [True, False])
+def test_a_folio_that_is_locked_in_one_mapping_is_not_reclaimed_through_another(machine: Machine, locked: bool) -> None:
+    machine.swap(64 << 20)
+    process = machine.spawn()
+    file = machine.file(BLOCK, order=9)
+    first = process.mmap(BLOCK, file=file, shared=True)
+    process.write(first, PAGE)
+    if locked:
+        process.mlock(first, PAGE)
+    else:
+        process.mprotect(first, PAGE, writable=False)
+    second = process.mmap(BLOCK, file=file, shared=True)
+    process.write(second, PAGE)
+    if not machine.observe().filter(machine.observe()["address"] == second)["pmd_mapped"].all():
+        pytest.skip("no THP of a file here")
+    process.madvise(second, BLOCK, "pageout")
+    seen = machine.observe()
+    assert set(seen.filter(seen["address"] >= second)["state"]) == ({"present"} if locked else {"none"})

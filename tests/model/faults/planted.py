@@ -262,8 +262,8 @@ PLANTED: Final = (
     ),
     Fault(
         "split-keeps-zero-pages",
-        '    kept = kept[memory.frame["value"][kept] != 0]\n    memory.break_up(slot, kept)\n',
-        "    memory.break_up(slot, kept)\n",
+        '        kept = kept[(memory.frame["value"][kept] != 0) | np.isin(kept, locked_frames(world))]\n',
+        "        pass\n",
         "pages full of zeroes give way to the zero page at a split",
     ),
     Fault(
@@ -879,6 +879,18 @@ PLANTED: Final = (
         "            populate(self.space, end >> PAGE_SHIFT, vma.end)\n",
         "",
         "what locked memory grows by is faulted in at once",
+    ),
+    Fault(
+        "lock-keeps-no-file-in-memory",
+        '    free = ~np.isin(slots, memory.frame["folio"][locked_frames(world)])\n',
+        '    free = ~np.isin(slots, memory.frame["folio"][locked_frames(world)][:0])\n',
+        "a folio of a file that a locked VMA maps is not reclaimed through another one",
+    ),
+    Fault(
+        "lock-keeps-no-zeroes",
+        '(memory.frame["value"][kept] != 0) | np.isin(kept, locked_frames(world))]\n',
+        '(memory.frame["value"][kept] != 0)]\n',
+        "a locked page of zeroes stays when its folio is split",
     ),
     Fault(
         "flag-joins-though-nothing-changed",

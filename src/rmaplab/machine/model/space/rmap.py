@@ -23,6 +23,16 @@ def unmap_everywhere(world: World, slots: Frames) -> None:
                     _unmap_leaf(space, space.table.own(region, number), index, step)
 
 
+def locked_frames(world: World) -> Frames:
+    """Frames that some locked VMA maps."""
+    found = [np.zeros(0, np.uint32)]
+    for space in world.spaces.values():
+        for vma in space.vmas:
+            for window in space.table.windows(vma.start, vma.end) if vma.locked else ():
+                found.append(window.leaf.frame[window.leaf.present(window.lo, window.hi)])
+    return np.concatenate(found)
+
+
 def _unmap_leaf(space: AddressSpace, leaf: Leaf, index: Index, step: int) -> None:
     for block in np.unique(index[leaf.flags[index] & PMD != 0] // BLOCK).tolist():
         space.split_pmd(leaf, block * BLOCK, step, anon=False)

@@ -11,6 +11,7 @@ from rmaplab.machine.model.physical.memory import ZERO, Memory
 from rmaplab.machine.model.space.addressspace import AddressSpace, World
 from rmaplab.machine.model.space.pagetable import BLOCK, CLEAN, PMD, Leaf, W
 from rmaplab.machine.model.space.questions import may_split, maybe_shared
+from rmaplab.machine.model.space.rmap import locked_frames
 from rmaplab.trace import KINDS
 
 _ANON = (KINDS.index("anon"), KINDS.index("ksm"))
@@ -55,7 +56,7 @@ def split_folio(world: World, slot: int, step: int) -> None:
     """Turn an anonymous folio without references but its mappings into small ones.
 
     Whoever maps a page of it maps the small folio afterwards; pages nobody maps are freed, and pages that hold nothing
-    but zeroes give way to the zero page.
+    but zeroes give way to the zero page, unless they are locked (try_to_map_unused_to_zeropage()).
     """
     memory = world.memory
     mappings = [m for space in world.spaces.values() for m in mappings_of(memory, space, slot, step)]
@@ -66,7 +67,7 @@ def split_folio(world: World, slot: int, step: int) -> None:
     mapped = [leaf.frame[index] for _, leaf, index in mappings]
     kept = np.unique(np.concatenate(mapped)) if mapped else np.zeros(0, np.uint32)
     if not memory.policy.split_keeps_zeroes:
-        kept = kept[memory.frame["value"][kept] != 0]
+        kept = kept[(memory.frame["value"][kept] != 0) | np.isin(kept, locked_frames(world))]
     memory.break_up(slot, kept)
     for space, leaf, index in mappings:
         stays = np.isin(leaf.frame[index], kept)
