@@ -6,6 +6,8 @@ import shlex
 import shutil
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 
 import psutil
@@ -70,6 +72,18 @@ def test_a_guest_that_never_ends_is_ended(stock: Image) -> None:
         pytest.raises(GuestError, match="did not end within 1 s"),
     ):
         guest.wait(1)
+    assert not qemus()
+
+
+def test_a_guest_is_left_while_what_it_said_is_still_being_heard(stock: Image) -> None:
+    heard = threading.Event()
+
+    def slow(_: bytes) -> None:
+        heard.set()
+        time.sleep(2)
+
+    with Guest(stock, "echo word; sleep 1000", Hardware(memory=512, root=False, disk=False), out=slow):
+        assert heard.wait(300)
     assert not qemus()
 
 

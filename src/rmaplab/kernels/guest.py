@@ -82,7 +82,6 @@ class Guest:
     _end: bytearray = field(default_factory=bytearray)
     _kept: dict[str, bytearray] = field(default_factory=dict)
     _stack: ExitStack = field(default_factory=ExitStack)
-    _pump: threading.Thread | None = None
     _began: float = 0.0
     _over: threading.Event = field(default_factory=threading.Event)
 
@@ -101,14 +100,21 @@ class Guest:
             self._kept[name] = bytearray()
             sinks[name] = sink or self._kept[name].extend
         listened = {sockets[name]: sink for name, sink in sinks.items()}
-        self._pump = threading.Thread(target=self._listen, args=(listened,), daemon=True)
-        self._pump.start()
+        pump = threading.Thread(target=self._listen, args=(listened,), daemon=True)
+        pump.start()
+        self._stack.callback(self._hush, tuple(listened), pump)
         return self
 
     def __exit__(self, *_: object) -> None:
         self._stack.close()
-        if self._pump:
-            self._pump.join()
+
+    @staticmethod
+    def _hush(channels: tuple[socket.socket, ...], pump: threading.Thread) -> None:
+        """End the listening. Before the channels are closed: a selector forgets a closed one, and then waits for ever."""
+        for channel in channels:
+            with contextlib.suppress(OSError):  # the guest may have gone first
+                channel.shutdown(socket.SHUT_RDWR)
+        pump.join()
 
     @property
     def console(self) -> str:
@@ -138,20 +144,22 @@ class Guest:
 
     def _listen(self, sinks: Mapping[socket.socket, Sink]) -> None:
         """Give what comes to the sinks, until the guest said how it ended and what it wrote before is here."""
-        with selectors.DefaultSelector() as selector:
-            for channel, sink in sinks.items():
-                selector.register(channel, selectors.EVENT_READ, sink)
-            while selector.get_map():
-                ready = selector.select(timeout=0.2 if self._said_end() else None)
-                if not ready and self._said_end():
-                    break
-                for key, _ in ready:
-                    data = _receive(key.fileobj)
-                    if data:
-                        key.data(data)
-                    else:
-                        selector.unregister(key.fileobj)
-        self._over.set()
+        try:
+            with selectors.DefaultSelector() as selector:
+                for channel, sink in sinks.items():
+                    selector.register(channel, selectors.EVENT_READ, sink)
+                while selector.get_map():
+                    ready = selector.select(timeout=0.2 if self._said_end() else None)
+                    if not ready and self._said_end():
+                        break
+                    for key, _ in ready:
+                        data = _receive(key.fileobj)
+                        if data:
+                            key.data(data)
+                        else:
+                            selector.unregister(key.fileobj)
+        finally:
+            self._over.set()
 
     def _said_end(self) -> bool:
         return self._end.endswith(b"\n")
