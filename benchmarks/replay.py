@@ -1,7 +1,7 @@
 """How fast the engine replays a trace, and in how much memory: events/s, bytes/event, multiples of a sort.
 
     python benchmarks/replay.py [--events N] [--folios N] [--questions N] [--repeat R] [--scheme NAME ...]
-    python benchmarks/replay.py --events 1e9 [--part-events 4e6] [--workers 1,2] [--scheme NAME ...]
+    python benchmarks/replay.py --events 1e9 [--part-events 4e6] [--workers 1,2] [--only-workers] [--scheme NAME ...]
 
 The yardstick is NumPy's stable sort of the folio column, timed in the same run: every repeat times the sort, the plan
 and every scheme once, in turn, and the medians are printed. Times are CPU seconds (all of it runs on one CPU), so that a
@@ -91,6 +91,7 @@ def main() -> None:
     parser.add_argument("--scheme", action="append")
     parser.add_argument("--part-events", type=_number, help="by parts of so many events; from 2e7 events on of 4e6")
     parser.add_argument("--workers", default="1,2", help="by parts: numbers of Dask workers, by commas; may be empty")
+    parser.add_argument("--only-workers", action="store_true", help="by parts: without the run in this process")
     parser.add_argument("--json", action="store_true", help="by parts: one JSON object")
     options = parser.parse_args()
     schemes = select(options.scheme)
@@ -99,7 +100,10 @@ def main() -> None:
 
         names = options.scheme or ["mm-id", "moments-flag"]
         workers = [int(one) for one in options.workers.split(",") if one]
-        by_parts(options.events, options.part_events or 4_000_000, workers, names, options.json)
+        if options.only_workers and not workers:
+            parser.error("--only-workers: --workers must name a number")
+        alone = not options.only_workers
+        by_parts(options.events, options.part_events or 4_000_000, workers, names, options.json, alone)
         return
 
     print("making the trace", file=sys.stderr)

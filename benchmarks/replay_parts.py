@@ -1,6 +1,6 @@
 """A trace larger than memory, judged part by part: is memory flat, is time linear, and what do workers bring?
 
-    python benchmarks/replay.py --events 1e9 [--part-events 4e6] [--workers 1,2] [--scheme NAME ...] [--json]
+    python benchmarks/replay.py --events 1e9 [--part-events 4e6] [--workers 1,2] [--only-workers] [--scheme NAME ...] [--json]
 
 Every part is generated where it is judged (`make_trace`, a seed of its own) and forgotten. One line for each tenth: CPU
 seconds of judging alone and with generating, events/s of judging, and the peak of resident memory in that tenth. Then,
@@ -63,11 +63,13 @@ class _Clock:
     judging = 0.0
 
 
-def by_parts(events: int, part_events: int, workers: Sequence[int], schemes: Sequence[str], as_json: bool) -> None:
-    """Run and print."""
+def by_parts(
+    events: int, part_events: int, workers: Sequence[int], schemes: Sequence[str], as_json: bool, alone: bool
+) -> None:
+    """Run and print: `alone` in this process, a line for each tenth, then with each number of workers."""
     campaign = Generated(-(-events // part_events), part_events, tuple(schemes))
     print(f"{campaign.units} parts of {part_events:,} events, {', '.join(schemes)}", file=sys.stderr)
-    tenths = _alone(campaign)
+    tenths = _alone(campaign) if alone else []
     sums, walls = [], {}
     for count in workers:
         began = time.monotonic()
@@ -84,7 +86,8 @@ def by_parts(events: int, part_events: int, workers: Sequence[int], schemes: Seq
         print(json.dumps({**about, "tenths": tenths, "workers": walls}))
         return
     print(f"{about['events']:,} events, {about['cpus']} CPUs, load {about['load']:.1f}; schemes {', '.join(schemes)}")
-    print(f"{'events so far':>16} {'judging, CPU s':>15} {'all, CPU s':>11} {'events/s judged':>16} {'peak MiB':>9}")
+    if tenths:
+        print(f"{'events so far':>16} {'judging, CPU s':>15} {'all, CPU s':>11} {'events/s judged':>16} {'peak MiB':>9}")
     for row in tenths:
         rate = row["events"] / row["judging"]
         print(f"{row['so_far']:>16,} {row['judging']:>15.2f} {row['all']:>11.2f} {rate:>16,.0f} {row['peak'] >> 20:>9}")
