@@ -1,6 +1,7 @@
 """A trace larger than memory, judged part by part: is memory flat, is time linear, and what do workers bring?
 
-    python benchmarks/replay.py --events 1e9 [--part-events 4e6] [--workers 1,2] [--only-workers] [--scheme NAME ...] [--json]
+    python benchmarks/replay.py --events 1e9 [--part-events 4e6] [--workers 1,2] [--only-workers] [--scheme NAME ...]
+        [--json]
 
 Every part is generated where it is judged (`make_trace`, a seed of its own) and forgotten. One line for each tenth: CPU
 seconds of judging alone and with generating, events/s of judging, and the peak of resident memory in that tenth. Then,
