@@ -1,5 +1,6 @@
 """The lab boots a kernel, runs a command in it, and leaves nothing behind."""
 
+import contextlib
 import json
 import os
 import shlex
@@ -18,7 +19,7 @@ from rmaplab.errors import NotAvailable, RmaplabError
 from rmaplab.kernels import cache, image, initramfs, obtain, qemu
 from rmaplab.kernels.build import build
 from rmaplab.kernels.entries import parse
-from rmaplab.kernels.guest import Guest, GuestError
+from rmaplab.kernels.guest import Guest, GuestError, Marked
 from rmaplab.kernels.image import Image
 from rmaplab.kernels.qemu import Hardware
 from rmaplab.machine.choose import open_machine
@@ -28,6 +29,8 @@ from rmaplab.scenarios import Parameters, find
 pytestmark = [pytest.mark.live, pytest.mark.slow, pytest.mark.xdist_group("guest")]
 
 LAB = "6.12"
+LONG = 800.0
+"""Seconds after which a guest hangs, on a host that is ten times too busy too; a test has 900."""
 
 
 @pytest.fixture(scope="module")
@@ -40,14 +43,24 @@ def stock() -> Image:
 
 
 def qemus() -> set[int]:
-    return {child.pid for child in psutil.Process().children(recursive=True) if "qemu" in child.name()}
+    return {machine.pid for machine in machines_of(psutil.Process())}
+
+
+def machines_of(process: psutil.Process) -> list[psutil.Process]:
+    """QEMUs below it. Other children of it come and go meanwhile."""
+    found = []
+    with contextlib.suppress(psutil.NoSuchProcess):
+        for child in process.children(recursive=True):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                found += [child] if "qemu" in child.name() else []
+    return found
 
 
 def test_a_command_runs_with_the_hosts_files_and_its_status_and_output_come_back(stock: Image) -> None:
     out = bytearray()
     command = f"cat {__file__} | wc -c; stat -f -c %T /var/tmp; touch {__file__}.new; echo oops >&2; exit 7"
     with Guest(stock, command, out=out.extend) as guest:
-        ended = guest.wait(200)
+        ended = guest.wait(LONG)
     size, disk = out.decode().split()
     assert (ended.status, ended.err) == (7, b"oops\n")
     assert int(size) == Path(__file__).stat().st_size
@@ -63,7 +76,7 @@ def test_arrays_sorted_in_a_guest_are_sorted(stock: Image) -> None:
         "print(all(np.all(np.diff(np.sort(r.integers(0, 1 << 30, n))) >= 0) for n in (8, 16, 64, 100, 500, 5000)))"
     )
     with Guest(stock, shlex.join([sys.executable, "-c", program])) as guest:
-        assert guest.wait(300).out == b"True\n"
+        assert guest.wait(LONG).out == b"True\n"
 
 
 def test_a_guest_that_never_ends_is_ended(stock: Image) -> None:
@@ -83,8 +96,33 @@ def test_a_guest_is_left_while_what_it_said_is_still_being_heard(stock: Image) -
         time.sleep(2)
 
     with Guest(stock, "echo word; sleep 1000", Hardware(memory=512, root=False, disk=False), out=slow):
-        assert heard.wait(300)
+        assert heard.wait(LONG)
     assert not qemus()
+
+
+def test_all_that_the_kernel_says_is_kept_and_a_warning_is_a_complaint(stock: Image) -> None:
+    """More than a serial port holds, at once; and what it warns of long after the boot, as lockdep and WARN() do."""
+    program = """
+        echo on >/proc/sys/kernel/printk_devkmsg
+        i=0; while [ $i -lt 200 ]; do i=$((i + 1)); echo "<4>said $i of 200, and some words more" >/dev/kmsg; done
+        echo "<4>WARNING: made up" >/dev/kmsg
+    """
+    with Guest(stock, program, Hardware(memory=512, root=False, disk=False)) as guest:
+        ended = guest.wait(LONG)
+    assert [n for n in range(1, 201) if f"said {n} of 200, and some words more" not in ended.console] == []
+    assert [splat.partition("] ")[2] for splat in ended.splats] == ["WARNING: made up"]
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 5, 100])
+def test_what_a_command_writes_ends_at_the_mark_however_it_comes_in_pieces(size: int) -> None:
+    written = b"one\0two \0ab\0a"
+    sent = written + b"\0abc" + b"a daemon that it left, later"
+    kept = bytearray()
+    sink = Marked(kept.extend, b"\0abc")
+    for at in range(0, len(sent), size):
+        sink(sent[at : at + size])
+    assert sink.over
+    assert bytes(kept) == written
 
 
 def test_a_kernel_that_panics_says_so_with_its_last_words(stock: Image) -> None:
@@ -93,33 +131,34 @@ def test_a_kernel_that_panics_says_so_with_its_last_words(stock: Image) -> None:
         Guest(stock, "echo c >/proc/sysrq-trigger; sleep 100", hardware) as guest,
         pytest.raises(GuestError, match=r"Kernel panic.*sysrq"),
     ):
-        guest.wait(200)
+        guest.wait(LONG)
 
 
 def test_a_kernel_without_9p_is_not_available(stock: Image) -> None:
     without = Image(stock.kernel, tuple(m for m in stock.modules if "9p" not in m.name), stock.title)
     with Guest(without, "true") as guest, pytest.raises(NotAvailable, match="lacks 9p"):
-        guest.wait(200)
+        guest.wait(LONG)
 
 
 @pytest.mark.usefixtures("stock")
 def test_a_kernel_that_does_not_have_the_scheme_asked_for_answers_nothing_in_its_name(stock: Image) -> None:
     hardware = Hardware(memory=512, root=False, disk=False)
     with Guest(stock, "true", hardware, "rmap_scheme=packed") as guest, pytest.raises(NotAvailable, match="packed"):
-        guest.wait(120)
+        guest.wait(LONG)
     with Guest(stock, "true", hardware, "rmap_scheme=off") as guest:
-        assert guest.wait(120).status == 0
+        assert guest.wait(LONG).status == 0
 
 
 def test_qemu_dies_with_a_command_that_is_killed() -> None:
     command = subprocess.Popen([*RMAPLAB, "kernel", "boot", "--kernel", LAB, "--", "sleep", "1000"])
     machines: list[psutil.Process] = []
     while not machines and command.poll() is None:
-        machines = [one for one in psutil.Process(command.pid).children(recursive=True) if "qemu" in one.name()]
+        time.sleep(0.05)
+        machines = machines_of(psutil.Process(command.pid))
     command.kill()
     command.wait()
     assert machines
-    gone, alive = psutil.wait_procs(machines, timeout=10)
+    gone, alive = psutil.wait_procs(machines, timeout=LONG)
     assert gone
     assert not alive
 

@@ -38,7 +38,7 @@ def without(tmp_path: Path, *tools: str) -> str:
 def kernel(*words: str, before: tuple[str, ...] = (), **environment: str) -> subprocess.CompletedProcess[str]:
     command = [*before, sys.executable, "-c", MAIN, "kernel", *words]
     made = subprocess.run(
-        command, env={**os.environ, **environment}, capture_output=True, text=True, check=False, timeout=120
+        command, env={**os.environ, **environment}, capture_output=True, text=True, check=False, timeout=800
     )
     no_traceback(made.stderr)
     return made

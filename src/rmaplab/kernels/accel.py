@@ -24,12 +24,13 @@ def choose(image: Image) -> qemu.Accelerator:
     if not os.access(_DEVICE, os.R_OK | os.W_OK):
         return "tcg"
     known = cache.root() / "accelerator.json"
-    key = f"{_BOOT_ID.read_text().strip()} {image.title}"
+    boot = _BOOT_ID.read_text().strip()
+    key = f"{boot} {image.title}"
     answers: dict[str, qemu.Accelerator] = {}
     if known.exists():
-        answers = json.loads(known.read_text())
+        answers = {name: answer for name, answer in json.loads(known.read_text()).items() if name.startswith(boot)}
     if key not in answers:
-        answers = {key: "kvm" if _boots(image) else "tcg"}
+        answers[key] = "kvm" if _boots(image) else "tcg"
         new = known.with_suffix(f".{os.getpid()}")
         new.write_text(json.dumps(answers))
         new.replace(known)
@@ -41,7 +42,7 @@ def _boots(image: Image) -> bool:
     data = initramfs.make(image, settings)
     hardware = qemu.Hardware(memory=512, root=False, disk=False)
     try:
-        with qemu.running(image.kernel, data, "", hardware, ("out", "err", "end"), "kvm") as (_, sockets):
+        with qemu.running(image.kernel, data, "", hardware, ("out", "err", "end"), "kvm") as (sockets, _):
             sockets["end"].settimeout(PATIENCE)
             return sockets["end"].recv(64) == b"exit 0\n"
     except TimeoutError:

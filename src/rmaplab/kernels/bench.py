@@ -19,7 +19,7 @@ from typing import Any, Final
 from rmaplab.errors import NotAvailable
 from rmaplab.kernels import symbols
 from rmaplab.kernels.cow import compiled
-from rmaplab.kernels.guest import Guest, GuestError
+from rmaplab.kernels.guest import PATIENCE, Guest, GuestError
 from rmaplab.kernels.obtain import Bootable
 from rmaplab.kernels.qemu import Counting, Hardware
 from rmaplab.kernels.symbols import Symbols
@@ -27,7 +27,6 @@ from rmaplab.kernels.symbols import Symbols
 _HERE: Final = Path(__file__).resolve().parent
 ORDERS: Final = (0, 4, 9)
 REPEATS: Final = 3
-_PATIENCE: Final = 1800.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +85,7 @@ def measure(boots: Bootable, scheme: str | None, orders: Sequence[int] = ORDERS,
         files = {"lab/operations": compiled(_HERE / "operations.c")}
         hardware = Hardware(memory=1024, root=False, disk=False)
         with Guest(boots.image, command, hardware, boots.append, files, counting=counting) as guest:
-            ended = guest.wait(_PATIENCE)
+            ended = guest.wait(PATIENCE)
         if ended.status:
             raise GuestError(f"{boots.image.title}: the operations ended with {ended.status}: {ended.err.decode()[:300]}")
         done = [line.split() for line in ended.out.decode().splitlines()]

@@ -12,14 +12,13 @@ from pathlib import Path
 from typing import Final, Literal
 
 from rmaplab.errors import NotAvailable
-from rmaplab.kernels.guest import Ended, Guest, GuestError
+from rmaplab.kernels.guest import PATIENCE, Ended, Guest, GuestError
 from rmaplab.kernels.obtain import Bootable
 from rmaplab.kernels.qemu import Hardware
 
 _PROGRAM: Final = Path(__file__).resolve().parent / "cowtable.c"
 ORDERS: Final = (2, 3, 4, 5, 6, 7, 8, 9)
 MMS: Final = 8
-_PATIENCE: Final = 900.0
 _UNKNOWN_TO_KERNEL: Final = 3
 
 
@@ -65,7 +64,7 @@ def table(boots: Bootable, mms: int = MMS, orders: Sequence[int] = ORDERS) -> Ta
     hardware = Hardware(memory=1024, root=False, disk=False)
     files = {"lab/cowtable": compiled(_PROGRAM)}
     with Guest(boots.image, command, hardware, boots.append, files) as guest:
-        ended = guest.wait(_PATIENCE)
+        ended = guest.wait(PATIENCE)
     if ended.status == _UNKNOWN_TO_KERNEL:
         raise NotAvailable(f"{boots.image.title}: the COW table: {ended.err.decode(errors='replace').strip()}")
     if ended.status:

@@ -1,33 +1,38 @@
 """A kernel that runs: booted, given one command, listened to, ended.
 
 For `rmaplab kernel`, the lab machine and tests. The command's output and its end come through channels of their own; the
-console is the kernel's, and is kept, so that what it complained about can be told.
+console is the kernel's, and is kept, so that what it complained about can be told. Nothing here depends on how long a
+channel is silent: a mark ends the command's output, and another what the kernel printed until then.
 """
 
 import contextlib
 import os
+import secrets
 import selectors
 import shlex
 import socket
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from typing import Final, Self
+from typing import BinaryIO, Final, Self
 
 from rmaplab.errors import NotAvailable, RmaplabError
 from rmaplab.kernels import accel, initramfs, qemu
 from rmaplab.kernels.image import Image
-from rmaplab.kernels.qemu import CONSOLE, Hardware
+from rmaplab.kernels.qemu import Hardware
 
 Sink = Callable[[bytes], object]
-BOOT_SECONDS: Final = 120.0
-"""After which a kernel that reached no user space never will."""
+PATIENCE: Final = 3600.0
+"""Seconds after which whoever boots a guest for minutes takes it for dead: on a busy host all takes ten times as long."""
 
 _ENDS: Final = ("out", "err", "end")
 _WITHOUT_AVX2: Final = ('export NPY_DISABLE_CPU_FEATURES="X86_V3 AVX2 X86_V4 AVX512F"',)
 """NumPy's AVX2 sort gives unsorted arrays under TCG (QEMU 7.2); Polars does not start on a CPU without AVX2."""
+
+_CONSOLE_SECONDS: Final = 20.0
+"""How long the kernel may take to print what was put in its log before the command's end was said."""
 
 _SPLAT: Final = ("BUG:", "WARNING:", "KASAN:", "KCSAN:", "Oops:", "kernel BUG at", "INFO: possible", "UBSAN:")
 
@@ -50,6 +55,27 @@ class Ended:
     def splats(self) -> list[str]:
         """Lines of the console with which a kernel says that it caught itself doing wrong."""
         return splats(self.console)
+
+
+@dataclass(slots=True)
+class Marked:
+    """A sink for what a command writes, up to a mark; `over` once that came. What may be its beginning is held back."""
+
+    sink: Sink
+    mark: bytes
+    over: bool = False
+    _held: bytes = b""
+
+    def __call__(self, data: bytes) -> None:
+        if self.over:
+            return
+        data, found, _ = (self._held + data).partition(self.mark)
+        self.over = bool(found)
+        lengths = range(0 if found else min(len(data), len(self.mark) - 1), 0, -1)
+        held = next((n for n in lengths if data.endswith(self.mark[:n])), 0)
+        self._held = data[len(data) - held :]
+        if passed := data[: len(data) - held]:
+            self.sink(passed)
 
 
 def splats(console: str) -> list[str]:
@@ -78,7 +104,8 @@ class Guest:
     accelerator: qemu.Accelerator | None = None
     counting: qemu.Counting | None = None
     sockets: dict[str, socket.socket] = field(default_factory=dict)
-    _console: bytearray = field(default_factory=bytearray)
+    _mark: str = field(default_factory=lambda: secrets.token_hex(8))
+    _console: BinaryIO | None = None
     _end: bytearray = field(default_factory=bytearray)
     _kept: dict[str, bytearray] = field(default_factory=dict)
     _stack: ExitStack = field(default_factory=ExitStack)
@@ -89,18 +116,18 @@ class Guest:
         used = self.accelerator = "tcg" if self.counting else self.accelerator or accel.choose(self.image)
         data = initramfs.make(self.image, {**self.files, "lab/settings": self._settings(), "lab/run": self._script()})
         self._began = time.monotonic()
-        _, sockets = self._stack.enter_context(
+        sockets, self._console = self._stack.enter_context(
             qemu.running(
                 self.image.kernel, data, self.append, self.hardware, (*_ENDS, *self.channels), used, self.counting
             )
         )
         self.sockets = {name: sockets[name] for name in self.channels}
-        sinks: dict[str, Sink] = {CONSOLE: self._console.extend, "end": self._end.extend}
+        written = []
         for name, sink in (("out", self.out), ("err", self.err)):
             self._kept[name] = bytearray()
-            sinks[name] = sink or self._kept[name].extend
-        listened = {sockets[name]: sink for name, sink in sinks.items()}
-        pump = threading.Thread(target=self._listen, args=(listened,), daemon=True)
+            written.append(Marked(sink or self._kept[name].extend, b"\0" + self._mark.encode()))
+        listened = dict(zip((sockets[name] for name in _ENDS), (*written, self._end.extend), strict=True))
+        pump = threading.Thread(target=self._listen, args=(listened, written), daemon=True)
         pump.start()
         self._stack.callback(self._hush, tuple(listened), pump)
         return self
@@ -119,7 +146,9 @@ class Guest:
     @property
     def console(self) -> str:
         """What the kernel printed so far."""
-        return bytes(self._console).decode(errors="replace")
+        if self._console is None:
+            return ""
+        return os.pread(self._console.fileno(), os.fstat(self._console.fileno()).st_size, 0).decode(errors="replace")
 
     def wait(self, seconds: float) -> Ended:
         """Until the command ended. Raises GuestError if the kernel died, or after `seconds`; NotAvailable if the kernel
@@ -139,20 +168,20 @@ class Guest:
             raise NotAvailable(f"{self.image.title}: this kernel lacks {what}")
         if word != "exit":
             raise GuestError(f"{self.image.title}: the kernel stopped{self._last_words()}")
+        limit = time.monotonic() + _CONSOLE_SECONDS
+        while self._mark not in self.console and time.monotonic() < limit:
+            time.sleep(0.05)
         kept = {name: bytes(data) for name, data in self._kept.items()}
         return Ended(int(what), time.monotonic() - self._began, self.console, kept["out"], kept["err"])
 
-    def _listen(self, sinks: Mapping[socket.socket, Sink]) -> None:
-        """Give what comes to the sinks, until the guest said how it ended and what it wrote before is here."""
+    def _listen(self, sinks: Mapping[socket.socket, Sink], written: Sequence[Marked]) -> None:
+        """Give what comes to the sinks, until the guest said how it ended and all that its command wrote is here."""
         try:
             with selectors.DefaultSelector() as selector:
                 for channel, sink in sinks.items():
                     selector.register(channel, selectors.EVENT_READ, sink)
-                while selector.get_map():
-                    ready = selector.select(timeout=0.2 if self._said_end() else None)
-                    if not ready and self._said_end():
-                        break
-                    for key, _ in ready:
+                while selector.get_map() and not self._said_all(written):
+                    for key, _ in selector.select():
                         data = _receive(key.fileobj)
                         if data:
                             key.data(data)
@@ -161,8 +190,10 @@ class Guest:
         finally:
             self._over.set()
 
-    def _said_end(self) -> bool:
-        return self._end.endswith(b"\n")
+    def _said_all(self, written: Sequence[Marked]) -> bool:
+        if not self._end.endswith(b"\n"):
+            return False
+        return self._end.startswith(b"lacks") or all(one.over for one in written)
 
     def _last_words(self) -> str:
         """What it complained about, else the end of its console, in one line."""
@@ -172,7 +203,9 @@ class Guest:
 
     def _settings(self) -> bytes:
         scheme = next((word.partition("=")[2] for word in self.append.split() if word.startswith("rmap_scheme=")), "")
-        return f"ROOT={'host' if self.hardware.root else 'none'}\nSCHEME={scheme}\n".encode()
+        ports = " ".join((*_ENDS, *self.channels))
+        root = "host" if self.hardware.root else "none"
+        return f"ROOT={root}\nSCHEME={scheme}\nMARK={self._mark}\nPORTS={shlex.quote(ports)}\n".encode()
 
     def _script(self) -> bytes:
         if not self.hardware.root:

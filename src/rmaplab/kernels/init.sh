@@ -1,8 +1,9 @@
 #!/bin/busybox sh
 # The first process of a guest: modules, channels to the host, the host's files, then /lab/run.
 #
-# Channels are virtio ports, by name: "out" and "err" are the command's, "end" takes one line: "exit N", or
-# "lacks WHAT" if this kernel cannot do what was asked for. The console belongs to the kernel.
+# Channels are virtio ports, by name: "out" and "err" are the command's, a mark at their ends; "end" takes one line: "exit N", or
+# "lacks WHAT" if this kernel cannot do what was asked for. The console belongs to the kernel; the mark in its log says that
+# what it had to say until then is printed.
 export PATH=/bin
 /bin/busybox --install -s /bin
 mount -t proc proc /proc
@@ -17,10 +18,13 @@ port() { # the device of the port called $1
 		[ "$(cat "$place/name" 2>/dev/null)" = "$1" ] && echo "/dev/${place##*/}"
 	done
 }
+. /lab/settings
 tries=0
-while [ -z "$(port end)" ] && [ $tries -lt 50 ]; do
-	tries=$((tries + 1))
-	usleep 100000
+for name in ${PORTS:-out err end}; do
+	while [ -z "$(port "$name")" ] && [ $tries -lt 1200 ]; do # two minutes, all together: the host may be busy
+		tries=$((tries + 1))
+		usleep 100000
+	done
 done
 exec 3>"$(port end)"
 
@@ -32,7 +36,6 @@ finish() {
 }
 lacks() { finish "lacks $*"; }
 
-. /lab/settings
 if [ "$ROOT" = host ]; then
 	mount -t 9p -o trans=virtio,version=9p2000.L,msize=512000,cache=loose,ro root /host 2>/dev/null ||
 		lacks "9p over virtio (CONFIG_9P_FS, CONFIG_NET_9P_VIRTIO)"
@@ -64,6 +67,13 @@ case "$SCHEME=$has" in
 "=$has" | "$has=$has" | off= | mm-id=off) ;;
 *) lacks "rmap_scheme=$SCHEME (rmaplab kernel patch and build make one that has it)" ;;
 esac
-[ -e /proc/sys/kernel/printk ] && echo "${LOGLEVEL:-4}" >/proc/sys/kernel/printk
-"$@" /lab/run </dev/null >"$(port out)" 2>"$(port err)"
-finish "exit $?"
+# Warnings are printed, what is less is not: lockdep and WARN() complain by warnings.
+[ -e /proc/sys/kernel/printk ] && echo 5 >/proc/sys/kernel/printk
+exec 4>"$(port out)" 5>"$(port err)"
+"$@" /lab/run </dev/null >&4 2>&5 3>&- 4>&- 5>&-
+status=$?
+for one in 4 5; do
+	printf '\0%s' "$MARK" >&$one
+done
+echo "<0>the command ended: $MARK" >/dev/kmsg
+finish "exit $status"

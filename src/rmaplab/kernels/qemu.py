@@ -19,7 +19,6 @@ from typing import BinaryIO, Final, Literal
 from rmaplab.errors import NotAvailable
 
 Accelerator = Literal["kvm", "tcg"]
-CONSOLE: Final = "console"
 PROGRAM: Final = "qemu-system-x86_64"
 
 _APPEND: Final = "console=ttyS0 panic=-1 oops=panic no_timer_check mitigations=off random.trust_cpu=on rdinit=/init"
@@ -88,8 +87,11 @@ def running(
     channels: tuple[str, ...],
     accelerator: Accelerator,
     counting: Counting | None = None,
-) -> Iterator[tuple[subprocess.Popen[bytes], dict[str, socket.socket]]]:
-    """QEMU, and the host's ends of the console and of `channels`; killed at the end. Raises NotAvailable."""
+) -> Iterator[tuple[dict[str, socket.socket], BinaryIO]]:
+    """QEMU: the host's ends of `channels`, and the file its console grows in. Killed at the end. Raises NotAvailable.
+
+    The console is a file because a serial port drops what its reader does not take at once.
+    """
     command = [check(), "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"]
     command += ["-machine", "q35,mem-merge=off"]  # a guest whose memory KSM may merge would keep machines here from KSM
     cpu = _CPU[accelerator]
@@ -101,21 +103,26 @@ def running(
     command += ["-kernel", str(kernel), "-append", f"{_APPEND} {append}".strip()]
     ours: dict[str, socket.socket] = {}
     theirs: list[socket.socket] = []
-    with _memory(initramfs) as image, tempfile.TemporaryFile() as disk, tempfile.TemporaryFile() as complaints:
+    with (
+        _memory(initramfs) as image,
+        _memory(b"") as console,
+        tempfile.TemporaryFile() as disk,
+        tempfile.TemporaryFile() as complaints,
+    ):
         command += ["-initrd", _path(image.fileno()), "-device", "virtio-serial-pci,max_ports=16"]
-        for name in (CONSOLE, *channels):
+        command += ["-chardev", f"file,id=console,path={_path(console.fileno())}", "-serial", "chardev:console"]
+        for name in channels:
             ours[name], other = socket.socketpair()
             theirs.append(other)
             command += ["-chardev", f"socket,id={name},fd={other.fileno()}"]
-            port = ["-serial", f"chardev:{name}"]
-            command += port if name == CONSOLE else ["-device", f"virtserialport,chardev={name},name={name}"]
+            command += ["-device", f"virtserialport,chardev={name},name={name}"]
         if hardware.root:
             command += ["-fsdev", "local,id=root,path=/,security_model=none,readonly=on,multidevs=remap"]
             command += ["-device", "virtio-9p-pci,fsdev=root,mount_tag=root"]
         if hardware.disk and _format(disk):
             command += ["-drive", f"file={_path(disk.fileno())},format=raw,if=none,id=disk,cache=unsafe"]
             command += ["-device", "virtio-blk-pci,drive=disk"]
-        descriptors = [image.fileno(), disk.fileno(), *(end.fileno() for end in theirs)]
+        descriptors = [image.fileno(), console.fileno(), disk.fileno(), *(end.fileno() for end in theirs)]
         process = subprocess.Popen(
             ["setpriv", "--pdeathsig", "KILL", *command],
             stdin=subprocess.DEVNULL,
@@ -127,7 +134,7 @@ def running(
         try:
             for end in theirs:
                 end.close()
-            yield process, ours
+            yield ours, console
             if process.poll() not in (None, 0):
                 complaints.seek(0)
                 raise NotAvailable(f"{PROGRAM}: {complaints.read().decode(errors='replace').strip()[-300:]}")
@@ -140,7 +147,7 @@ def running(
 
 @contextmanager
 def _memory(contents: bytes) -> Iterator[BinaryIO]:
-    with open(os.memfd_create("initramfs"), "w+b", buffering=0) as file:
+    with open(os.memfd_create("guest"), "w+b", buffering=0) as file:
         os.ftruncate(file.fileno(), len(contents))
         file.write(contents)
         yield file

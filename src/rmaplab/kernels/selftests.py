@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from rmaplab.errors import NotAvailable
-from rmaplab.kernels.guest import Guest
+from rmaplab.kernels.guest import PATIENCE, Guest
 from rmaplab.kernels.obtain import Bootable
 from rmaplab.kernels.progress import say
 from rmaplab.kernels.qemu import Hardware
@@ -25,7 +25,6 @@ _SHARED: Final = ("vm_util.c", "hugepage_settings.c", "thp_settings.c")
 """Of mm/: linked with every program, as far as the tree has them."""
 
 _LIBRARIES: Final = {"liburing.h": "-luring", "numa.h": "-lnuma"}
-_PATIENCE: Final = 2400.0
 _SKIPPED: Final = 4
 """Exit status by which a test program says that it could not run here."""
 
@@ -154,7 +153,7 @@ def _run(boots: Bootable, program: Program, contents: bytes) -> Tally:
     """
     hardware = Hardware(program.memory, program.cpus, root=False, disk=False, nodes=program.nodes)
     with Guest(boots.image, script, hardware, boots.append, {f"lab/{program.name}": contents}) as guest:
-        ended = guest.wait(_PATIENCE)
+        ended = guest.wait(PATIENCE)
     text = ended.out.decode(errors="replace")
     tally = count(text, ended.status)
     tally.splats = ended.splats

@@ -8,14 +8,13 @@ from typing import Any, Final
 
 from rmaplab.errors import NotAvailable
 from rmaplab.kernels.cow import compiled
-from rmaplab.kernels.guest import Guest, GuestError
+from rmaplab.kernels.guest import PATIENCE, Guest, GuestError
 from rmaplab.kernels.obtain import Bootable
 from rmaplab.kernels.patch import sources
 from rmaplab.kernels.qemu import Hardware
 
 _CANNOT_LOOK: Final = 3
 _PROCESSES: Final = 8
-_PATIENCE: Final = 900.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +51,7 @@ def storm(boots: Bootable, seconds: int, seed: int) -> Storm:
     hardware = Hardware(memory=2048, cpus=2, root=False, disk=False, nodes=2)
     files = {"lab/storm": compiled(sources() / "kernel" / "selftests" / "storm.c")}
     with Guest(boots.image, script, hardware, boots.append, files) as guest:
-        ended = guest.wait(_PATIENCE + 20 * seconds)
+        ended = guest.wait(PATIENCE + 60 * seconds)
     said, complaints = ended.out.decode().split(), ended.err.decode(errors="replace").strip()
     if ended.status == _CANNOT_LOOK:
         raise NotAvailable(f"{boots.image.title}: the storm: {complaints}")

@@ -8,12 +8,11 @@ from dataclasses import dataclass
 from typing import Final
 
 from rmaplab.kernels.cow import compiled
-from rmaplab.kernels.guest import Guest, GuestError
+from rmaplab.kernels.guest import PATIENCE, Guest, GuestError
 from rmaplab.kernels.obtain import Bootable
 from rmaplab.kernels.patch import sources
 from rmaplab.kernels.qemu import Hardware
 
-_PATIENCE: Final = 600.0
 _SAID: Final = re.compile(r"MM (\d+) wrote a page that MM (\d+) maps: (reused|copied); MM \d+ reads '(.)'")
 
 
@@ -32,7 +31,7 @@ def witness(boots: Bootable) -> Witness:
     """Boot, make the MMs, write. Raises NotAvailable (the kernel has no rmap IDs to be chosen), GuestError."""
     files = {"lab/witness": compiled(sources() / "kernel" / "selftests" / "witness.c")}
     with Guest(boots.image, "/lab/witness", Hardware(1024, root=False, disk=False), boots.append, files) as guest:
-        ended = guest.wait(_PATIENCE)
+        ended = guest.wait(PATIENCE)
     said = _SAID.search(ended.out.decode(errors="replace"))
     if not said:
         complaint = ended.err.decode(errors="replace").strip()

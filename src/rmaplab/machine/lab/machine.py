@@ -8,7 +8,7 @@ import shlex
 import sys
 from contextlib import ExitStack
 from dataclasses import replace
-from typing import Any, Final, Literal, Self
+from typing import Any, Final, Literal, NoReturn, Self
 
 import numpy as np
 import polars as pl
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from rmaplab.kernels import obtain
 from rmaplab.kernels.entries import parse
-from rmaplab.kernels.guest import Guest
+from rmaplab.kernels.guest import PATIENCE, Guest
 from rmaplab.kernels.qemu import Hardware
 from rmaplab.machine.lab import wire
 from rmaplab.machine.lab.wire import MACHINE, Call, Failed, Handle
@@ -32,8 +32,8 @@ from rmaplab.machine.protocol import (
 )
 from rmaplab.trace import Trace
 
-PATIENCE: Final = 600.0
-"""Seconds one call may take: the first one waits for the boot and for Python's modules, under emulation."""
+_LAST_WORDS: Final = 60.0
+"""Seconds in which the end of a guest that hung up is heard."""
 
 
 class LabMachine:
@@ -53,7 +53,6 @@ class LabMachine:
             Guest(boot.image, serve, Hardware(memory=memory), boot.append, channels=(wire.PORT,))
         )
         self._channel = self._guest.sockets[wire.PORT]
-        self._channel.settimeout(1.0)
         self._open = True
         try:
             self.call(MACHINE, "processes")
@@ -113,9 +112,10 @@ class LabMachine:
         if not self._open:
             raise BadOperation(call.name, "machine", "it is closed")
         try:
+            self._channel.settimeout(None)
             self._channel.sendall(wire.pack(call))
             answer = wire.unpack(self._read)
-        except (EOFError, ConnectionError) as error:
+        except (EOFError, OSError) as error:
             self._explain(call.name, error)
         if isinstance(answer, Failed):
             _raise(answer)
@@ -123,12 +123,15 @@ class LabMachine:
 
     def _read(self, size: int) -> bytes:
         parts, waited = bytearray(), 0.0
+        self._channel.settimeout(1.0)  # so that the end of the guest is seen in between
         while len(parts) < size:
             try:
                 part = self._channel.recv(size - len(parts))
             except TimeoutError:
                 waited += 1.0
-                if self._guest.over or waited > PATIENCE:
+                if waited > PATIENCE:
+                    raise
+                if self._guest.over:
                     raise EOFError from None
                 continue
             if not part:
@@ -136,9 +139,11 @@ class LabMachine:
             parts += part
         return bytes(parts)
 
-    def _explain(self, name: str, error: Exception) -> None:
+    def _explain(self, name: str, error: Exception) -> NoReturn:
         """Raise the reason why the guest does not answer."""
-        ended = self._guest.wait(1.0)
+        if isinstance(error, TimeoutError):
+            raise MachineError(f"{name}: the machine in the guest did not answer within {PATIENCE:.0f} s") from error
+        ended = self._guest.wait(_LAST_WORDS)
         last = ended.err.decode(errors="replace").strip().splitlines()[-1:]
         raise MachineError(f"{name}: the machine in the guest ended ({ended.status}): {''.join(last)}") from error
 
