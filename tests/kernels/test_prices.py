@@ -7,7 +7,7 @@ from rmaplab.kernels import obtain, symbols
 from rmaplab.kernels.bench import Cost, compare, measure
 from rmaplab.kernels.entries import parse
 from rmaplab.report.charts import kernel_prices, svg
-from rmaplab.report.kernel_bench import locks_table, text_lines
+from rmaplab.report.kernel_bench import functions_table, text_lines
 
 PAGES = (16 << 20) // 4096
 
@@ -29,6 +29,7 @@ def test_every_operation_is_counted_and_copies_cost_more_than_unmapping() -> Non
     assert tuple(by_name) == OPERATIONS
     assert all(0 < cost.locked < cost.instructions for cost in costs)
     assert all(sum(cost.locked_in.values()) == cost.locked for cost in costs)
+    assert all(sum(cost.executed_in.values()) == cost.instructions for cost in costs)
     name, count = max(by_name["munmap"].locked_in.items(), key=lambda item: item[1])
     assert "unmap" in name  # one a page: each page-table entry is taken away by an exchange
     assert count >= PAGES
@@ -75,16 +76,22 @@ def test_symbols_that_are_not_told_are_unknown(text: str) -> None:
     assert symbols.parse(text) is None
 
 
-def test_where_locked_instructions_differ_is_said_by_function() -> None:
-    own = Cost("shipped", None, "fork", 9, 1000, 12, {"a": 10, "b": 2, "gone": 3}, 5000)
-    ours = Cost("one", "moments-flag", "fork", 9, 1010, 12, {"a": 6, "b": 2, "new": 9}, 5100)
+def test_where_instructions_differ_is_said_by_function() -> None:
+    executed, more = {"a": 900, "b": 95, "gone": 5}, {"a": 880, "b": 95, "new": 35}
+    own = Cost("shipped", None, "fork", 9, 1000, 12, executed, {"a": 10, "b": 2, "gone": 3}, 5000)
+    ours = Cost("one", "moments-flag", "fork", 9, 1010, 12, more, {"a": 6, "b": 2, "new": 9}, 5100)
     first, second = compare([ours], [own])
-    assert first.locked_more == {}
+    assert (first.executed_more, first.locked_more) == ({}, {})
+    assert second.executed_more == {"new": 35, "a": -20, "gone": -5}
     assert second.locked_more == {"new": 9, "a": -4, "gone": -3}
     assert text_lines([first, second]) == ["text of shipped: 5000 B", "text of one: +100 B"]
-    assert len(locks_table([first, second]).rows) == 3
+    assert [row[3:] for row in functions_table([first, second]).rows] == [
+        ("new", "+35", "+9"),
+        ("a", "-20", "-4"),
+        ("gone", "-5", "-3"),
+    ]
     (unknown,) = compare([Cost("one", "moments-flag", "fork", 9, 1010, 12)], [])
-    assert unknown.locked_more == {}
+    assert (unknown.executed_more, unknown.locked_more) == ({}, {})
 
 
 def test_the_plot_has_every_scheme_that_has_a_yardstick() -> None:

@@ -4,6 +4,7 @@ import pytest
 
 from rmaplab.kernels.own_tests import Compared
 from rmaplab.kernels.selftests import Tally, count
+from rmaplab.report.selftests import selftests_verdict
 
 TAP = """TAP version 13
 1..5
@@ -39,8 +40,31 @@ def test_a_program_that_could_not_run_says_why() -> None:
     assert count("1..0 # SKIP not enough memory\n", 4).why == "not enough memory"
 
 
+def failing(*names: str, passed: int = 0) -> Tally:
+    return Tally(passed=passed, failed=list(names))
+
+
 def test_only_what_the_kernels_own_rule_does_not_fail_counts_against_a_scheme() -> None:
-    both = Compared(Tally(failed=["a", "b"]), Tally(failed=["b"]))
+    both = Compared([failing("a", "b")], [failing("b", passed=1)])
     assert both.beyond_off == ["a"]
-    assert Compared(Tally(failed=["a"]), None).beyond_off == ["a"]
-    assert both.to_dict()["off"] == {"pass": 0, "fail": 1, "skip": 0}
+    assert Compared([failing("a")]).beyond_off == ["a"]
+    assert both.to_dict()["off"] == {"pass": 1, "fail": 1, "skip": 0}
+    assert selftests_verdict({"x": both}).endswith("pass 0, under off 1; fail here and not under off: 1")
+
+
+def test_what_fails_once_and_no_more_or_under_both_rules_is_chance() -> None:
+    never = failing(passed=2)
+    once = failing("a", passed=1)
+    assert Compared([once, never, never], [never, never, never]).by_chance == ["a"]
+    assert Compared([once, once, never], [never, never, once]).by_chance == ["a"]
+    again = Compared([once, never, once], [never, never, never])
+    assert (again.beyond_off, again.by_chance) == (["a"], [])
+    assert "nothing fails that does not fail under off" in selftests_verdict({"x": Compared([never], [never])})
+
+
+def test_a_program_that_ends_before_its_last_tests_is_no_better_than_one_that_fails_them() -> None:
+    short, whole = failing("a", passed=3), failing("a", passed=9)
+    assert Compared([short], [whole]).beyond_off == ["6 tests were not reached"]
+    assert Compared([short, whole, whole], [whole, whole, whole]).by_chance == ["6 tests were not reached"]
+    assert Compared([short, short, short], [whole, whole, whole]).beyond_off == ["6 tests were not reached"]
+    assert Compared([whole], [short]).beyond_off == []

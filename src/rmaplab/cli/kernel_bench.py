@@ -16,7 +16,7 @@ from rmaplab.kernels import cow, obtain
 from rmaplab.kernels.bench import Compared
 from rmaplab.kernels.entries import Wish
 from rmaplab.report.console import emit_json, say, show
-from rmaplab.report.kernel_bench import bench_table, locks_table, text_lines
+from rmaplab.report.kernel_bench import bench_table, functions_table, text_lines
 from rmaplab.trials.trial import folio_bytes
 
 
@@ -33,8 +33,8 @@ def kernel_bench(
     against: Annotated[
         str | None, typer.Option(help="Compare with this kernel, as it is; without, with the same kernel's rule (off).")
     ] = None,
-    locks: Annotated[
-        bool, typer.Option("--locks", help="Also the functions in which more or fewer instructions lock.")
+    functions: Annotated[
+        bool, typer.Option("--functions", help="Also in which functions they are more or fewer, and lock more or less.")
     ] = False,
     plot_to: Annotated[Path | None, typer.Option("--plot", help="Write a plot (.svg, .png, .html).")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON list.")] = False,
@@ -56,18 +56,18 @@ def kernel_bench(
     own = costs(yardstick)
     compared = pricing.compare(costs(wishes), own)
     with ExitStack() as outputs:  # the plot is written first, and its failure takes no table along
-        outputs.callback(_show, compared, locks, as_json)
+        outputs.callback(_show, compared, functions, as_json)
         if plot_to is not None:
             outputs.callback(lambda: save_plot(charts().kernel_prices(compared), plot_to))
 
 
-def _show(compared: Sequence[Compared], locks: bool, as_json: bool) -> None:
+def _show(compared: Sequence[Compared], functions: bool, as_json: bool) -> None:
     if as_json:
         emit_json([{**one.to_dict(), "bytes_per_folio": _bytes(one)} for one in compared])
         return
     show(bench_table(compared))
-    if locks:
-        show(locks_table(compared))
+    if functions:
+        show(functions_table(compared))
     say(*text_lines(compared))
     sizes = {f"{one.cost.scheme}, order {one.cost.order}: {_bytes(one)} B" for one in compared if _bytes(one)}
     say(*(f"for each folio, {size}" for size in sorted(sizes)))

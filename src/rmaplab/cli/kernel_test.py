@@ -21,7 +21,7 @@ from rmaplab.machine.differential.counts import total
 from rmaplab.machine.differential.plan import OPTIONAL
 from rmaplab.report.console import emit_json, note, stdout
 from rmaplab.report.cow import cow_table
-from rmaplab.report.selftests import selftests_table
+from rmaplab.report.selftests import selftests_table, selftests_verdict
 from rmaplab.trials import trial
 
 PARTS = ("cow", "differential", "selftests", "witness", "debug")
@@ -90,6 +90,7 @@ class Found:
             typer.echo(f"{self.kernel} as {self.differential['kernel']}: {total(self.differential)}")
         if self.selftests:
             stdout().print(selftests_table(self.kernel, self.wish.answers_by, self.selftests))
+            typer.echo(selftests_verdict(self.selftests))
         if self.witness:
             kept = "reused" if self.witness.reused else "copied"
             leak = f"MM {self.witness.reader} reads what it wrote" if self.witness.leaked else "nobody else reads it"

@@ -2,8 +2,8 @@
 
 For `rmaplab kernel bench`. A static C program does them in a guest whose clock is the number of its instructions; a QEMU
 plugin counts what is executed between two marks, and how much of it locks. The same boot gives nearly the same
-counts (a few instructions in 100,000); the least of some repeats leaves out ticks that fell into one. Those that lock
-are known by function where the kernel tells its symbols.
+counts (a few instructions in 100,000); the least of some repeats leaves out ticks that fell into one. In which
+functions they are is known where the kernel tells its symbols.
 """
 
 import os
@@ -11,7 +11,7 @@ import shutil
 import subprocess
 import tempfile
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -34,7 +34,7 @@ class Cost:
     """One operation on 16 MiB in folios of `order`: instructions executed, the kernel's and the program's together, and
     those that lock; the least of all repeats, each column for itself.
 
-    `locked_in`: by function, those that lock, in the repeat with the fewest; `text_bytes`: of the whole kernel. Empty and
+    `executed_in`, `locked_in`: by function, in the repeat with the fewest; `text_bytes`: of the whole kernel. Empty and
     None where the kernel's symbols are unknown.
     """
 
@@ -44,6 +44,7 @@ class Cost:
     order: int
     instructions: int
     locked: int
+    executed_in: Mapping[str, int] = field(default_factory=dict)
     locked_in: Mapping[str, int] = field(default_factory=dict)
     text_bytes: int | None = None
 
@@ -52,12 +53,14 @@ class Cost:
 class Compared:
     """A cost beside that of the same kernel's own rule (`off`), None where that was not measured.
 
-    `locked_more`: functions in which more instructions lock than there, or fewer (negative), most first.
+    `executed_more`, `locked_more`: functions in which more instructions are executed, or lock, than there, or fewer
+    (negative), most first.
     """
 
     cost: Cost
     ratio_off: float | None
     locked_off: int | None
+    executed_more: Mapping[str, int] = field(default_factory=dict)
     locked_more: Mapping[str, int] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
@@ -72,6 +75,7 @@ class Compared:
             "locked": cost.locked,
             "ratio_off": self.ratio_off,
             "locked_off": self.locked_off,
+            "executed_more": dict(self.executed_more),
             "locked_more": dict(self.locked_more),
             "text_bytes": cost.text_bytes,
         }
@@ -102,27 +106,35 @@ def measure(boots: Bootable, scheme: str | None, orders: Sequence[int] = ORDERS,
 
 @dataclass(frozen=True, slots=True)
 class _Count:
-    """A line of the plugin: instructions, those that lock, and these by address."""
+    """A line of the plugin: instructions, those that lock, and both by address."""
 
     instructions: int
     locked: int
-    places: Mapping[int, int]
+    places: Sequence[tuple[int, int, int]]
 
     @classmethod
     def of(cls, line: str) -> "_Count":
         instructions, locked, *places = line.split()
         by_address = (word.split(":") for word in places)
-        return cls(int(instructions), int(locked), {int(address, 16): int(n) for address, n in by_address})
+        return cls(int(instructions), int(locked), [(int(at, 16), int(n), int(m)) for at, n, m in by_address])
 
 
 def _cost(title: str, scheme: str | None, key: tuple[str, int], found: Sequence[_Count], known: Symbols | None) -> Cost:
+    shortest = min(found, key=lambda count: count.instructions)
     fewest = min(found, key=lambda count: count.locked)
-    locked_in: Counter[str] = Counter()
-    for address, number in fewest.places.items() if known else ():
+    executed_in = _by_function(known, ((at, executed) for at, executed, _ in shortest.places))
+    locked_in = _by_function(known, ((at, locked) for at, _, locked in fewest.places))
+    text_bytes = known.text_bytes if known else None
+    return Cost(title, scheme, *key, shortest.instructions, fewest.locked, executed_in, locked_in, text_bytes)
+
+
+def _by_function(known: Symbols | None, counts: Iterable[tuple[int, int]]) -> Mapping[str, int]:
+    """What is not zero."""
+    found: Counter[str] = Counter()
+    for address, number in counts if known else ():
         assert known
-        locked_in[known.function(address)] += number
-    instructions = min(count.instructions for count in found)
-    return Cost(title, scheme, *key, instructions, fewest.locked, locked_in, known.text_bytes if known else None)
+        found[known.function(address)] += number
+    return +found
 
 
 def _uncounted(words: Sequence[str]) -> bool:
@@ -137,18 +149,21 @@ def compare(costs: Sequence[Cost], own: Sequence[Cost] = ()) -> list[Compared]:
     compared = []
     for cost in (*own, *costs):
         off = beside.get(("" if own else cost.kernel, cost.operation, cost.order))
-        ratio = round(cost.instructions / off.instructions, 5) if off else None
-        compared.append(Compared(cost, ratio, off.locked if off else None, _more(cost, off) if off else {}))
+        if off is None:
+            compared.append(Compared(cost, None, None))
+            continue
+        ratio = round(cost.instructions / off.instructions, 5)
+        more = (_more(cost.executed_in, off.executed_in), _more(cost.locked_in, off.locked_in))
+        compared.append(Compared(cost, ratio, off.locked, *more))
     return compared
 
 
-def _more(cost: Cost, off: Cost) -> dict[str, int]:
+def _more(here: Mapping[str, int], off: Mapping[str, int]) -> dict[str, int]:
     """Where they differ; empty if of one nothing is known."""
-    if not cost.locked_in or not off.locked_in:
+    if not here or not off:
         return {}
-    names = dict.fromkeys([*cost.locked_in, *off.locked_in])
-    more = {name: cost.locked_in.get(name, 0) - off.locked_in.get(name, 0) for name in names}
-    return {name: more[name] for name in sorted(names, key=lambda name: -abs(more[name])) if more[name]}
+    more = {name: here.get(name, 0) - off.get(name, 0) for name in dict.fromkeys([*here, *off])}
+    return {name: more[name] for name in sorted(more, key=lambda name: -abs(more[name])) if more[name]}
 
 
 def _plugin(place: Path) -> Path:

@@ -3,9 +3,10 @@
  * count - a QEMU plugin that counts what a guest executes between two marks.
  *
  * A program of the guest marks the beginning by "xchg %rbx,%rbx" and the end by "xchg %rcx,%rcx", which change nothing and which
- * no compiler emits. For every pair one line "INSTRUCTIONS LOCKED ADDRESS:COUNT..." goes to the file that the argument out=
- * names: where the locked ones are, addresses in hexadecimal. Locked are instructions with a LOCK prefix, and exchanges with
- * memory, which lock without one. All CPUs of the guest are counted together: it has one.
+ * no compiler emits. For every pair one line "INSTRUCTIONS LOCKED ADDRESS:INSTRUCTIONS:LOCKED..." goes to the file that the
+ * argument out= names: how many in all, and in each 16 bytes of text (hexadecimal) in which any was executed. Locked are
+ * instructions with a LOCK prefix, and exchanges with memory, which lock without one. All CPUs of the guest are counted together:
+ * it has one.
  *
  * The declarations are those of QEMU's plugin interface, version 1 (QEMU 6.0 to 8.x; documented in its manual under "TCG
  * plugins"). They stand here because Debian's package has no header.
@@ -38,18 +39,27 @@ extern uint64_t qemu_plugin_insn_vaddr(const struct qemu_plugin_insn *insn);
 
 __attribute__((visibility("default"))) int qemu_plugin_version = 1;
 
-static uint64_t executed, locked, executed_before, locked_before;
+struct count {
+	uint64_t executed, locked;
+};
+
+static struct count all, all_before;
 static FILE *out;
 
-/* Instructions that lock, by their address: a hash table with open addressing. Full: they are counted, and nobody knows where. */
-#define PLACES (1u << 15)
+/*
+ * By address, 16 bytes of text together (functions begin at multiples of that): a hash table with open addressing. Full: what
+ * comes then is counted, and nobody knows where.
+ */
+#define PLACES (1u << 18)
+#define TOGETHER 15ull
 static struct place {
-	uint64_t address, count, before;
+	uint64_t address;
+	struct count now, before;
 } places[PLACES];
 
 static struct place *place(uint64_t address)
 {
-	unsigned int at = address * 0x9e3779b97f4a7c15ull >> 49, tries;
+	unsigned int at = address * 0x9e3779b97f4a7c15ull >> 46, tries;
 
 	for (tries = 0; tries < PLACES; tries++, at = (at + 1) % PLACES) {
 		if (!places[at].address)
@@ -66,10 +76,15 @@ static void begin(unsigned int cpu, void *data)
 
 	(void)cpu;
 	(void)data;
-	executed_before = executed;
-	locked_before = locked;
+	all_before = all;
 	for (at = 0; at < PLACES; at++)
-		places[at].before = places[at].count;
+		places[at].before = places[at].now;
+}
+
+static void tell(const char *before, const struct count *from, const struct count *to, const char *between)
+{
+	fprintf(out, "%s%llu%s%llu", before, (unsigned long long)(to->executed - from->executed), between,
+		(unsigned long long)(to->locked - from->locked));
 }
 
 static void end(unsigned int cpu, void *data)
@@ -78,12 +93,12 @@ static void end(unsigned int cpu, void *data)
 
 	(void)cpu;
 	(void)data;
-	fprintf(out, "%llu %llu", (unsigned long long)(executed - executed_before),
-		(unsigned long long)(locked - locked_before));
+	tell("", &all_before, &all, " ");
 	for (at = 0; at < PLACES; at++)
-		if (places[at].count != places[at].before)
-			fprintf(out, " %llx:%llu", (unsigned long long)places[at].address,
-				(unsigned long long)(places[at].count - places[at].before));
+		if (places[at].now.executed != places[at].before.executed) {
+			fprintf(out, " %llx", (unsigned long long)places[at].address);
+			tell(":", &places[at].before, &places[at].now, ":");
+		}
 	fprintf(out, "\n");
 	fflush(out);
 }
@@ -119,13 +134,15 @@ static void translated(qemu_plugin_id_t id, struct qemu_plugin_tb *tb)
 		const uint8_t *data = qemu_plugin_insn_data(insn);
 		const size_t size = qemu_plugin_insn_size(insn);
 
-		qemu_plugin_register_vcpu_insn_exec_inline(insn, INLINE_ADD_U64, &executed, 1);
-		if (locks(data, size)) {
-			struct place *here = place(qemu_plugin_insn_vaddr(insn));
+		struct place *here = place(qemu_plugin_insn_vaddr(insn) & ~TOGETHER);
+		struct count *counts[] = { &all, here ? &here->now : NULL };
+		size_t which;
 
-			qemu_plugin_register_vcpu_insn_exec_inline(insn, INLINE_ADD_U64, &locked, 1);
-			if (here)
-				qemu_plugin_register_vcpu_insn_exec_inline(insn, INLINE_ADD_U64, &here->count, 1);
+		for (which = 0; which < 2 && counts[which]; which++) {
+			qemu_plugin_register_vcpu_insn_exec_inline(insn, INLINE_ADD_U64, &counts[which]->executed, 1);
+			if (locks(data, size))
+				qemu_plugin_register_vcpu_insn_exec_inline(insn, INLINE_ADD_U64, &counts[which]->locked,
+									   1);
 		}
 		if (size == sizeof(first) && !memcmp(data, first, size))
 			qemu_plugin_register_vcpu_insn_exec_cb(insn, begin, NO_REGISTERS, NULL);

@@ -12,7 +12,7 @@ import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from rmaplab.errors import NotAvailable
 from rmaplab.kernels.guest import PATIENCE, Guest
@@ -71,7 +71,12 @@ class Tally:
     splats: list[str] = field(default_factory=list)
     why: str = ""
 
-    def to_dict(self) -> dict[str, Any]:
+    @property
+    def tests(self) -> int:
+        """How many it came to."""
+        return self.passed + self.skipped + len(self.failed)
+
+    def to_dict(self) -> dict[str, int]:
         """As `rmaplab kernel test --json` prints it."""
         return {"pass": self.passed, "fail": len(self.failed), "skip": self.skipped}
 
@@ -126,22 +131,12 @@ def _has_header(compiler: str, header: str) -> bool:
     return made.returncode == 0
 
 
-def run(boots: Bootable, built: Mapping[str, bytes], programs: Sequence[Program] = PROGRAMS) -> dict[str, Tally]:
-    """Each program in a boot of its own; by title. A program that is not in `built` did not run, and says so.
-
-    Raises NotAvailable, GuestError.
-    """
-    found = {}
-    for program in programs:
-        if program.name in built:
-            say(f"{boots.image.title}{' ' if boots.append else ''}{boots.append}: selftest {program.title}")
-            found[program.title] = _run(boots, program, built[program.name])
-        else:
-            found[program.title] = Tally(why="not built")
-    return found
-
-
-def _run(boots: Bootable, program: Program, contents: bytes) -> Tally:
+def run(boots: Bootable, built: Mapping[str, bytes], program: Program) -> Tally:
+    """The program in a boot of its own. One that is not in `built` did not run, and says so. Raises NotAvailable,
+    GuestError."""
+    if program.name not in built:
+        return Tally(why="not built")
+    say(f"{boots.image.title}{' ' if boots.append else ''}{boots.append}: selftest {program.title}")
     pages = 64 if program.name in ("cow", "uffd-unit-tests", "uffd-wp-mremap") else 0
     script = f"""
         mount -t tmpfs -o huge=advise tmpfs /tmp
@@ -152,7 +147,7 @@ def _run(boots: Bootable, program: Program, contents: bytes) -> Tally:
         cd /lab && ./{program.name} {shlex.join(program.arguments.split())}
     """
     hardware = Hardware(program.memory, program.cpus, root=False, disk=False, nodes=program.nodes)
-    with Guest(boots.image, script, hardware, boots.append, {f"lab/{program.name}": contents}) as guest:
+    with Guest(boots.image, script, hardware, boots.append, {f"lab/{program.name}": built[program.name]}) as guest:
         ended = guest.wait(PATIENCE)
     text = ended.out.decode(errors="replace")
     tally = count(text, ended.status)

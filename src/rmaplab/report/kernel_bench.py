@@ -29,14 +29,20 @@ def bench_table(compared: Sequence[Compared]) -> Sheet:
     return table(f"{kernels}: instructions for 16 MiB", columns, rows)
 
 
-def locks_table(compared: Sequence[Compared]) -> Sheet:
-    """One row for each function in which more or fewer instructions lock than in the yardstick."""
+def functions_table(compared: Sequence[Compared]) -> Sheet:
+    """One row for each function in which more or fewer instructions are executed, or lock, than in the yardstick."""
     rows = [
-        (one.cost.order, one.cost.operation, one.cost.scheme or "as it is", function, f"{more:+d}")
+        (one.cost.order, one.cost.operation, one.cost.scheme or "as it is", function, *_differences(one, function))
         for one in sorted(compared, key=lambda one: (one.cost.order, _place(compared, one)))
-        for function, more in one.locked_more.items()
+        for function in dict.fromkeys([*one.executed_more, *one.locked_more])
     ]
-    return table("where the locked instructions differ", ("order", "operation", "scheme", "function", "to off"), rows)
+    columns = ("order", "operation", "scheme", "function", "to off", "locked\nto off")
+    return table("where the instructions differ", columns, rows)
+
+
+def _differences(one: Compared, function: str) -> tuple[str, str]:
+    executed, locked = one.executed_more.get(function), one.locked_more.get(function)
+    return "" if executed is None else f"{executed:+d}", "" if locked is None else f"{locked:+d}"
 
 
 def text_lines(compared: Sequence[Compared]) -> list[str]:
