@@ -8,7 +8,7 @@ import json
 import math
 import re
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 _REFUSED: Final = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
@@ -24,20 +24,30 @@ _INVISIBLE: Final = frozenset(
 )
 """What else Unicode's Default_Ignorable_Code_Point makes nothing of, and the empty Braille pattern."""
 
+_MARKS: Final = 4
+"""Marks upon a letter that are shown: more than any script writes, and a pile of them covers the lines above."""
 _MARK: Final = "\ufffd"
 _NOT_UNICODE: Final = re.compile("[\ud800-\udfff\ufffd]")
 _WRITTEN: Final = re.compile(f"{_MARK}([0-9A-F]{{2}})")
 
 
 def for_terminal(text: str) -> str:
-    """One line of visible characters: what steers a terminal, reorders, joins or hides becomes an escape.
+    """One line of visible characters: what steers a terminal, reorders, joins, hides or piles up becomes an escape.
 
     A byte that was no UTF-8 becomes `\\xff`, U+202E `\\u202e`, a newline `\\n`. Backslashes stay single: the result is
     for eyes, not for reading back.
     """
     if text.isascii() and text.isprintable():
         return text
-    return "".join(_visible(char) for char in text)
+    return "".join(_visible(char) if height <= _MARKS else _escape(char) for char, height in _stacked(text))
+
+
+def _stacked(text: str) -> Iterator[tuple[str, int]]:
+    """Each character, and how many marks are on its letter by then; a mark that has no letter counts as one too many."""
+    height = _MARKS
+    for char in text:
+        height = height + 1 if unicodedata.category(char) in ("Mn", "Me") else 0
+        yield char, height
 
 
 def _visible(char: str) -> str:
@@ -46,6 +56,10 @@ def _visible(char: str) -> str:
     # Spaces that are not the space hide too: isprintable() refuses them.
     if char.isprintable() and unicodedata.category(char) not in _REFUSED and char not in _INVISIBLE:
         return char
+    return _escape(char)
+
+
+def _escape(char: str) -> str:
     code = ord(char)
     if 0xDC80 <= code <= 0xDCFF:
         return f"\\x{code - 0xDC00:02x}"

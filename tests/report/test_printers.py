@@ -13,7 +13,7 @@ import polars as pl
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from rich.console import Console
+from rich.console import Console, ConsoleDimensions
 
 from rmaplab.fleet import Answer
 from rmaplab.fleet.summary import AGE_NAMES
@@ -145,7 +145,7 @@ def test_the_live_screen_steers_nothing(raw: bytes) -> None:
     found = {"seconds": 1.0, "lost": 0, "blind_seconds": 0.0} | totals(counts(3))
     drawn = Console(width=80, color_system=None, force_terminal=False)
     with drawn.capture() as capture:
-        drawn.print(picture(found, [one], "copied", 24))
+        drawn.print(picture(found, [one], "copied", ConsoleDimensions(80, 24)))
     assert safe(capture.get())
 
 

@@ -18,7 +18,7 @@ import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from rich.console import Console
+from rich.console import Console, ConsoleDimensions
 
 from commands import RMAPLAB, rmaplab
 from rmaplab.report.watch_screen import SORTS, picture
@@ -171,7 +171,7 @@ def test_the_picture_is_never_wider_than_the_terminal(sort: str) -> None:
     ]
     found = {"seconds": 12345.0, "copied": 1 << 42, "reused": 0, "needless": 0, "lost": 0, "blind_seconds": 0.0}
     console = Console(width=80, height=24, record=True, file=open(os.devnull, "w"))  # noqa: SIM115
-    console.print(picture(found, rows, sort, 24))
+    console.print(picture(found, rows, sort, ConsoleDimensions(80, 24)))
     shown = console.export_text()
     assert max(map(len, shown.splitlines())) <= 80
     assert "\x1b" not in shown

@@ -4,15 +4,19 @@ For `rmaplab.cli.app`, which is what the shell starts.
 """
 
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib import import_module
-from typing import Any
+from typing import Any, Final
 
 import typer
 
 from rmaplab import __version__
 from rmaplab.cli.commands import COMMANDS
+
+_BOXES: Final = 60
+"""Columns from which on the help text comes in boxes; in less room these cut the options' names."""
 
 
 def build(wanted: str | None, *, every: bool = False) -> typer.Typer:
@@ -23,6 +27,7 @@ def build(wanted: str | None, *, every: bool = False) -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"]},
         add_completion=True,
         pretty_exceptions_enable=False,
+        rich_markup_mode="rich" if shutil.get_terminal_size().columns >= _BOXES else None,
     )
     app.callback(help="Is this memory mapped by one process or by many?")(_root)
     for name, line in COMMANDS.items():

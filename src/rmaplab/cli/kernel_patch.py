@@ -4,11 +4,10 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.markup import escape
 
 from rmaplab.errors import RmaplabError
 from rmaplab.kernels.patch import Patch, apply_in_place, apply_into, plan
-from rmaplab.report.console import emit_json, note, stdout
+from rmaplab.report.console import emit_json, note, say
 
 
 def kernel_patch(
@@ -52,15 +51,14 @@ def _row(patch: Patch, done: Path | None) -> dict[str, Any]:
 
 
 def _print(patch: Patch, done: Path | None) -> None:
-    out = stdout()
     kind = {"guess": "guesses from mapcounts", "slots": "tracks two MMs in slots"}[patch.kind]
-    out.print(escape(f"{patch.tree}: {kind}"), soft_wrap=True)
+    say(f"{patch.tree}: {kind}")
     for match in patch.matches:
         where = f"  {match.function}()" if match.function else ""
-        out.print(escape(f"  {match.rule:22} {match.file}:{match.line}{where}"), soft_wrap=True)
+        say(f"  {match.rule:22} {match.file}:{match.line}{where}")
     if patch.already:
-        out.print("already patched; nothing changed")
+        say("already patched; nothing changed")
     elif done is None:
-        out.print(f"{len(patch.matches)} matches, as many as there must be; nothing changed (--into DIR, --in-place)")
+        say(f"{len(patch.matches)} matches, as many as there must be; nothing changed (--into DIR, --in-place)")
     else:
-        out.print(escape(f"{len(patch.matches)} matches, as many as there must be; patched: {done}"), soft_wrap=True)
+        say(f"{len(patch.matches)} matches, as many as there must be; patched: {done}")

@@ -19,7 +19,7 @@ from rmaplab.kernels.storm import Storm, storm
 from rmaplab.kernels.witness import Witness, witness
 from rmaplab.machine.differential.counts import total
 from rmaplab.machine.differential.plan import OPTIONAL
-from rmaplab.report.console import emit_json, note, stdout
+from rmaplab.report.console import emit_json, note, show
 from rmaplab.report.cow import cow_table
 from rmaplab.report.selftests import selftests_table, selftests_verdict
 from rmaplab.trials import trial
@@ -83,13 +83,13 @@ class Found:
     def print(self) -> None:
         """For people."""
         if self.rows:
-            stdout().print(cow_table(self.kernel, self.wish.answers_by, self.rows))
+            show(cow_table(self.kernel, self.wish.answers_by, self.rows))
         if self.differential:
             for why, steps in self.differential["set_aside"].items():
                 typer.echo(f"set aside, {why}: {steps} steps")
             typer.echo(f"{self.kernel} as {self.differential['kernel']}: {total(self.differential)}")
         if self.selftests:
-            stdout().print(selftests_table(self.kernel, self.wish.answers_by, self.selftests))
+            show(selftests_table(self.kernel, self.wish.answers_by, self.selftests))
             typer.echo(selftests_verdict(self.selftests))
         if self.witness:
             kept = "reused" if self.witness.reused else "copied"

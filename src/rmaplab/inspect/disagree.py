@@ -42,7 +42,8 @@ def large_folios(snapshot: Snapshot, view: KernelView) -> LargeFolios:
     state = view.reader.read(sharing.folios.head[row].astype(np.uint64), np.ones(len(row), np.bool_), view.flag_bit)
     owners = sharing.owners_of(row)
     asked = state.known & (state.maybe_shared >= 0) & ~member(snapshot.account.doubtful, row)
-    asked &= state.mapcount == sharing.mapcount_of(row)
+    if view.reader.counts_large:
+        asked &= state.mapcount == sharing.mapcount_of(row)
     false_shared = asked & (owners == 1) & (state.maybe_shared == 1)
     needless = np.zeros(len(row), np.int64)
     needless[false_shared] = _needless(snapshot, view, row[false_shared])

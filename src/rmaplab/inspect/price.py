@@ -121,7 +121,7 @@ def _reasons(
         found.append("the folio's own mapcount is not to be had")
     if not view.anon_exclusive:
         found.append("kpageflags does not show AnonExclusive")
-    if view.flag_bit < 0:
+    if view.flag_bit < 0 and (view.reader is None or view.reader.has_mm_ids):
         found.append("the kernel's maybe-shared flag is not understood")
     if unsure.any():
         found.append(f"{int(unsure.sum())} pages moved, or their folios changed, while they were priced")

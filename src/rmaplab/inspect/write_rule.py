@@ -9,6 +9,8 @@ fault (do_wp_page, do_huge_pmd_wp_page, hugetlb_wp): a page marked AnonExclusive
 - a hugetlb folio iff it is anonymous and has one mapping; else all of it is copied;
 - a page of the page cache, and a KSM page, is always copied.
 
+Before MM ids (6.15) there was one rule for anonymous folios of every size: reused iff the only reference is this mapping.
+
 The swap cache's references do not count if it gives the folio up, which it does unless some page table still has one
 of the folio's slots (folio_free_swap). The precise rule puts the truth in place of "maybe shared", and one remaining
 mapping is no reason to copy.
@@ -117,17 +119,21 @@ def _anonymous(snapshot: Snapshot, view: KernelView, pages: Pages) -> tuple[Bool
         return ~alone[place], ~alone[place], np.zeros(len(place), np.bool_)
     state = view.reader.read(table.head.astype(np.uint64), large, view.flag_bit)
     references, passing = _references(snapshot, state, table.head, table.pages)
-    mapped_only = references == state.mapcount
+    counted = np.where(large, view.reader.counts_large, view.reader.counts_small)
+    found = snapshot.sharing.mapcount_of(rows)
+    mapcount = np.where(counted, state.mapcount, found)
+    mapped_only = references == mapcount
     flagged = np.where(state.maybe_shared >= 0, state.maybe_shared == 1, ~alone)
     sole = references == 1
-    by_pte = np.where(large, (state.mapcount > 1) & ~flagged & mapped_only, sole)
-    # Split, every page becomes a mapping and a reference: the difference stays.
-    by_pmd = sole | (~flagged & mapped_only)
+    by_pte = by_pmd = sole
+    if view.reader.has_mm_ids:
+        by_pte = np.where(large, (mapcount > 1) & ~flagged & mapped_only, sole)
+        # Split, every page becomes a mapping and a reference: the difference stays.
+        by_pmd = sole | (~flagged & mapped_only)
     reused = np.where(pages.huge, by_pmd[place], by_pte[place])
     precise = np.where(large, alone & mapped_only, sole)
     unsure = passing | ~state.known
-    counted = np.where(large, view.reader.counts_large, view.reader.counts_small)
-    unsure |= counted & ~snapshot.sharing.is_unseen(rows) & (state.mapcount != snapshot.sharing.mapcount_of(rows))
+    unsure |= counted & ~snapshot.sharing.is_unseen(rows) & (state.mapcount != found)
     return ~reused, ~precise[place], unsure[place]
 
 
@@ -138,7 +144,9 @@ def mapped_only(snapshot: Snapshot, view: KernelView, rows: Index) -> Bools:
     table = snapshot.sharing.folios[rows]
     state = view.reader.read(table.head.astype(np.uint64), table.order > 0, view.flag_bit)
     references, passing = _references(snapshot, state, table.head, table.pages)
-    return np.asarray(state.known & ~passing & (references == state.mapcount))
+    counted = np.where(table.order > 0, view.reader.counts_large, view.reader.counts_small)
+    mapcount = np.where(counted, state.mapcount, snapshot.sharing.mapcount_of(rows))
+    return np.asarray(state.known & ~passing & (references == mapcount))
 
 
 def _hugetlb(snapshot: Snapshot, pages: Pages) -> tuple[Bools, Bools, Bools]:

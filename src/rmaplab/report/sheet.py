@@ -1,4 +1,5 @@
 """Tables that fit their terminal: numbers whole, names shortened, text wrapped, and then columns left out by name.
+Where none is left but the first, the others stand below it.
 
 For everything that prints a table. What is in a cell is text, never markup, and cannot steer the terminal. Without a
 terminal nothing is shortened. Below `LEAST` columns the layout is that of `LEAST`, and the terminal breaks the lines.
@@ -61,14 +62,17 @@ class Sheet:
         cells = [[_text(cell) for cell in row] for row in self.rows]
         widths = self._fit(cells, width)
         if self.title:
-            yield from _wrapped(Text(for_terminal(self.title), "italic"), width)
+            yield from prose(Text(for_terminal(self.title), "italic"), width)
+        if len(widths) == 1 < len(self.columns):
+            yield from self._stacked(cells, width, more)
+            return
         if self.headings:
             yield from self._heading(widths)
         for row in cells:
             yield from self._row(row, widths, more)
         missing = [_one_line(column.heading) for i, column in enumerate(self.columns) if i not in widths]
         if missing:
-            yield from _wrapped(Text(f"not shown, too narrow: {', '.join(missing)} ({self.instead})", "dim"), width)
+            yield from prose(Text(f"not shown, too narrow: {', '.join(missing)} ({self.instead})", "dim"), width)
 
     def _fit(self, cells: list[list[Text]], width: int) -> dict[int, int]:
         """Width of each column shown, by its index."""
@@ -116,12 +120,21 @@ class Sheet:
             kind = self.columns[i].kind
             lines = list(row[i].split("\n", allow_blank=True)) or [Text()]
             if kind == "text":
-                lines = [part for line in lines for part in _wrapped(line, wide)]
+                lines = [part for line in lines for part in prose(line, wide)]
             elif kind == "name":
                 lines = [_shortened(line, wide, more) for line in lines]
             parts.append([self._placed(i, line, wide) for line in lines])
         for line in zip_longest(*parts, fillvalue=Text()):
             yield self._joined(list(line), list(widths.values()))
+
+    def _stacked(self, cells: list[list[Text]], width: int, more: str) -> Iterator[Text]:
+        """Where nothing fits beside the first column: it, and below it a line for every other one."""
+        for first, *others in cells:
+            yield from prose(_shortened(first, width, more) if self.columns[0].kind == "name" else first, width)
+            for column, cell in zip(self.columns[1:], others, strict=True):
+                heading = _one_line(column.heading)
+                for line in cell.split("\n", allow_blank=True):
+                    yield from prose(Text(f"  {heading} " if heading else "  ") + line, width)
 
     def _placed(self, column: int, text: Text, wide: int) -> Text:
         before = 0 if self.columns[column].left else max(0, wide - text.cell_len)
@@ -154,7 +167,8 @@ def _second(widths: Iterable[int]) -> int:
     return ordered[-2] if len(ordered) > 1 else 0
 
 
-def _wrapped(text: Text, wide: int) -> list[Text]:
+def prose(text: Text, wide: int) -> list[Text]:
+    """Lines of at most `wide` columns, broken between words where there are any."""
     made = list(text.wrap(_PLAIN, wide)) if text.cell_len > wide else [text]
     for line in made:
         line.rstrip()
@@ -169,7 +183,7 @@ def _shortened(text: Text, wide: int, more: str) -> Text:
         return text
     room = max(0, wide - cell_len(more))
     head = room // 4 if "/" in plain else room
-    tail = plain
-    while cell_len(tail) > room - head:
-        tail = tail[1:]
-    return Text(set_cell_size(plain, head) + more + tail, text.style)
+    start, left = len(plain), room - head
+    while start and (left := left - cell_len(plain[start - 1])) >= 0:
+        start -= 1
+    return Text(set_cell_size(plain, head) + more + plain[start:], text.style)

@@ -10,17 +10,24 @@ import termios
 import tty
 from typing import Any, Final, Self
 
+from rich.console import ConsoleDimensions, Group
 from rich.live import Live
-from rich.table import Table
 from rich.text import Text
 
-from rmaplab.report.console import stdout
+from rmaplab.report.console import stdout, terminal_size
+from rmaplab.report.sheet import LEAST, Column, Sheet, prose
 from rmaplab.report.watch import as_known, size
 from rmaplab.text import for_terminal
 
 Answer = dict[str, Any]
 SORTS: Final = ("bytes", "copied", "needless", "reused", "pid", "name")
-_COLUMNS: Final = ("pid", "process", "faults", "reused", "copied", "needless", "bytes", "ms")
+_COLUMNS: Final = (
+    Column("pid"),
+    Column("process", "name", left=True, rank=1),
+    *(Column(name, rank=2) for name in ("faults", "reused")),
+    *(Column(name) for name in ("copied", "needless", "bytes")),
+    Column("ms", rank=3),
+)
 
 
 class Screen:
@@ -53,37 +60,38 @@ class Screen:
 
     def show(self, found: Answer, processes: list[Answer]) -> None:
         """Draw the line and the rows of a watch, as many as fit."""
-        if not self.paused:
-            self._live.update(picture(found, processes, SORTS[self._sort], self._console.height), refresh=True)
+        if self.paused:
+            return
+        width, height = terminal_size()
+        self._console.size = ConsoleDimensions(max(width, LEAST), height)
+        drawn = picture(found, processes, SORTS[self._sort], self._console.size)
+        self._live.update(drawn, refresh=True)
 
 
-def picture(found: Answer, processes: list[Answer], sort: str, height: int) -> Table:
-    """The table; its last line says what is not in it."""
+def picture(found: Answer, processes: list[Answer], sort: str, room: ConsoleDimensions) -> Group:
+    """The sum, the table, and a last line that says what is not in it: as many rows as the lines leave room for, one at
+    least."""
     rows = sorted(processes, key=lambda row: row[sort], reverse=sort not in ("pid", "name"))
-    shown = rows[: max(1, height - 6)]
     exact = "exact" if not found["lost"] and not found["blind_seconds"] else f"at least; lost {found['lost']}"
     if found["blind_seconds"]:
         exact += f", nothing seen for {found['blind_seconds']:.0f} s"
-    table = Table(
-        title=Text(
-            f"{found['seconds']:.0f} s: {found['copied']} copied, {found['reused']} reused, "
-            f"{found['needless']} needless; {exact}"
-        ),
-        caption=Text(f"by {sort}; {len(shown)} of {len(rows)} processes; keys: s sort, p pause, q end"),
-        expand=True,
-        box=None,
-        pad_edge=False,
-    )
-    for name in _COLUMNS:
-        table.add_column(
-            name,
-            justify="left" if name == "process" else "right",
-            no_wrap=True,
-            overflow="ellipsis",
-            ratio=1 if name == "process" else None,
-        )
-    for row in shown:
-        shown_name = Text(for_terminal(row["name"]), style="dim" if row["ended_at"] is not None else "")
+    counts = f"{found['copied']} copied, {found['reused']} reused, {found['needless']} needless"
+    above = prose(Text(f"{found['seconds']:.0f} s: {counts}; {exact}", "italic"), room.width)
+    shown = min(len(rows), room.height)
+    while True:
+        table = list(_table(rows[:shown]).lines(room.width))
+        last = f"by {sort}; {shown} of {len(rows)} processes; keys: s sort, p pause, q end"
+        below = prose(Text(last, "dim"), room.width)
+        over = len(above) + len(table) + len(below) - room.height
+        if over <= 0 or shown <= 1:
+            return Group(*above, *table, *below)
+        shown = max(1, shown - over)
+
+
+def _table(rows: list[Answer]) -> Sheet:
+    cells = []
+    for row in rows:
+        name = Text(for_terminal(row["name"]), "dim" if row["ended_at"] is not None else "")
         counts = (row["faults"], row["reused"], row["copied"], row["needless"], size(row["bytes"]))
-        table.add_row(str(row["pid"]), shown_name, *as_known(row, (*counts, f"{1000 * row['copy_seconds']:.1f}")))
-    return table
+        cells.append([str(row["pid"]), name, *as_known(row, (*counts, f"{1000 * row['copy_seconds']:.1f}"))])
+    return Sheet("", _COLUMNS, cells, instead="a wider terminal has all")
