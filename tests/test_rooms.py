@@ -103,7 +103,7 @@ LIVE: Final[Mapping[str, tuple[str, ...]]] = {
     "host": ("proc", "workers"),
     "record": ("proc",),
     "held": (),
-    "arena": ("proc",),
+    "arena": ("proc", "held"),
     "system": ("host", "record", "workers", "held", "arena"),
     "process": ("system",),
     "machine": ("process",),

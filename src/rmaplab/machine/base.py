@@ -10,7 +10,7 @@ from typing import Any, Final, Generic, Self, TypeVar
 
 import polars as pl
 
-from rmaplab.machine.arena import Area, Areas, Arena
+from rmaplab.machine.arena import Area, Areas, Arena, check_length
 from rmaplab.machine.observation import Observation
 from rmaplab.machine.protocol import PAGE_SIZE, BadOperation, File, Pin, Process
 
@@ -171,6 +171,13 @@ def check_offset(offset: int, length: int, file: File | None) -> None:
             raise BadOperation("mmap", f"offset {offset}", "only a file has offsets")
     elif offset < 0 or offset % PAGE_SIZE or offset + length > file.length:
         raise BadOperation("mmap", f"offset {offset}", f"must be in pages, within {file.length} bytes")
+
+
+def check_hole(offset: int, length: int, file: File) -> None:
+    """Raise BadOperation unless [offset, offset + length) is one or more whole pages of `file`."""
+    check_length("punch_hole", length)
+    if offset < 0 or offset % PAGE_SIZE or offset + length > file.length:
+        raise BadOperation("punch_hole", f"offset {offset}", f"must be in pages, within {file.length} bytes")
 
 
 def check_direct(length: int) -> None:

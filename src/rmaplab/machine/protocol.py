@@ -133,7 +133,8 @@ class File(Protocol):
     def kind(self) -> Literal["file", "shmem"]: ...
 
     @property
-    def length(self) -> int: ...
+    def length(self) -> int:
+        """Bytes, as they are now (`Machine.truncate`)."""
 
 
 class Process(Protocol):
@@ -293,6 +294,22 @@ class Machine(Protocol):
 
         A `file` of a disk file system is all in the page cache, in folios of `order`, smaller ones at its end; the
         first byte of page i is 1 + i % 255. A page that left the cache comes back as a small folio.
+        """
+
+    def truncate(self, file: File, length: int) -> None:
+        """Let the file end after `length` bytes, one page at least, as ftruncate(2) does.
+
+        Where it shrinks nobody maps what is beyond any more, private copies of it included, and whatever touches that is
+        refused. Where it grows it holds zeroes. Before, a `file` of kind "file" is written back; of shmem the folio that
+        the new end cuts comes back from swap.
+        """
+
+    def punch_hole(self, file: File, offset: int, length: int) -> None:
+        """Take the memory of a part of the file away, as fallocate(2) does with FALLOC_FL_PUNCH_HOLE: it holds zeroes.
+
+        Nobody maps the file's pages there any more; private copies of them stay. A large folio of which the hole has a
+        part is split, and nobody maps its other pages either, unless somebody holds extra references on it: shmem then
+        stays as it is, with zeroes. Before, a `file` of kind "file" is written back.
         """
 
     def merge(self) -> None:

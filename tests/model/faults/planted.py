@@ -541,7 +541,7 @@ PLANTED: Final = (
     Fault(
         "file-last-folio-is-mapped-whole",
         '    last = file.on_disk & (space.memory.frame["folio"][cached] =='
-        ' space.memory.frame["folio"][file.frame[-1]])\n',
+        ' space.memory.frame["folio"][file.frame[file.pages - 1]])\n',
         '    last = file.on_disk & (space.memory.frame["folio"][cached] == 0)\n',
         "fault-around of 6.18 takes a file's last folio for one beyond its end",
     ),
@@ -583,14 +583,14 @@ PLANTED: Final = (
     ),
     Fault(
         "shmem-group-over-cached",
-        "        return np.asarray((first + (1 << order) <= self.pages) & free.all(axis=1))\n",
-        "        return np.asarray((first + (1 << order) <= self.pages) & free.any(axis=1))\n",
+        "        return np.asarray(((self.frame[span] == 0) & (self.swap[span] == 0)).all(axis=1))\n",
+        "        return np.asarray(((self.frame[span] == 0) & (self.swap[span] == 0)).any(axis=1))\n",
         "a large shmem folio comes only where nothing is cached",
     ),
     Fault(
         "shmem-group-where-swapped",
-        "        free = (self.frame[span] == 0) & (self.swap[span] == 0)\n",
-        "        free = self.frame[span] == 0\n",
+        "        return np.asarray(((self.frame[span] == 0) & (self.swap[span] == 0)).all(axis=1))\n",
+        "        return np.asarray((self.frame[span] == 0).all(axis=1))\n",
         "no large folio comes where pages are in swap",
     ),
     Fault(
@@ -965,6 +965,98 @@ PLANTED: Final = (
         "        if by is not None:\n            check_adviser(self._family, by, advice)\n",
         "",
         "another process may advise little: nothing that loses contents",
+    ),
+    # --- files that shrink, grow, or get holes --------------------------------------------------------------------
+    Fault(
+        "truncate-keeps-private-copies",
+        "        _unmap(world, file, pages, end, copies=True)\n",
+        "        _unmap(world, file, pages, end, copies=False)\n",
+        "private copies of what is beyond the new end go with it",
+    ),
+    Fault(
+        "hole-takes-private-copies",
+        "    _unmap(world, file, first, first + pages, copies=False)\n",
+        "    _unmap(world, file, first, first + pages, copies=True)\n",
+        "a hole leaves private copies where they are",
+    ),
+    Fault(
+        "hole-leaves-the-rest-of-a-pmd-mapped",
+        "            space.split_edges(vma, lo, hi, step)\n            if copies:\n",
+        "            if copies:\n",
+        "a PMD of a file that the hole covers in part is unmapped",
+    ),
+    Fault(
+        "hole-of-a-folio-drops-it",
+        "        if first <= start and start + size <= end:\n            _forget(file, start, size)\n",
+        "        if first <= start:\n            _forget(file, start, size)\n",
+        "a folio goes only if the range covers all of it",
+    ),
+    Fault(
+        "hole-splits-at-its-beginning-only",
+        "    if hi < start + size:\n        _split(",
+        "    if hi < start:\n        _split(",
+        "a folio is split where the hole ends, too",
+    ),
+    Fault(
+        "hole-halves-the-wrong-half",
+        "        inside = page >= start + size\n",
+        "        inside = page > start + size\n",
+        "the half with the edge is split again",
+    ),
+    Fault(
+        "hole-splits-held-folio",
+        '    if memory.folio["refs"][slot[0]] != memory.folio["mapcount"][slot[0]] + size:\n        if file.on_disk:\n',
+        "    if size == 0:\n        if file.on_disk:\n",
+        "a folio with references besides its mappings and the cache's is not split",
+    ),
+    Fault(
+        "hole-leaves-held-disk-folio",
+        "        return file.on_disk\n    unmap_everywhere(world, slot)\n",
+        "        return True\n    unmap_everywhere(world, slot)\n",
+        "a held folio of shmem keeps its pages, those of the hole too",
+    ),
+    Fault(
+        "hole-keeps-held-disk-folio-cached",
+        "        if file.on_disk:\n            unmap_everywhere(world, slot)\n            _forget(file, start, size)\n",
+        "        if file.on_disk:\n            unmap_everywhere(world, slot)\n",
+        "a held clean folio of a disk file leaves the cache as a whole",
+    ),
+    Fault(
+        "hole-in-held-folio-shows-what-was-there",
+        '    for name, value in (("version", file.expect[lo]), ("value", 0)):\n',
+        '    for name, value in (("version", file.expect[lo]),):\n',
+        "what a held folio has of the hole is filled with zeroes",
+    ),
+    Fault(
+        "hole-leaves-the-rest-clean",
+        "    if not file.on_disk:\n        file.dirty[start : start + size] = True\n",
+        "    if file.on_disk:\n        file.dirty[start : start + size] = True\n",
+        "a cut folio of shmem is dirty, and goes to swap where it was only read",
+    ),
+    Fault(
+        "hole-remembers-that-it-was-written",
+        "    file.dirty[start : start + size] = False\n",
+        "",
+        "what comes in place of a page that went was not written to",
+    ),
+    Fault(
+        "hole-leaves-swap-slots",
+        "            file.swap[start : start + size] = 0\n            device.put(slots)\n",
+        "            file.swap[start : start + size] = 0\n",
+        "swap slots of what is gone are free",
+    ),
+    Fault(
+        "hole-takes-all-of-a-folio-in-swap",
+        "        if device is not None and first <= start and start + size <= end:\n",
+        "        if device is not None:\n",
+        "of a folio in swap that the range covers in part the rest comes back",
+    ),
+    Fault(
+        "shmem-folio-ends-with-the-file",
+        "        return np.asarray(((self.frame[span] == 0) & (self.swap[span] == 0)).all(axis=1))\n",
+        "        inside = first + (1 << order) <= self.pages\n"
+        "        return np.asarray(inside & ((self.frame[span] == 0) & (self.swap[span] == 0)).all(axis=1))\n",
+        "a large folio of shmem may reach beyond the file's end",
     ),
     # --- no large folios for a process ----------------------------------------------------------------------------
     Fault(

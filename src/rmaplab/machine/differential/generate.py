@@ -46,6 +46,8 @@ _WEIGHTS: Final = {
     "munlock": 2,
     "thp_disable": 1,
     "khugepaged": 3,
+    "truncate": 3,
+    "punch_hole": 4,
     "ksm": 6,
     "vfork": 3,
     "clone_vm": 4,
@@ -237,6 +239,32 @@ class Generator:
         number, pages = self._number(), self._size(order)
         self._files.append((number, pages, disk))
         self._add(Step("file", pages=pages, makes=number, order=order, kind="file" if disk else ""))
+
+    def _truncate(self) -> None:
+        """Let a file shrink or grow; most that shrank grow again soon, for what is beyond the end is of no use."""
+        if not self._files:
+            return
+        at = self._random.randrange(len(self._files))
+        _, pages, _ = self._files[at]
+        block = min(_BLOCK, pages)
+        new = self._random.choice((1, pages // 2 or 1, self._random.randint(1, pages), block, pages + 7, pages + block))
+        self._resize(at, new)
+        if new < pages and self._random.random() < 0.7:
+            if self._random.random() < 0.4:
+                self._on_range(self._random.choice((Step("read"), Step("madvise", advice="pageout"), Step("mlock"))))
+            self._resize(at, self._random.choice((pages, pages, pages + 1)))
+
+    def _resize(self, at: int, pages: int) -> None:
+        number, _, disk = self._files[at]
+        pages = min(pages, 4 * _BLOCK)
+        self._files[at] = number, pages, disk
+        self._add(Step("truncate", file=number, pages=pages))
+
+    def _punch_hole(self) -> None:
+        if self._files:
+            number, pages, _ = self._random.choice(self._files)
+            page, size = Area(number, pages).part(self._random)
+            self._add(Step("punch_hole", file=number, page=page, pages=size))
 
     def _value(self) -> int:
         return self._random.choice(self._values)

@@ -37,6 +37,8 @@ Do = Literal[
     "munlock",
     "thp_disable",
     "khugepaged",
+    "truncate",
+    "punch_hole",
 ]
 
 
@@ -131,11 +133,7 @@ class Run:
         self.files[step.makes] = self.machine.file(step.pages * PAGE_SIZE, kind=kind, order=step.order)
 
     def _mmap(self, step: Step) -> int:
-        process, file = self._process(step), None
-        if step.file >= 0:
-            if step.file not in self.files:
-                raise Unnamed(f"mmap: file {step.file}")
-            file = self.files[step.file]
+        process, file = self._process(step), self._own_file(step) if step.file >= 0 else None
         over = self._address(replace(step, page=step.at)) if step.area >= 0 else None
         about = {"order": step.order, "file": file, "offset": step.page * PAGE_SIZE, "shared": step.shared, "over": over}
         self.areas[step.makes] = process.mmap(step.pages * PAGE_SIZE, **about)  # type: ignore[arg-type]
@@ -220,6 +218,17 @@ class Run:
         self.pins[step.makes] = self._process(step).pin(
             self._address(step), step.pages * PAGE_SIZE, longterm=step.longterm
         )
+
+    def _truncate(self, step: Step) -> None:
+        self.machine.truncate(self._own_file(step), step.pages * PAGE_SIZE)
+
+    def _punch_hole(self, step: Step) -> None:
+        self.machine.punch_hole(self._own_file(step), step.page * PAGE_SIZE, step.pages * PAGE_SIZE)
+
+    def _own_file(self, step: Step) -> File:
+        if step.file not in self.files:
+            raise Unnamed(f"{step.do}: file {step.file}")
+        return self.files[step.file]
 
     def _merge(self, _step: Step) -> None:
         self.machine.merge()

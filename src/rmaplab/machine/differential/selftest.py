@@ -192,6 +192,13 @@ class _Printer:
         self.files.append(f"int file{step.makes} = {made};\n\t(void)file{step.makes};")  # it may be that none maps it
         yield from ()
 
+    def _truncate(self, step: Step, *_: object) -> Iterator[str]:
+        yield f'BY(0) agree(ftruncate(file{step.file}, {step.pages} * PAGE) == 0, "ftruncate should not be refused");'
+
+    def _punch_hole(self, step: Step, *_: object) -> Iterator[str]:
+        where = f"FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, {step.page} * PAGE, {step.pages} * PAGE"
+        yield f'BY(0) agree(fallocate(file{step.file}, {where}) == 0, "fallocate should not be refused");'
+
     def _mmap(self, step: Step, *_: object) -> Iterator[str]:
         backing, order = self._files.get(step.file, ("shmem" if step.shared else "anon", 0))
         area = _Area(step.order or order, backing, step.shared)

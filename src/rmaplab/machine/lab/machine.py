@@ -66,6 +66,14 @@ class LabMachine:
     def file(self, length: int, *, kind: Literal["file", "shmem"] = "shmem", order: int = 0) -> "LabFile":
         return LabFile(self.call(MACHINE, "file", length, kind=kind, order=order))
 
+    def truncate(self, file: File, length: int) -> None:
+        self.call(MACHINE, "truncate", file, length)
+        if isinstance(file, LabFile):
+            file.length = length
+
+    def punch_hole(self, file: File, offset: int, length: int) -> None:
+        self.call(MACHINE, "punch_hole", file, offset, length)
+
     def merge(self) -> None:
         self.call(MACHINE, "merge")
 
@@ -172,14 +180,11 @@ class LabFile:
 
     def __init__(self, handle: Handle) -> None:
         self.handle = handle
+        self.length = int(handle.facts["length"])
 
     @property
     def kind(self) -> Literal["file", "shmem"]:
         return "file" if self.handle.facts["kind"] == "file" else "shmem"
-
-    @property
-    def length(self) -> int:
-        return int(self.handle.facts["length"])
 
 
 class LabPin:

@@ -10,6 +10,7 @@ from typing import Literal
 import numpy as np
 
 from rmaplab.machine import arena
+from rmaplab.machine.live.held import LiveFile
 from rmaplab.machine.live.proc import procfs
 from rmaplab.machine.protocol import BadOperation
 
@@ -19,12 +20,17 @@ Backing = Literal["anon", "file", "shmem"]
 @dataclass(frozen=True, slots=True)
 class Area(arena.Area):
     """One mapping as it was asked for. `backing` says where its folios come from; a private mapping of a file
-    has the file's backing. `advised`: MADV_HUGEPAGE was asked for by the program. `limit`: bytes of the file behind."""
+    has the file's backing. `advised`: MADV_HUGEPAGE was asked for by the program."""
 
     backing: Backing
     shared: bool
     advised: bool = False
-    limit: int | None = None
+    file: LiveFile | None = None
+
+    @property
+    def limit(self) -> int | None:
+        """Bytes that the file behind has now."""
+        return self.file.length if self.file is not None else None
 
     @property
     def wants_thp(self) -> bool:

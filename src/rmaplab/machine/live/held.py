@@ -28,9 +28,10 @@ ADVICE: Final[dict[str, int]] = {
 """MADV_* of each of the protocol's words."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class LiveFile:
-    """A memfd or a file of a disk file system (`diskfile`), open as `fd` for as long as its machine is."""
+    """A memfd or a file of a disk file system (`diskfile`), open as `fd` for as long as its machine is; of the one
+    behind shared anonymous memory nobody has a descriptor (-1)."""
 
     kind: Literal["file", "shmem"]
     length: int

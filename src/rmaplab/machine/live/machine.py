@@ -12,7 +12,7 @@ from typing import Final, Literal
 
 from rmaplab.machine.arena import Areas, check_length, check_swap
 from rmaplab.machine.arguments import checked
-from rmaplab.machine.base import BaseMachine, check_used
+from rmaplab.machine.base import BaseMachine, check_hole, check_used
 from rmaplab.machine.live.held import LiveFile
 from rmaplab.machine.live.host import diskfile, knobs
 from rmaplab.machine.live.host.capabilities import probe
@@ -22,7 +22,7 @@ from rmaplab.machine.live.record.recorder import Recorder
 from rmaplab.machine.live.system import LiveSystem
 from rmaplab.machine.live.workers.swap import why_not as why_no_swap
 from rmaplab.machine.observation import Observation
-from rmaplab.machine.protocol import NotAvailable
+from rmaplab.machine.protocol import File, NotAvailable
 from rmaplab.trace import Meta, Trace
 
 _SALT: Final = secrets.token_bytes(16)
@@ -71,6 +71,33 @@ class LiveMachine(BaseMachine[LiveProcess]):
         made = LiveFile(kind, length, order, fd)
         self._system.files.append(made)
         return made
+
+    @checked
+    def truncate(self, file: File, length: int) -> None:
+        self._system.check_open("truncate")
+        own = self._system.own_file("truncate", file)
+        check_length("truncate", length)
+        if own.kind == "file":
+            self._system.write_back()
+        elif self._swaps and length < own.length:
+            with diskfile.one_cpu():
+                os.pread(own.fd, 1, length)
+        if length != own.length:
+            with diskfile.one_cpu():
+                os.ftruncate(own.fd, length)
+        own.length = length
+        self._system.look(None)
+
+    @checked
+    def punch_hole(self, file: File, offset: int, length: int) -> None:
+        self._system.check_open("punch_hole")
+        own = self._system.own_file("punch_hole", file)
+        check_hole(offset, length, own)
+        if own.kind == "file":
+            self._system.write_back()
+        with diskfile.one_cpu():
+            diskfile.punch_hole(own.fd, offset, length)
+        self._system.look(None)
 
     def merge(self) -> None:
         self._system.check_open("merge")

@@ -26,7 +26,7 @@ from rmaplab.machine.base import (
     check_protection,
 )
 from rmaplab.machine.live.arena import Area, Backing, check_mapped, check_unguarded
-from rmaplab.machine.live.held import ADVICE, LivePin
+from rmaplab.machine.live.held import ADVICE, LiveFile, LivePin
 from rmaplab.machine.live.host import diskfile
 from rmaplab.machine.live.proc import procfs
 from rmaplab.machine.live.proc.procfs import ProcessGone, regions_or_none
@@ -108,8 +108,9 @@ class LiveProcess(BaseProcess[Area, LivePin]):
             address, below = over, self._areas.around("mmap", over, length)
             check_over(below, order)
             flags, order = flags | _MAP_FIXED, below.order
-        limit = ours.length if ours is not None else length if shared else None
-        area = Area(address, length, order, backing, shared, limit=limit)
+        if ours is None and shared:
+            ours = LiveFile("shmem", length, order, -1)
+        area = Area(address, length, order, backing, shared, file=ours)
         advice = _MADV_RANDOM if area.backing == "file" else ADVICE["hugepage"] if area.wants_thp else 0
         if advice == ADVICE["hugepage"]:
             self._system.require_thp()
@@ -152,7 +153,7 @@ class LiveProcess(BaseProcess[Area, LivePin]):
             except BadOperation:
                 self._look()  # up to 6.16 what is to go is gone before the kernel looks at the rest
                 raise
-        self._areas.add(Area(target, new_length, area.order, area.backing, area.shared, area.advised, area.limit))
+        self._areas.add(Area(target, new_length, area.order, area.backing, area.shared, area.advised, area.file))
         if (address, old_length) == (area.start, area.length) and not dontunmap:
             self._areas.drop(area)
         # Shared pages may stay unmapped at the new place, to be faulted in again: whatever moved, moved.

@@ -9,9 +9,10 @@ from typing import Literal
 
 from rmaplab.machine.arena import Areas, check_length, check_swap
 from rmaplab.machine.arguments import checked
-from rmaplab.machine.base import BaseMachine, check_used
+from rmaplab.machine.base import BaseMachine, check_hole, check_used
 from rmaplab.machine.model.backing.pagecache import PAGE_SHIFT, ModelFile
 from rmaplab.machine.model.backing.swapdevice import SwapSlots
+from rmaplab.machine.model.calls.truncate import punch_hole, truncate
 from rmaplab.machine.model.observe import observe
 from rmaplab.machine.model.physical.memory import Counters, Observer
 from rmaplab.machine.model.policy import KernelPolicy, policy_of
@@ -20,6 +21,7 @@ from rmaplab.machine.model.space.addressspace import AddressSpace
 from rmaplab.machine.model.system import ModelSystem
 from rmaplab.machine.model.thp import khugepaged
 from rmaplab.machine.observation import Observation
+from rmaplab.machine.protocol import File
 from rmaplab.trace import Meta, Trace
 
 
@@ -62,6 +64,24 @@ class ModelMachine(BaseMachine[ModelProcess]):
         made = ModelFile(self.memory, kind, length >> PAGE_SHIFT, order)
         self._system.files.append(made)
         return made
+
+    @checked
+    def truncate(self, file: File, length: int) -> None:
+        self._system.check_open("truncate")
+        own = self._system.own_file("truncate", file)
+        check_length("truncate", length)
+        if own.on_disk:
+            self._system.write_back()
+        truncate(self.world, own, length >> PAGE_SHIFT, self._system.next_version())
+
+    @checked
+    def punch_hole(self, file: File, offset: int, length: int) -> None:
+        self._system.check_open("punch_hole")
+        own = self._system.own_file("punch_hole", file)
+        check_hole(offset, length, own)
+        if own.on_disk:
+            self._system.write_back()
+        punch_hole(self.world, own, offset >> PAGE_SHIFT, length >> PAGE_SHIFT, self._system.next_version())
 
     def merge(self) -> None:
         self._system.check_open("merge")

@@ -69,7 +69,8 @@ class KernelPolicy:
     a large folio, also what lies beyond the 64 KiB. `disk_maps_whole`, `shmem_maps_whole`: a fault maps all of a large
     folio of a disk file, of shmem, else one page. `shmem_swaps_large`: shmem comes back from swap in folios as it left.
     `pins_disk_files`: a shared mapping of a disk file may be pinned for long. `moves_several`: mremap moves several
-    VMAs at once. `bit_56`: see there.
+    VMAs at once. `cuts_to_pages`: a folio of a file that loses a part becomes small ones, not the largest that will do.
+    `bit_56`: see there.
     """
 
     name: str
@@ -95,6 +96,7 @@ class KernelPolicy:
     shmem_swaps_large: bool = True
     pins_disk_files: bool = False
     moves_several: bool = True
+    cuts_to_pages: bool = False
     bit_56: Bit56 = Bit56.FIRST_PAGE
     unknown: Verdict = Verdict.SHARED
     mapping: tuple[Phase, ...] = (Phase.REFS, Phase.VALUES, Phase.MAPCOUNT, Phase.PAGES)
@@ -133,6 +135,7 @@ def _known() -> dict[str, KernelPolicy]:
         disk_maps_whole=False,
         shmem_swaps_large=False,
         moves_several=False,
+        cuts_to_pages=True,
         bit_56=Bit56.PAGE,
     )
     older = replace(

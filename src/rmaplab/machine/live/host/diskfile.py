@@ -6,6 +6,7 @@ folios since Linux 6.16); what came is checked. It is mapped with MADV_RANDOM, s
 back alone and not with its readahead.
 """
 
+import ctypes
 import errno
 import mmap
 import os
@@ -26,6 +27,10 @@ KNOWN: Final = ("ext4",)
 """File systems the model was held against. On others a page cache may look otherwise, on tmpfs it is shmem."""
 
 _MADV_COLD: Final = 20
+_KEEP_SIZE, _PUNCH_HOLE = 1, 2
+
+_libc = ctypes.CDLL(None, use_errno=True)
+_libc.fallocate.argtypes = [ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64]
 
 
 def directory() -> Path:
@@ -55,7 +60,7 @@ def make(length: int, order: int) -> int:
     """
     where = directory()
     pages = length // PAGE_SIZE
-    with tempfile.TemporaryFile(prefix="rmaplab-", dir=where, buffering=0) as file, _one_cpu():
+    with tempfile.TemporaryFile(prefix="rmaplab-", dir=where, buffering=0) as file, one_cpu():
         try:
             _fill(file.fileno(), pages, order)
         except OSError as error:
@@ -84,6 +89,12 @@ def source(length: int, value: int) -> Iterator[int]:
         os.close(fd)
 
 
+def punch_hole(fd: int, offset: int, length: int) -> None:
+    """fallocate(2) with FALLOC_FL_PUNCH_HOLE, on any file. Raises OSError."""
+    if _libc.fallocate(fd, _KEEP_SIZE | _PUNCH_HOLE, offset, length):
+        raise OSError(ctypes.get_errno(), f"fallocate: {os.strerror(ctypes.get_errno())}")
+
+
 def _fill(fd: int, pages: int, order: int) -> None:
     """Write the contents, one folio a write."""
     buffer = np.zeros((1 << order, PAGE_SIZE), np.uint8)
@@ -96,7 +107,7 @@ def _fill(fd: int, pages: int, order: int) -> None:
 
 
 @contextmanager
-def _one_cpu() -> Iterator[None]:
+def one_cpu() -> Iterator[None]:
     """Stay on one CPU, and drain its LRU batches at the end: a folio that waits in one carries a reference more and
     cannot be reclaimed."""
     before = os.sched_getaffinity(0)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from rmaplab.machine.model.physical.columns import Index
 from rmaplab.machine.model.physical.memory import Frames, Memory
 from rmaplab.machine.pagecache import contents, layout
+from rmaplab.machine.protocol import PMD_ORDER
 
 PAGE_SHIFT = 12
 
@@ -21,7 +22,7 @@ class ModelFile:
     `value[i]` its first byte. `dirty[i]`: written to through a shared mapping, ever. `ahead[i]`: a folio that
     begins at page `i` carries the readahead mark, which fault-around leaves alone. `swap[i]` is the swap slot that holds
     page `i` of shmem, 0 if none, and `swap_order[i]` the order of the folio it left with. A file that is not `lasting`
-    goes with its last mapping.
+    goes with its last mapping. The arrays go on beyond the file's end, at `pages`, as far as a folio across it may.
 
     `order` is what mappings of shmem get unless they ask for another, and of a disk file what its cache begins with.
     """
@@ -31,16 +32,17 @@ class ModelFile:
     ) -> None:
         self._memory = memory
         self._kind: Literal["file", "shmem"] = kind
-        self.pages = pages
+        self.pages = 0
         self.order = order
         self.lasting = lasting
-        self.frame: Frames = np.zeros(pages, np.uint32)
-        self.expect = np.zeros(pages, np.uint32)
-        self.value = np.zeros(pages, np.uint8)
-        self.dirty, self.ahead = np.zeros(pages, np.bool_), np.zeros(pages, np.bool_)
-        self.swap, self.swap_order = np.zeros(pages, np.uint32), np.zeros(pages, np.uint8)
+        self.frame: Frames = np.zeros(0, np.uint32)
+        self.expect = np.zeros(0, np.uint32)
+        self.value = np.zeros(0, np.uint8)
+        self.dirty, self.ahead = np.zeros(0, np.bool_), np.zeros(0, np.bool_)
+        self.swap, self.swap_order = np.zeros(0, np.uint32), np.zeros(0, np.uint8)
+        self.resize(pages)
         if self.on_disk:
-            self.value[:] = contents(pages)
+            self.value[:pages] = contents(pages)
             first, orders = np.array(list(layout(pages, order))).T
             for size in np.unique(orders).tolist():
                 self.cache(first[orders == size], size)
@@ -62,11 +64,19 @@ class ModelFile:
     def length(self) -> int:
         return self.pages << PAGE_SHIFT
 
+    def resize(self, pages: int) -> None:
+        """The file ends after `pages` pages from now on; what it holds of others is not looked at."""
+        self.pages = pages
+        more = (-(-pages >> PMD_ORDER) << PMD_ORDER) - len(self.frame)
+        if more > 0:
+            for name in ("frame", "expect", "value", "dirty", "ahead", "swap", "swap_order"):
+                setattr(self, name, np.pad(getattr(self, name), (0, more)))
+
     def free_groups(self, first: Index, order: int) -> NDArray[np.bool_]:
-        """Which runs of 2^order file pages from `first` on hold nothing and lie within the file."""
-        span = np.minimum(first[:, None] + np.arange(1 << order), self.pages - 1)
-        free = (self.frame[span] == 0) & (self.swap[span] == 0)
-        return np.asarray((first + (1 << order) <= self.pages) & free.all(axis=1))
+        """Which runs of 2^order file pages from `first` on, aligned to their length, hold nothing; they may reach beyond
+        the file's end."""
+        span = first[:, None] + np.arange(1 << order)
+        return np.asarray(((self.frame[span] == 0) & (self.swap[span] == 0)).all(axis=1))
 
     def cache(self, first: Index, order: int) -> None:
         """Bring in a folio of `order` at each of the file pages `first`, where nothing is cached."""

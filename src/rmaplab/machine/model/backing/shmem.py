@@ -42,7 +42,8 @@ def read_back(memory: Memory, swap: Swap, file: ModelFile, pages: Index) -> None
         return
     pages = pages[file.swap[pages] > 0]
     if not memory.policy.shmem_swaps_large:
-        file.swap_order[pages] = 0
+        groups = pages >> file.swap_order[pages] << file.swap_order[pages]
+        file.swap_order[spread(groups, np.int64(1) << file.swap_order[pages].astype(np.int64))] = 0
     for order in np.unique(file.swap_order[pages]).tolist():
         first = np.unique(pages[file.swap_order[pages] == order] >> order) << order
         whole = spread(first, np.full(len(first), 1 << order))

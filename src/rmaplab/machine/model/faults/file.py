@@ -110,7 +110,7 @@ def _fault_around(space: AddressSpace, vma: Vma, file: ModelFile, window: Window
     around, cached = around[hit], file.frame[pages[hit]]
     if not len(around):
         return
-    last = file.on_disk & (space.memory.frame["folio"][cached] == space.memory.frame["folio"][file.frame[-1]])
+    last = file.on_disk & (space.memory.frame["folio"][cached] == space.memory.frame["folio"][file.frame[file.pages - 1]])
     if last[0]:
         if not leaf.tables[at // BLOCK]:
             return

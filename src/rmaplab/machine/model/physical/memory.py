@@ -162,6 +162,19 @@ class Memory:
         for name, value in inherited.items():
             self.folio[name][slots] = value
 
+    def divide(self, slot: int, heads: Frames, sizes: Index) -> None:
+        """Make folios of `sizes` pages, which begin at the frames `heads`, of all of a large folio that only its file
+        refers to (it goes); they have no reference yet."""
+        order, kind = int(self.folio["order"][slot]), int(self.folio["kind"][slot])
+        self.answers.close(order, self.folio["row"][slot : slot + 1].copy())
+        for name in ("head", "refs"):
+            self.folio[name][slot] = 0
+        self._free_slots.give(np.array([slot], np.uint32))
+        for size in np.unique(sizes).tolist():
+            those, order = heads[sizes == size], size.bit_length() - 1
+            slots = self._open(those, order, kind)
+            self.frame["folio"][self.pages_of(those, order)] = np.repeat(slots, size)
+
     @staticmethod
     def pages_of(heads: Frames, order: int) -> Index:
         """All frames of folios of one order, folio by folio."""

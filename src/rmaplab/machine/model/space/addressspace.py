@@ -169,6 +169,17 @@ class AddressSpace:
             if kept is not None:
                 leaf.frame[kept] = GUARD
 
+    def zap_file(self, start: int, end: int, step: int) -> None:
+        """Unmap what [start, end), of a mapping of a file, maps of that; copies of its pages stay."""
+        for window in self.table.windows(start, end, write=True):
+            leaf = window.leaf
+            index = leaf.present(window.lo, window.hi)
+            kinds = self.memory.folio["kind"][self.memory.frame["folio"][leaf.frame[index]]]
+            index = index[~np.isin(kinds, _PRIVATE_KINDS)]
+            if len(index):
+                self._unmap_present(leaf, index, step)
+                leaf.frame[index] = leaf.flags[index] = leaf.expect[index] = 0
+
     def first_guard(self, start: int, end: int) -> int | None:
         """The first page of [start, end) that is a guard."""
         for _, window in self.spans(start, end):
