@@ -59,8 +59,9 @@ class Changer:
         """Another part of the area, another area, another process."""
         at = self._lots.randrange(len(steps))
         step = steps[at]
-        if self._lots.random() < 0.6 and step.area >= 0:
-            room = max((s.pages for s in steps if s.makes == step.area), default=1) or 1
+        of = step.area if step.area >= 0 else step.file
+        if self._lots.random() < 0.6 and of >= 0:
+            room = max((s.pages for s in steps if s.makes == of), default=1) or 1
             page = self._lots.choice((0, 0, 1, room // 2, max(room - 1, 0), min(_BLOCK, room - 1), step.page))
             pages = self._lots.choice((1, 2, room - page, max(room // 2, 1), min(_BLOCK, room), step.pages))
             steps[at] = replace(step, page=max(page, 0), pages=max(min(pages, room - page), 1))
@@ -95,13 +96,16 @@ class Changer:
             at += 1
 
     def _placed(self, step: Step, before: Sequence[Step]) -> Step:
-        """The step with a process and an area that `before` makes, where it has any."""
+        """The step with a process, an area and a file that `before` makes, where it has any."""
         processes = [s.makes for s in before if s.do in _BIRTHS]
         areas = [s.makes for s in before if s.do in ("mmap", "mremap") and s.makes >= 0]
+        files = [s.makes for s in before if s.do == "file"]
         if step.process >= 0 and processes:
             step = replace(step, process=self._lots.choice(processes))
         if step.area >= 0 and areas:
             step = replace(step, area=self._lots.choice(areas))
+        if step.file >= 0 and files:
+            step = replace(step, file=self._lots.choice(files))
         return step
 
 

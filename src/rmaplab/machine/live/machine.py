@@ -81,6 +81,7 @@ class LiveMachine(BaseMachine[LiveProcess]):
             self._system.write_back()
         elif self._swaps and length < own.length:
             with diskfile.one_cpu():
+                # Kernels never come back from truncating within a large folio in swap (findings/).
                 os.pread(own.fd, 1, length)
         if length != own.length:
             with diskfile.one_cpu():
