@@ -314,6 +314,17 @@ Definition likely_shared_false_exclusive : Prop := forall o, 1 <= o ->
 Definition likely_shared_false_shared : Prop := forall o, 1 <= o ->
   wrong o (likely_shared_verdict (2^o)) SHARED.
 
+(** ** How many IDs one value can hold: any words at all *)
+
+(** [words], one for each ID: equality modulo [modulus] decides for up to [P] mappings. *)
+Definition answers (words : list Z) (P modulus : Z) : Prop := forall ids x,
+  Forall (fun w => In w words) (x :: ids) -> size ids <= P ->
+  (same modulus (sum (fun w => w) ids) (size ids * x) = true <-> exclusive_to x ids).
+
+Definition density_bound : Prop := forall words P modulus,
+  0 < modulus -> 1 <= P -> NoDup words -> answers words P modulus ->
+  P * (Z.of_nat (length words) - 1) <= modulus - 1.
+
 (** ** Witnesses: the configurations the refuter rejects (Witnesses.v) *)
 
 Definition collision (t : witness) : Prop :=

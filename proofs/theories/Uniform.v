@@ -36,3 +36,12 @@ Definition uniform_errs : Prop := forall modulus weights,
 Definition uniform_errs_at_64 : Prop := forall o weights, 7 <= o <= 21 -> Z.of_nat (length weights) = 2^o ->
   exists counts, length counts = length weights /\ Forall (fun c => 0 <= c <= 2) counts /\
     total_of counts = 2^o /\ In 0 counts /\ seems_uniform (2^64) weights counts = true.
+
+(** But few weights pass what is not uniform. Two weights of one page, the others as they are, that both pass: their difference
+    times P * c - n is a multiple of the modulus, c the page's count. So at most gcd(P * c - n, modulus) of a page's modulus
+    weights pass. *)
+Definition uniform_rarely_passes : Prop := forall modulus before after w w' low high c, 0 < modulus ->
+  length low = length before -> length high = length after ->
+  seems_uniform modulus (before ++ w :: after) (low ++ c :: high) = true ->
+  seems_uniform modulus (before ++ w' :: after) (low ++ c :: high) = true ->
+  (modulus | (w - w') * (Z.of_nat (length (before ++ w :: after)) * c - total_of (low ++ c :: high))).

@@ -90,3 +90,28 @@ Proof.
   assert (small : 2^o <= 2^21) by (apply Z.pow_le_mono_r; lia).
   apply (Z.lt_le_trans _ (2^64 * 2^22)); [lia|]. rewrite <- Z.pow_add_r by lia. apply Z.pow_le_mono_r; lia.
 Qed.
+
+Lemma dot_mid low high c w after : forall before, length low = length before ->
+  dot (low ++ c :: high) (before ++ w :: after) = dot low before + c * w + dot high after.
+Proof.
+  induction low as [|d low IH]; intros [|v before] len; try easy. cbn [app dot]. rewrite IH by now injection len. lia.
+Qed.
+
+Lemma total_mid w after before : total_of (before ++ w :: after) = total_of before + w + total_of after.
+Proof.
+  unfold total_of. induction before as [|v before IH]; [cbn; lia|]. cbn [app fold_right]. rewrite IH. lia.
+Qed.
+
+Theorem uniform_rarely_passes_proved : uniform_rarely_passes.
+Proof.
+  intros modulus before after w w' low high c pos len _. unfold seems_uniform, weighed. rewrite !same_spec.
+  set (n := total_of (low ++ c :: high)).
+  replace (length (before ++ w' :: after)) with (length (before ++ w :: after)) by (rewrite !app_length; reflexivity).
+  set (p := Z.of_nat _). rewrite !Zmult_mod_idemp_r, !dot_mid, !total_mid by easy. intros one other.
+  apply Z.mod_divide; [lia|].
+  replace ((w - w') * (p * c - n)) with
+    ((p * (dot low before + c * w + dot high after) - n * (total_of before + w + total_of after)) -
+     (p * (dot low before + c * w' + dot high after) - n * (total_of before + w' + total_of after))) by ring.
+  rewrite Zminus_mod, (Zminus_mod (p * (dot low before + c * w + _))), (Zminus_mod (p * (dot low before + c * w' + _))), one, other.
+  rewrite !Z.sub_diag. now rewrite !Zmod_0_l.
+Qed.

@@ -36,6 +36,7 @@ ORDER = [
     "Saturation",
     "Interleaving",
     "Weights",
+    "Density",
 ]
 """The theories, each after all it imports."""
 

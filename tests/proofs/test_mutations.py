@@ -209,6 +209,13 @@ MUTATIONS = {
     "a page that is brought in may be held": Mutation(
         "Interleaved", "1 <= m -> (forall h, In h (holders w) -> page_at h <> p) ->", "1 <= m ->", "Interleaving"
     ),
+    "a value holds one ID less than it can": Mutation(
+        "Statements", "P * (Z.of_nat (length words) - 1) <=", "P * Z.of_nat (length words) <=", "Density"
+    ),
+    "a value's words may be one word": Mutation("Statements", "1 <= P -> NoDup words ->", "1 <= P ->", "Density"),
+    "fewer weights pass than do": Mutation(
+        "Uniform", "(w - w') * (Z.of_nat (length (before ++ w :: after)) * c -", "(w - w') * (c -", "Weights"
+    ),
     "a witness has a mapping too many": Mutation("Witnesses", "(232, 2)", "(232, 3)", "Collisions"),
 }
 

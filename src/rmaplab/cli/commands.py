@@ -12,7 +12,7 @@ COMMANDS: Final = MappingProxyType(
         "capacity": "Values, ID bits, bytes and atomic operations per scheme and order.",
         "refute": "Decide whether a configuration of a linear scheme can be wrong.",
         "inspect": "Who maps this machine's memory, exclusively or shared, exactly.",
-        "trace": "Recorded traces: cut into parts, or asked how an inheritance erodes.",
+        "trace": "Recorded traces: cut into parts, or asked what erodes and what is partly mapped.",
         "record": "Record a running system's mappings into a trace.",
         "watch": "Who copies memory on write, where, and was it needed: live.",
         "race": "Every execution of the C core's locking under seven memory models, and the smallest bad one.",

@@ -8,16 +8,20 @@ import typer
 from rmaplab.cli import options
 from rmaplab.cli.parting import ResumeOption, SchedulerOption, ShardOption, carried
 from rmaplab.cli.trace_erosion import erosion
+from rmaplab.cli.trace_partly import partly
 from rmaplab.judge.campaign import JudgedUnits, JudgeTrace
 from rmaplab.report.console import emit_json, note, show
 from rmaplab.report.run import run_json, run_tables
 from rmaplab.trace import MOST_PARTS, open_parts
 from rmaplab.trace import split as split_trace
 
-trace = typer.Typer(no_args_is_help=True, help="Recorded traces: cut into parts, or asked how an inheritance erodes.")
+trace = typer.Typer(
+    no_args_is_help=True, help="Recorded traces: cut into parts, or asked what erodes and what is partly mapped."
+)
 
 
 trace.command()(erosion)
+trace.command()(partly)
 
 
 @trace.callback()
