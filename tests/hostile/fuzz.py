@@ -11,20 +11,23 @@ import json
 import random
 import re
 import shutil
+import struct
 import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
 import atheris
 
 with atheris.instrument_imports(
-    include=["rmaplab.proctext", "rmaplab.text", "rmaplab.trace"], enable_loader_override=False
+    include=["rmaplab.proctext", "rmaplab.text", "rmaplab.trace", "rmaplab.inspect.btf"], enable_loader_override=False
 ):
     from rmaplab import proctext
     from rmaplab.errors import RmaplabError
+    from rmaplab.inspect.btf import Btf, BtfError
     from rmaplab.proctext import Malformed, decoded
     from rmaplab.recorded import recorded
     from rmaplab.text import for_json, for_page, for_terminal, from_json
@@ -55,6 +58,33 @@ PROC: Final[dict[str, tuple[Target, str]]] = {
 }
 
 
+def _btf() -> bytes:
+    """struct outer { int number; union { int in; int same; }; }; enum kinds { one = 1 }."""
+    names = [b"", b"outer", b"int", b"number", b"in", b"same", b"kinds", b"one"]
+    at = {name: sum(len(other) + 1 for other in names[:place]) for place, name in enumerate(names)}
+    strings = b"".join(name + b"\0" for name in names)
+    types = struct.pack(
+        "=4I9I9I5I",
+        *(at[b"int"], 1 << 24, 4, 32),
+        *(0, 5 << 24 | 2, 4, at[b"in"], 1, 0, at[b"same"], 1, 0),
+        *(at[b"outer"], 4 << 24 | 2, 8, at[b"number"], 1, 0, 0, 2, 32),
+        *(at[b"kinds"], 6 << 24 | 1, 4, at[b"one"], 1),
+    )
+    return struct.pack("=HBBIIIII", 0xEB9F, 1, 0, 24, 0, len(types), len(types), len(strings)) + types + strings
+
+
+def btf(raw: bytes) -> None:
+    """What the readers of kernel objects ask of type information."""
+    for ask in (
+        lambda found: found.field("outer", "same"),
+        lambda found: found.field("outer", "number"),
+        lambda found: found.size("outer"),
+        lambda found: found.enumerator("kinds", "one"),
+    ):
+        with suppress(BtfError):
+            ask(Btf(raw, "fuzz"))
+
+
 def printers(raw: bytes) -> None:
     """All that is shown or stored of a name."""
     name = decoded(raw)
@@ -64,7 +94,7 @@ def printers(raw: bytes) -> None:
     for_json(name).encode("utf-8")
 
 
-def attempt(target: Target, raw: bytes, allowed: type[RmaplabError]) -> None:
+def attempt(target: Target, raw: bytes, allowed: type[Exception]) -> None:
     """Run one input. Raises whatever is not `allowed`."""
     try:
         target(raw)
@@ -93,11 +123,12 @@ class Traces:
         read(self.directory)
 
 
-def targets(traces: Traces | None) -> dict[str, tuple[Target, bytes, type[RmaplabError]]]:
+def targets(traces: Traces | None) -> dict[str, tuple[Target, bytes, type[Exception]]]:
     """Every target by name: what to call, an input of the right form, and the error it may raise."""
-    found: dict[str, tuple[Target, bytes, type[RmaplabError]]] = {}
+    found: dict[str, tuple[Target, bytes, type[Exception]]] = {}
     for name, (target, file) in PROC.items():
         found[name] = (target, _content(file)[:20000], Malformed)
+    found["btf"] = (btf, _btf(), BtfError)
     found["printers"] = (printers, _content("maps")[:200], Malformed)
     for name, whole in traces.whole.items() if traces else ():
         found[f"trace-{name}"] = (lambda raw, name=name: traces(raw, name), whole, RmaplabError)

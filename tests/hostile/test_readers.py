@@ -3,8 +3,10 @@
 import io
 import os
 import random
+import resource
 import subprocess
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -111,8 +113,43 @@ BY_OPEN: dict[str, tuple[Any, Callable[[], object]]] = {
 def test_a_reader_that_opens_its_file_answers_or_says_one_line(
     monkeypatch: pytest.MonkeyPatch, module: Any, read: Callable[[], object], raw: bytes
 ) -> None:
-    monkeypatch.setattr(module, "open", lambda *_: io.BytesIO(raw), raising=False)
+    monkeypatch.setattr(module, "content", lambda *_: raw)
     tried(read)
+
+
+@pytest.mark.parametrize("read", IN_A_FOLDER.values(), ids=IN_A_FOLDER)
+def test_a_reader_does_not_follow_a_file_without_an_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, read: Callable[[], object]
+) -> None:
+    """A device in the place of each file (one mounts it over /proc): a line, within a gigabyte."""
+    monkeypatch.setattr(procfs, "PROC", tmp_path)
+    for name in (*(f"7/{file}" for file in FILES), "self/mounts", "self/status", "meminfo"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).symlink_to("/dev/zero")
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    room = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize() + (1 << 30)
+    resource.setrlimit(resource.RLIMIT_AS, (room, before[1]))
+    try:
+        with suppress(OSError):
+            tried(read)
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, before)
+
+
+def test_a_command_line_may_be_all_of_a_processs_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """PR_SET_MM lets a process say so."""
+    monkeypatch.setattr(procfs, "PROC", tmp_path)
+    (tmp_path / "7").mkdir()
+    for length in (1, 1 << 17):
+        (tmp_path / "7/cmdline").write_bytes(b"x" * length + b"\0")
+        assert processes.command_line(7).startswith("x" * length)
+    with open(tmp_path / "7/cmdline", "wb") as file:
+        file.write(b"x" * 10)
+        file.truncate(1 << 40)
+    shown = processes.command_line(7)
+    assert shown.startswith("x" * 10)
+    assert shown.endswith("...")
+    assert len(shown) < 1 << 18
 
 
 @given(raw=st.one_of(contents, st.lists(contents, max_size=4).map(b"\n".join)))

@@ -1,5 +1,6 @@
 """Other kernels' struct folio: fields missing, or not as we know them, are left out and named, never a traceback."""
 
+import os
 import struct
 from collections.abc import Iterable
 from typing import Any, Final
@@ -9,14 +10,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rmaplab.errors import NotAvailable
 from rmaplab.inspect.accounting import account
 from rmaplab.inspect.btf import Btf, BtfError
 from rmaplab.inspect.folio_state import FolioReader
 from rmaplab.inspect.folios import ANON, Folios
 from rmaplab.inspect.join import join
-from rmaplab.inspect.probes import KernelView, Source
+from rmaplab.inspect.look import look
+from rmaplab.inspect.probes import KernelView, Source, probe
 from rmaplab.inspect.scan import Extents
 from rmaplab.inspect.sharing import share
+from rmaplab.inspect.snapshot import of_pids, require_frames
 from rmaplab.machine.live.proc import procfs
 
 WIDTHS: Final = {
@@ -184,3 +188,20 @@ def test_counts_that_a_kernel_lacks_come_from_kpagecount_or_are_open(
     no_scan = account(sharing, view_of(reader(fields, large), per_page=per_page), pmds=False, everybodys=NONE)
     assert no_scan.unknown.tolist() == ([] if per_page else [1])
     assert any("counted per folio" in r.text for r in no_scan.reasons(sharing, "counted per folio")) is not per_page
+
+
+@pytest.mark.live
+@pytest.mark.xdist_group("live")
+@pytest.mark.parametrize("said", [0, 2])
+def test_a_kpagecount_that_is_wrong_of_pages_of_ours_is_not_used(said: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    try:
+        require_frames()
+    except NotAvailable as missing:
+        pytest.skip(str(missing))
+    monkeypatch.setattr(procfs, "kpagecount", lambda pfns: np.full(len(pfns), said, np.uint64))
+    found = probe(bpf=False)
+    assert (found.per_page, found.by_page, found.sources[0].exactness) == (False, False, "unknown")
+    assert f"says {said}" in found.sources[0].why
+    mine = look(lambda mms: of_pids(mms, [os.getpid()]), found)
+    assert mine.exactness.label == "estimate"
+    assert f"says {said}" in mine.exactness.why

@@ -122,3 +122,26 @@ def test_slots_and_counts_are_the_kernels(machine: LiveMachine, view: KernelView
         assert (row["mapcount"], row["kernel_mapcount"], row["kernel_refcount"]) == (32, 32, 32)
         assert row["kernel_shared"] is True
         assert sorted(count for _, count in row["kernel_slots"]) == [16, 16]
+
+
+@pytest.mark.parametrize("leaves", [True, False])
+def test_a_kernel_without_mm_ids_reuses_only_where_no_other_reference_is(
+    machine: LiveMachine, view: KernelView, monkeypatch: pytest.MonkeyPatch, leaves: bool
+) -> None:
+    """As 6.12 does (seen there): PTEs map the folio, so every other PTE's reference makes a write copy."""
+    need_order(4)
+    require_flag(view)
+    parent = fresh(machine)
+    at = parent.mmap(SIZE, order=4)
+    parent.write(at, SIZE)
+    before = look_at(view, parent, write=True).prices[parent.pid].kernel
+    child = parent.fork()
+    if leaves:
+        child.exit()
+    today = look_at(view, parent, write=True).prices[parent.pid]
+    monkeypatch.setattr(view.reader, "has_mm_ids", False)
+    then = look_at(view, parent, write=True).prices[parent.pid]
+    assert then.kernel - before >= SIZE
+    assert then.precise == today.precise
+    if leaves:
+        assert then.kernel - today.kernel == SIZE

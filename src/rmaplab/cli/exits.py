@@ -24,6 +24,8 @@ NOT_AVAILABLE: Final = 3
 INTERRUPTED: Final = 130
 
 _NO_ROOM: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_SCARCE: Final = (errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.EAGAIN)
+"""What a limit of the caller's, or a full machine, refuses at any call: memory, descriptors, processes."""
 
 
 @contextmanager
@@ -60,10 +62,14 @@ def reporting() -> Iterator[None]:
         _drop_output()
         sys.exit(0)
     except OSError as error:
-        if error.errno not in _NO_ROOM:
+        if error.errno in _NO_ROOM:
+            _drop_output()
+            _end(f"cannot write: {error.strerror}", NOT_AVAILABLE)
+        if error.errno not in _SCARCE:
             raise
-        _drop_output()
-        _end(f"cannot write: {error.strerror}", NOT_AVAILABLE)
+        _end(f"cannot go on: {error.strerror}", NOT_AVAILABLE)
+    except MemoryError:
+        _end("cannot go on: out of memory", NOT_AVAILABLE)
     finally:
         os.close(data)
 

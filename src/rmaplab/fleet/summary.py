@@ -194,7 +194,7 @@ def _wrongly(look: Look, cell: Any, cells: int) -> tuple[NDArray[np.float64], ND
     if large is None or large.state is None:
         return none, none, False
     sharing = look.snapshot.sharing
-    asked = not len(large.row) or bool((large.state.known & (large.state.maybe_shared >= 0)).any())
+    asked = large.asked
     row = large.row[large.false_shared]
     if not len(row):
         return none, none, asked

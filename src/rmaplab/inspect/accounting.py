@@ -124,7 +124,7 @@ def account(sharing: Sharing, view: KernelView, *, pmds: bool, everybodys: Index
         except BpfError:
             parts, unknown, by = [], rows, ""
     try:
-        by_page = np.ones(len(unknown), np.bool_) if view.per_page else folios.order[unknown] == 0
+        by_page = np.full(len(unknown), view.by_page) & (view.per_page | (folios.order[unknown] == 0))
         chosen = unknown[by_page]
         parts += [(part, *_by_page(sharing, part)) for part in _parts(chosen, folios.pages)]
         unknown, by = unknown[~by_page], by or "kpagecount"

@@ -18,7 +18,7 @@ _COUNTING: Final = re.compile(r"python|gunicorn|uwsgi|celery|ruby|puma|unicorn|p
 _MUCH, _LEAST = 0.2, 1 << 20
 
 
-def advice(snapshot: Snapshot, workers: list[Worker], needless: int) -> Iterator[str]:
+def advice(snapshot: Snapshot, workers: list[Worker], needless: int | None) -> Iterator[str]:
     """`needless`: bytes that a write copies only because of what the kernel takes for shared."""
     parent, size = parents(snapshot), snapshot.page_size
     copied = inherited = 0

@@ -13,6 +13,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Final, Self
 
+from rmaplab.system.reading import content
+
 VMLINUX: Final = Path("/sys/kernel/btf/vmlinux")
 
 _MAGIC: Final = 0xEB9F
@@ -60,7 +62,7 @@ class Btf:
     def running(cls) -> Self:
         """The running kernel's. Raises BtfError where CONFIG_DEBUG_INFO_BTF is off or the file is hidden."""
         try:
-            return cls(VMLINUX.read_bytes(), str(VMLINUX))
+            return cls(content(VMLINUX), str(VMLINUX))
         except OSError as error:
             raise BtfError(f"{VMLINUX}: {error.strerror}") from error
 

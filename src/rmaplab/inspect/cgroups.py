@@ -12,6 +12,7 @@ from typing import Final
 from rmaplab import proctext
 from rmaplab.errors import NotAvailable, RmaplabError
 from rmaplab.system.pids import process_of
+from rmaplab.system.reading import content
 
 _GONE: Final = (errno.ENOENT, errno.ENODEV)
 
@@ -61,4 +62,4 @@ def _members(folder: Path) -> set[int]:
 
 
 def _numbers(file: Path) -> set[int]:
-    return set(proctext.pids(file.read_bytes()))
+    return set(proctext.pids(content(file)))

@@ -31,6 +31,12 @@ class LargeFolios:
     false_exclusive: NDArray[np.bool_]
     needless: Index
 
+    @property
+    def asked(self) -> bool:
+        """Whether the kernel's flag could be read of any of them, or there is none to read."""
+        flags = None if self.state is None else self.state.known & (self.state.maybe_shared >= 0)
+        return not len(self.row) or (flags is not None and bool(flags.any()))
+
 
 def large_folios(snapshot: Snapshot, view: KernelView) -> LargeFolios:
     """Ask the kernel about all large folios. Raises BpfError if reading fails."""

@@ -15,6 +15,7 @@ from rmaplab.inspect.join import Index, distinct
 from rmaplab.inspect.processes import descendants
 from rmaplab.inspect.snapshot import Snapshot
 from rmaplab.machine.live.proc import procfs
+from rmaplab.system.reading import content
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +98,6 @@ def ancestors(parent: Index, mm: int) -> list[int]:
 
 def _parent(pid: int) -> int:
     try:
-        return int(proctext.stat((procfs.PROC / str(pid) / "stat").read_bytes()).fields[1])
+        return int(proctext.stat(content(procfs.PROC / str(pid) / "stat")).fields[1])
     except OSError:
         return 0

@@ -20,6 +20,7 @@ from rmaplab.inspect.snapshot import Snapshot
 from rmaplab.inspect.write_rule import private_pages
 from rmaplab.inspect.written import Wait, written
 from rmaplab.machine.live.proc import procfs
+from rmaplab.system.reading import content
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +63,7 @@ def what_if_fork(snapshot: Snapshot, mm: int, seconds: float, wait: Wait = time.
 
 def _tables(pid: int) -> int:
     try:
-        fields = proctext.fields((procfs.PROC / str(pid) / "status").read_bytes())
+        fields = proctext.fields(content(procfs.PROC / str(pid) / "status"))
         return int(fields["VmPTE"].split()[0]) * 1024
     except (OSError, KeyError) as gone:  # a zombie has a status, and no memory in it
         raise NotAvailable(f"PID {pid} ended while it was looked at") from gone

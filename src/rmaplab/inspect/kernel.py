@@ -8,6 +8,7 @@ from typing import Final
 
 from rmaplab import proctext
 from rmaplab.machine.live.proc import procfs
+from rmaplab.system.reading import MOST, SMAPS, content
 
 FIELDS: Final = {
     "Rss": "rss",
@@ -41,7 +42,7 @@ def per_vma(pid: int) -> dict[int, Counters] | None:
 
 def _smaps(pid: int, name: str) -> dict[int, Counters] | None:
     try:
-        raw = (procfs.PROC / str(pid) / name).read_bytes()
+        raw = content(procfs.PROC / str(pid) / name, SMAPS if name == "smaps" else MOST)
     except OSError:
         return None
     return {start: _sum(sizes) for start, sizes in proctext.smaps(raw)}

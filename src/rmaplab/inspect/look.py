@@ -73,10 +73,10 @@ class Look:
         return any(d.finding for d in self.disagreements) and not self.moved.changed
 
     @property
-    def needless(self) -> int:
-        """Bytes that a write copies although one MM maps them: for want of a third slot."""
+    def needless(self) -> int | None:
+        """Bytes that a write copies although one MM maps them: for want of a third slot. None where no flag was read."""
         large = self.scope.large
-        return 0 if large is None else int(large.needless.sum()) * self.snapshot.page_size
+        return None if large is None or not large.asked else int(large.needless.sum()) * self.snapshot.page_size
 
     def advice(self) -> list[str]:
         """A line for each known pattern that the family shows."""

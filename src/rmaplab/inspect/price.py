@@ -19,6 +19,7 @@ from rmaplab.inspect.processes import swaps
 from rmaplab.inspect.snapshot import Snapshot
 from rmaplab.inspect.write_rule import Bools, Pages, judge, private_pages
 from rmaplab.machine.live.proc import procfs
+from rmaplab.system.reading import content
 
 _KSM_SHARED: Final = Path("/sys/kernel/mm/ksm/pages_shared")
 
@@ -150,7 +151,7 @@ def _cached(snapshot: Snapshot, pages: Pages) -> bool:
 
 def _swap_cache_in_use() -> bool:
     try:
-        said = proctext.fields((procfs.PROC / "meminfo").read_bytes()).get("SwapCached", "0 kB")
+        said = proctext.fields(content(procfs.PROC / "meminfo")).get("SwapCached", "")
     except OSError:
         return True
     return said.split()[:1] != ["0"]
@@ -158,7 +159,7 @@ def _swap_cache_in_use() -> bool:
 
 def _ksm_in_use() -> bool:
     try:
-        return int(_KSM_SHARED.read_bytes()) > 0
+        return int(content(_KSM_SHARED)) > 0
     except (OSError, ValueError):
         return False
 

@@ -21,6 +21,7 @@ from rmaplab.inspect.folio_state import FolioReader
 from rmaplab.machine.live.proc import ownpages, pageflags, procfs
 from rmaplab.machine.live.proc.pageflags import PAGEMAP, PageFlags
 
+_TRIES: Final = 3
 _NO_HUGE: Final = "no huge page could be had to try it on"
 _TOP_BITS: Final = 1 << 31 | 1 << 63
 
@@ -37,12 +38,14 @@ class Source:
 @dataclass(slots=True)
 class KernelView:
     """What the kernel can be asked here. `reader` is None without BPF; `flag_bit` -1 if the flag is not understood;
-    `per_page`: kpagecount counts every page of a large folio; `flags`: the bits of kpageflags that may be used."""
+    `per_page`: kpagecount counts every page of a large folio, `by_page`: every small one; `flags`: the bits of
+    kpageflags that may be used."""
 
     sources: list[Source]
     reader: FolioReader | None
     flag_bit: int
     per_page: bool
+    by_page: bool = True
     flags: PageFlags = field(default_factory=PageFlags)
 
     @property
@@ -80,7 +83,9 @@ def probe(*, bpf: bool = True) -> KernelView:
         for name, seen in flags.refuted.items()
         if name != "anon_exclusive"
     ]
-    return KernelView(sources, reader, flag_bit, sources[0].exactness == "exact", flags)
+    if wrong := _small_counts():
+        sources[0] = Source(sources[0].name, "unknown", wrong)
+    return KernelView(sources, reader, flag_bit, sources[0].exactness == "exact", not wrong, flags)
 
 
 def _counters(reader: FolioReader | None, wrong: str, refusal: str) -> Source:
@@ -114,6 +119,23 @@ def _large_counts(reader: FolioReader | None, address: int) -> str:
     return f"{count} mappings of a huge page of ours, must be {pages - 1}"
 
 
+def _small_counts() -> str:
+    """Why kpagecount is not to be believed of small folios: it must say 1 of a page that we alone map. Empty if it does.
+
+    Thrice: reclaim may have one page in its hands.
+    """
+    said = 0
+    try:
+        for _ in range(_TRIES):
+            with ownpages.anonymous(1) as address:
+                said = int(procfs.kpagecount(ownpages.entries(address, procfs.PAGE_SIZE) & procfs.PM_PFN)[0])
+            if said == 1:
+                return ""
+    except procfs.Missing as error:
+        return str(error)
+    return f"kpagecount says {said} of a page of ours that is mapped once"
+
+
 def _per_page_counts(address: int) -> Source:
     """smaps, pagemap's bit 56 and kpagecount stand on one counter. Per page, or (CONFIG_NO_PAGE_MAPCOUNT) per folio?
 
@@ -126,9 +148,11 @@ def _per_page_counts(address: int) -> Source:
     libc = ctypes.CDLL(None, use_errno=True)
     libc.madvise(ctypes.c_void_p(address), ctypes.c_size_t(procfs.PAGE_SIZE), mmap.MADV_DONTNEED)
     try:
-        count = int(procfs.kpagecount(pfn)[0])
+        count, beside = procfs.kpagecount(np.append(pfn, pfn + np.uint64(1))).tolist()
     except procfs.Missing as error:
         return Source(name, "unknown", str(error))
+    if beside != 1:
+        return Source(name, "unknown", f"kpagecount says {beside} of a page of ours that is mapped once")
     if count == 0:
         return Source(name, "exact", "counted per page; but two mappings by one process read as shared")
     return Source(name, "estimate", "counted per folio: a large folio's average, and its maybe-shared flag")

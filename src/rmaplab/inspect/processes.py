@@ -19,9 +19,12 @@ from rmaplab import proctext
 from rmaplab.errors import NotAvailable
 from rmaplab.machine.live.proc import procfs
 from rmaplab.system.pids import find
+from rmaplab.system.reading import beginning, content
 
 _KCMP: Final = {"x86_64": 312, "aarch64": 272, "riscv64": 272, "s390x": 343, "ppc64le": 354}
 _KCMP_VM: Final = 1
+_MOST_OF_A_COMMAND: Final = 1 << 17
+"""Bytes, of a command line: as many as Linux takes for one argument (MAX_ARG_STRLEN)."""
 _LIBC: Final = ctypes.CDLL(None, use_errno=True)
 _STACK_PAGES: Final = 64
 
@@ -153,7 +156,7 @@ def _process(pid: int, name: str, own: Sequence[str], memory: Sequence[str], thr
 def _stat(where: str) -> tuple[str, tuple[str, ...]] | None:
     """Name and fields after it of /proc/`where`/stat."""
     try:
-        name, fields = proctext.stat((procfs.PROC / where / "stat").read_bytes())
+        name, fields = proctext.stat(content(procfs.PROC / where / "stat"))
     except OSError:
         return None
     return (name, fields) if len(fields) >= _FIELDS else None
@@ -187,8 +190,8 @@ def hidden_processes() -> bool:
     "ptraceable" (has_pid_permissions, fs/proc/base.c; hidepid=4 since Linux 5.8).
     """
     try:
-        mounts = proctext.mounts((procfs.PROC / "self/mounts").read_bytes())
-        status = proctext.fields((procfs.PROC / "self/status").read_bytes())
+        mounts = proctext.mounts(content(procfs.PROC / "self/mounts"))
+        status = proctext.fields(content(procfs.PROC / "self/status"))
     except OSError:
         return False
     options = next((m.options for m in reversed(mounts) if m.point == str(procfs.PROC)), ())
@@ -210,25 +213,27 @@ def _may_trace(capabilities: str) -> bool:
 def swaps(pid: int) -> bool:
     """Whether a process has pages in swap, or had when it was last asked about: everybody may read that."""
     try:
-        said = proctext.fields((procfs.PROC / str(pid) / "status").read_bytes()).get("VmSwap", "0 kB")
+        said = proctext.fields(content(procfs.PROC / str(pid) / "status")).get("VmSwap", "0 kB")
     except OSError:
         return False
     return said.split()[:1] != ["0"]
 
 
 def command_line(pid: int) -> str:
-    """The arguments, space-separated; empty if gone."""
+    """The arguments, space-separated; empty if gone. A process may say that they are all of its memory: of more than
+    `_MOST_OF_A_COMMAND` bytes the rest becomes three dots."""
     try:
-        raw = (procfs.PROC / str(pid) / "cmdline").read_bytes()
+        raw = beginning(procfs.PROC / str(pid) / "cmdline", _MOST_OF_A_COMMAND + 1)
     except OSError:
         return ""
-    return " ".join(proctext.arguments(raw))
+    more = "..." if len(raw) > _MOST_OF_A_COMMAND else ""
+    return " ".join(proctext.arguments(raw[:_MOST_OF_A_COMMAND])) + more
 
 
 def cgroup_of(pid: int) -> str:
     """The process' cgroup: in the v2 tree if that is used for memory, else in v1's memory hierarchy; "?" if gone."""
     try:
-        paths = proctext.cgroups((procfs.PROC / str(pid) / "cgroup").read_bytes())
+        paths = proctext.cgroups(content(procfs.PROC / str(pid) / "cgroup"))
     except OSError:
         return "?"
     named = [path for controllers, path in paths.items() if "memory" in controllers.split(",")]
@@ -325,7 +330,7 @@ def descendants(pid: int) -> set[int]:
     for name in os.listdir(procfs.PROC):
         if name.isdigit():
             try:
-                parent = int(proctext.stat((procfs.PROC / name / "stat").read_bytes()).fields[1])
+                parent = int(proctext.stat(content(procfs.PROC / name / "stat")).fields[1])
             except OSError:
                 continue
             children.setdefault(parent, []).append(int(name))

@@ -21,6 +21,7 @@ from rmaplab import proctext
 from rmaplab.errors import NotAvailable
 from rmaplab.inspect.join import Index
 from rmaplab.machine.live.proc import procfs
+from rmaplab.system.reading import SMAPS, content
 
 _SOFT_DIRTY: Final = np.uint64(1 << 55)
 _FORGET_ACCESSES, _FORGET_WRITES = "1", "4"
@@ -145,5 +146,5 @@ def _accessed(pid: int, vpn: Index) -> int:
 
 def _referenced(pid: int) -> Iterator[tuple[int, int, int]]:
     """First byte, past the end, and bytes referenced, of each VMA."""
-    for start, sizes in proctext.smaps((procfs.PROC / str(pid) / "smaps").read_bytes()):
+    for start, sizes in proctext.smaps(content(procfs.PROC / str(pid) / "smaps", SMAPS)):
         yield start, start + sizes.get("Size", 0), sizes.get("Referenced", 0)

@@ -185,7 +185,7 @@ def footer(look: Look) -> Iterator[str]:
             yield f"advice: {line}"
     for found in look.disagreements:
         yield f"disagreement: {found.count} {found.what}: {size(found.bytes)}"
-    if look.scope.large is not None and (look.scope.large.state is not None or not len(look.scope.large.row)):
+    if look.needless is not None:
         yield f"needless because of the two slots: {size(look.needless)}"
     if look.statistics is not None:
         yield from statistics_lines(look.without_page_mapcounts()["all"])

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from rmaplab.errors import RmaplabError
+from rmaplab.system.reading import content
 
 MAX_PID: Final = 1 << 22
 """PID_MAX_LIMIT of 64-bit Linux."""
@@ -65,10 +66,10 @@ def find(value: object) -> Seen:
 def process_of(pid: int) -> int | None:
     """The process that a PID or TID belongs to; None if there is none, or it is hidden."""
     try:
-        with open(f"/proc/{pid}/status", "rb") as file:
-            said = next((line[5:].strip() for line in file if line.startswith(b"Tgid:")), b"")
+        lines = content(f"/proc/{pid}/status").split(b"\n")
     except OSError:
         return None
+    said = next((line[5:].strip() for line in lines if line.startswith(b"Tgid:")), b"")
     return int(said) if said.isdigit() and len(said) <= _DIGITS else None
 
 
@@ -76,8 +77,7 @@ def stat_fields(pid: int, thread: int | None = None) -> list[bytes] | None:
     """The fields of /proc/PID/stat (of a thread: /proc/PID/task/TID/stat) after the name, state first; None if gone."""
     path = f"/proc/{pid}/stat" if thread is None else f"/proc/{pid}/task/{thread}/stat"
     try:
-        with open(path, "rb") as file:
-            after = file.read().rpartition(b")")[2]
+        after = content(path).rpartition(b")")[2]
     except OSError:
         return None
     return after.split() if _NUMBERS.fullmatch(after) else None

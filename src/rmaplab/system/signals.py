@@ -16,6 +16,7 @@ from typing import Final
 
 from rmaplab.errors import NotAvailable, RmaplabError
 from rmaplab.system.pids import Seen, checked_pid, find, start_time, stat_fields
+from rmaplab.system.reading import content
 
 ENDING: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 """Signals that ask a program to end."""
@@ -103,13 +104,12 @@ class Target:
         """Whether a stop that somebody sent waits for a stopped process: it came after the one that stopped it."""
         waiting = deaf = 0
         try:
-            with open(f"/proc/{self.pid}/status", "rb") as file:
-                for line in file:
-                    name, _, value = line.partition(b":")
-                    if name in (b"ShdPnd", b"SigPnd"):
-                        waiting |= int(value, 16)
-                    elif name in (b"SigIgn", b"SigCgt", b"SigBlk"):
-                        deaf |= int(value, 16)
+            for line in content(f"/proc/{self.pid}/status").split(b"\n"):
+                name, _, value = line.partition(b":")
+                if name in (b"ShdPnd", b"SigPnd"):
+                    waiting |= int(value, 16)
+                elif name in (b"SigIgn", b"SigCgt", b"SigBlk"):
+                    deaf |= int(value, 16)
         except (OSError, ValueError):
             return False
         return any(waiting & ~deaf & 1 << number - 1 for number in _STOPPING)

@@ -14,6 +14,7 @@ from rmaplab.inspect.kernel import rollup
 from rmaplab.inspect.processes import descendants
 from rmaplab.system.command import Command
 from rmaplab.system.pids import find
+from rmaplab.system.reading import content
 
 _MINOR, _OF_CHILDREN, _PARENT = 7, 8, 1
 """Fields of /proc/PID/stat after the name: minor faults of its own, and of children it has waited for; its parent."""
@@ -52,8 +53,7 @@ class Estimate:
 
     def _look(self, pid: int) -> None:
         try:
-            with open(f"/proc/{pid}/stat", "rb") as file:
-                stat = proctext.stat(file.read())
+            stat = proctext.stat(content(f"/proc/{pid}/stat"))
         except (OSError, proctext.Malformed):
             return
         own = int(stat.fields[_MINOR])

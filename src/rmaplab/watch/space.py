@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rmaplab import proctext
+from rmaplab.system.reading import SMAPS, content
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,8 +91,7 @@ def read(pid: int) -> Space | None:
     """The mappings of a process now; None if it is gone, or they may not be read."""
     began = time.thread_time()
     try:
-        with open(f"/proc/{pid}/maps", "rb") as file:
-            raw = file.read()
+        raw = content(f"/proc/{pid}/maps", SMAPS)
         namespace = os.readlink(f"/proc/{pid}/ns/mnt")
     except OSError:
         return None

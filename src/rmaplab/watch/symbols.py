@@ -19,6 +19,7 @@ from elftools.common.exceptions import ELFError
 from elftools.elf.elffile import ELFFile
 
 from rmaplab import proctext
+from rmaplab.system.reading import content
 from rmaplab.watch.space import Place
 
 _SYMBOL: Final = np.dtype(
@@ -159,7 +160,7 @@ def _perf_map(pid: int) -> _Table:
 def _inner(pid: int) -> int:
     """Its PID in its own namespace."""
     try:
-        with open(f"/proc/{pid}/status", "rb") as file:
-            return next((int(line.split()[-1]) for line in file if line.startswith(b"NSpid:")), pid)
+        lines = content(f"/proc/{pid}/status").split(b"\n")
+        return next((int(line.split()[-1]) for line in lines if line.startswith(b"NSpid:")), pid)
     except (OSError, ValueError):
         return pid

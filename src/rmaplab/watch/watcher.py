@@ -19,6 +19,7 @@ from rmaplab.errors import NotAvailable, RmaplabError
 from rmaplab.inspect.processes import cgroup_of, unseen
 from rmaplab.system.command import Command
 from rmaplab.system.pids import find, start_time
+from rmaplab.system.reading import content
 from rmaplab.watch import layout, records, space
 from rmaplab.watch.budget import Budget
 from rmaplab.watch.hooks import Faults, Hooks
@@ -267,7 +268,6 @@ def sees_faults(hooks: Hooks) -> bool:
 
 def _name(pid: int) -> str:
     try:
-        with open(f"/proc/{pid}/stat", "rb") as file:
-            return proctext.stat(file.read()).name
+        return proctext.stat(content(f"/proc/{pid}/stat")).name
     except (OSError, proctext.Malformed):
         return "?"

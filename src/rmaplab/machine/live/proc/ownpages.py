@@ -7,7 +7,7 @@ import ctypes
 import mmap
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from typing import Final
 
 import numpy as np
@@ -32,6 +32,12 @@ def address_of(memory: mmap.mmap) -> int:
     return address
 
 
+def _wish(memory: mmap.mmap, advice: int) -> None:
+    """Advice about THPs; a kernel without them (EINVAL) gives small folios in any case."""
+    with suppress(OSError):
+        memory.madvise(advice)
+
+
 def entries(address: int, length: int) -> NDArray[np.uint64]:
     """Our own pagemap."""
     with procfs.Pagemap(os.getpid()) as pagemap:
@@ -42,7 +48,7 @@ def entries(address: int, length: int) -> NDArray[np.uint64]:
 def anonymous(pages: int) -> Iterator[int]:
     """Address of written private anonymous memory in small folios."""
     with mmap.mmap(-1, pages * mmap.PAGESIZE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS) as memory:
-        memory.madvise(mmap.MADV_NOHUGEPAGE)
+        _wish(memory, mmap.MADV_NOHUGEPAGE)
         memory[:: mmap.PAGESIZE] = b"\1" * pages
         yield address_of(memory)
 
@@ -84,7 +90,7 @@ def huge() -> Iterator[int]:
     try:
         address = -(-address_of(memory) // PMD) * PMD
         at = address - address_of(memory)
-        memory.madvise(mmap.MADV_HUGEPAGE)
+        _wish(memory, mmap.MADV_HUGEPAGE)
         memory[at : at + PMD : mmap.PAGESIZE] = bytes(PMD // mmap.PAGESIZE)
         yield address if _is_huge(address) or _collapse(address) else 0
     finally:
@@ -107,7 +113,7 @@ def zero_page() -> int:
     with mmap.mmap(
         -1, 2 * mmap.PAGESIZE, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS, mmap.PROT_READ | mmap.PROT_WRITE
     ) as memory:
-        memory.madvise(mmap.MADV_NOHUGEPAGE)
+        _wish(memory, mmap.MADV_NOHUGEPAGE)
         address = address_of(memory)
         ctypes.string_at(address, 1)
         return int(entries(address, mmap.PAGESIZE)[0] & procfs.PM_PFN)

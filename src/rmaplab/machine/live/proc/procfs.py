@@ -19,8 +19,9 @@ from typing import Final, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from rmaplab.errors import RmaplabError
-from rmaplab.proctext import maps_line
+from rmaplab.errors import NotAvailable, RmaplabError
+from rmaplab.proctext import Malformed, lines, maps_line
+from rmaplab.system.reading import SMAPS, content
 
 PAGE_SHIFT: Final = 12
 PAGE_SIZE: Final = 1 << PAGE_SHIFT
@@ -76,7 +77,7 @@ class ProcessGone(ProcfsError):
     """The process ended, or has no memory any more."""
 
 
-class Missing(ProcfsError):
+class Missing(ProcfsError, NotAvailable):
     """The kernel does not offer this file or call, or not to this user."""
 
 
@@ -115,8 +116,10 @@ def regions(pid: int, upto: int = _NO_END) -> list[Region]:
         with path.open("rb", buffering=0) as maps:
             rest = b""
             while (not found or found[-1].start < upto) and (part := maps.read(_MAPS_READ)):
-                *lines, rest = (rest + part).split(b"\n")
-                for line in lines:
+                *whole, rest = (rest + part).split(b"\n")
+                if len(rest) > _MAPS_READ:
+                    raise Malformed("maps", rest)
+                for line in whole:
                     found.append(_region(line))
                     if found[-1].start >= upto:
                         break
@@ -136,7 +139,7 @@ def flagged(pid: int, flag: bytes) -> list[Region]:
     path, found = PROC.joinpath(str(pid), "smaps"), list[Region]()
     last = b""
     try:
-        for line in path.read_bytes().splitlines():
+        for line in lines(content(path, SMAPS)):
             if line[:1] in b"0123456789abcdef":
                 last = line
             elif line.startswith(b"VmFlags:") and flag in line.split():
