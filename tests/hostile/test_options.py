@@ -9,6 +9,7 @@ from typing import Any, Final
 import pytest
 import typer.main
 
+from commands import rmaplab
 from rmaplab.cli.app import COMMANDS, main
 from rmaplab.cli.build import build
 from rmaplab.machine.choose import open_machine
@@ -175,3 +176,14 @@ def test_a_scenario_says_what_it_reads(name: str) -> None:
         SCENARIOS[name].program(machine, Watched(size=2 << 20))
     assert seen & CHOICES == SCENARIOS[name].reads
     assert {field.name for field in fields(Parameters)} >= CHOICES
+
+
+@pytest.mark.live
+@pytest.mark.xdist_group("live")
+@pytest.mark.usefixtures("frames")
+def test_the_names_of_columns_are_checked_where_there_is_no_row() -> None:
+    nobody = ("inspect", "--name", "nobody has (such) a name")
+    done = rmaplab(*nobody, "--columns", "nosuch")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "--columns nosuch: must be one of" in done.stderr
+    assert rmaplab(*nobody, "--columns", "pid").returncode == 0

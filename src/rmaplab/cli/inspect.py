@@ -1,5 +1,6 @@
 """`rmaplab inspect`: who maps this machine's memory, exclusively or shared, and what the kernel makes of it."""
 
+import os
 import re
 import time
 from collections.abc import Callable, Sequence
@@ -27,7 +28,7 @@ from rmaplab.inspect.look import Look, look
 from rmaplab.inspect.probes import KernelView, probe
 from rmaplab.inspect.processes import Mm, Notes, command_line
 from rmaplab.inspect.snapshot import Choose, by_pid, everybody, of_pids, require_frames
-from rmaplab.inspect.views import By, Row, rows, sort_rows
+from rmaplab.inspect.views import By, Row, Scope, rows, sort_rows
 from rmaplab.names import must_be
 from rmaplab.report.console import emit_json, note, say, show, stdout, terminal_size
 from rmaplab.report.inspect_table import DEFAULT_TOP, page, row_key
@@ -210,10 +211,22 @@ def _answer(wish: _Wish, view: KernelView) -> tuple[Look, list[Row]]:
         found = worker_rows(answer.snapshot, answer.family.workers if answer.family else [], addresses=wish.addresses)
     else:
         found = rows(answer.scope, wish.by, details=wish.details)
-    found = sort_rows(found, wish.sort, None)
-    if wish.columns is not None and found and (missing := [field for field in wish.columns if field not in found[0]]):
+    if (wish.columns or wish.sort) and not found and wish.by != "worker":
+        _check_names(rows(_of_ourselves(view), wish.by, details=wish.details), wish)
+    _check_names(found, wish)
+    return answer, sort_rows(found, wish.sort, None)
+
+
+def _check_names(found: list[Row], wish: _Wish) -> None:
+    """Whether --columns and --sort name fields of these rows, if there are any."""
+    sort_rows(found[:1], wish.sort, None)
+    if found and (missing := [field for field in wish.columns or [] if field not in found[0]]):
         raise RmaplabError(f"--columns {missing[0]}: {must_be(missing[0], found[0])}")
-    return answer, found
+
+
+def _of_ourselves(view: KernelView) -> Scope:
+    """Something to show where nothing else is, for the names that its rows have."""
+    return look(lambda mms: of_pids(mms, [os.getpid()]), view).scope
 
 
 def _fields(option: str, listed: str | None) -> list[str] | None:
