@@ -85,6 +85,14 @@ def test_a_hole_splits_a_large_folio_into_the_largest_that_leave_it_out(machine:
 
 
 @pytest.mark.parametrize("kind", KINDS)
+def test_a_hole_at_the_beginning_of_a_large_folio_leaves_its_rest(machine: Machine, kind: Kind) -> None:
+    file, process, address = mapping(machine, kind, 16, 4)
+    machine.punch_hole(file, 0, 3 * PAGE)
+    assert process.read(address, 16 * PAGE).tolist() == [0] * 3 + [7] * 13
+    assert orders(machine, process, address, 16) == [0] * 4 + [2] * 4 + [3] * 8
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_the_new_end_splits_the_folio_it_cuts(machine: Machine, kind: Kind) -> None:
     file, process, address = mapping(machine, kind, 16, 4)
     machine.truncate(file, 6 * PAGE)
@@ -121,6 +129,17 @@ def test_a_hole_unmaps_the_pmds_that_it_covers_in_part_for_everybody(machine: Ma
     machine.punch_hole(file, 100 * PAGE, PAGE)
     assert set(states(machine)) == {"none"}
     assert child.read(address, THP).tolist() == [7] * 100 + [0] + [7] * 411
+
+
+def test_a_held_thp_stays_whole_but_no_pmd_maps_it(machine: Machine) -> None:
+    file, process, address = mapping(machine, "shmem", 512, 9)
+    if not machine.observe()["pmd_mapped"].all():
+        pytest.skip("no THP to be had")
+    process.pin(address, PAGE)
+    machine.punch_hole(file, 100 * PAGE, PAGE)
+    assert set(states(machine)) == {"none"}
+    process.read(address, PAGE)
+    assert set(machine.observe()["order"].drop_nulls()) == {9}
 
 
 def test_locked_memory_is_no_protection(machine: Machine) -> None:
@@ -167,19 +186,53 @@ def test_older_kernels_cut_a_folio_into_pages(kernel: str, left: set[int]) -> No
         check(machine)
 
 
+def used(machine: ModelMachine) -> int:
+    """Swap slots in use."""
+    assert machine.world.swap.device is not None
+    return int(machine.world.swap.device.used.sum())
+
+
 def test_what_is_in_swap_goes_too_and_its_slots_are_free() -> None:
     with ModelMachine() as machine:
         machine.swap(8 << 20)
         file, process, address = mapping(machine, "shmem", 32, 4)
         process.madvise(address, 32 * PAGE, "pageout")
-        device = machine.world.swap.device
-        assert device is not None
-        before = int(device.taken.sum())
+        assert used(machine) == 32
         machine.punch_hole(file, 0, 16 * PAGE)
-        assert before - int(device.taken.sum()) == 16
+        assert used(machine) == 16
         machine.punch_hole(file, 20 * PAGE, PAGE)
-        assert before - int(device.taken.sum()) == 32, "the folio that the hole cuts is back"
+        assert used(machine) == 0, "the folio that the hole cuts is back"
+        assert orders(machine, process, address, 32) == [4] * 16 + [2] * 4 + [0] * 2 + [1] * 2 + [3] * 8
         assert process.read(address, 32 * PAGE).tolist() == [0] * 16 + [7] * 4 + [0] + [7] * 11
+        check(machine)
+
+
+def test_what_a_hole_leaves_of_a_folio_is_dirty_and_what_comes_in_the_hole_is_not() -> None:
+    with ModelMachine() as machine:
+        machine.swap(8 << 20)
+        file = machine.file(16 * PAGE, order=4)
+        process = machine.spawn()
+        address = process.mmap(16 * PAGE, file=file, shared=True)
+        process.read(address, 16 * PAGE)
+        machine.punch_hole(file, 0, 4 * PAGE)
+        process.read(address, 16 * PAGE)
+        process.madvise(address, 16 * PAGE, "pageout")
+        assert used(machine) == 12
+        process.write(address, 16 * PAGE)
+        machine.punch_hole(file, 0, 16 * PAGE)
+        process.read(address, 16 * PAGE)
+        process.madvise(address, 16 * PAGE, "pageout")
+        assert used(machine) == 0
+        check(machine)
+
+
+def test_a_large_folio_of_shmem_may_reach_beyond_the_end_of_its_file() -> None:
+    with ModelMachine() as machine:
+        file, process, address = mapping(machine, "shmem", 16, 4)
+        machine.truncate(file, 5 * PAGE)
+        machine.punch_hole(file, 0, 5 * PAGE)
+        process.read(address, PAGE)
+        assert machine.observe()["order"].to_list() == [4] * 16
         check(machine)
 
 
@@ -249,6 +302,17 @@ PROGRAMS: dict[str, Program] = {
         Step("read", P, A, 0, 512),
         Step("madvise", P, A, 0, 512, advice="collapse"),
         Step("read", P, A, 0, 512),
+    ),
+    "what a hole leaves of a folio that was only read goes to swap": (
+        Step("swap", pages=1 << 14),
+        Step("spawn", makes=P),
+        Step("file", pages=16, order=4, makes=FILE),
+        Step("mmap", P, file=FILE, pages=16, makes=A, shared=True),
+        Step("read", P, A, 0, 16),
+        Step("punch_hole", file=FILE, page=0, pages=4),
+        Step("read", P, A, 0, 16),
+        Step("madvise", P, A, 0, 16, advice="pageout"),
+        Step("read", P, A, 0, 16),
     ),
     "an emptied file has nothing to collapse": of_shmem(
         512,

@@ -1010,12 +1010,6 @@ PLANTED: Final = (
         "a folio with references besides its mappings and the cache's is not split",
     ),
     Fault(
-        "hole-leaves-held-disk-folio",
-        "        return file.on_disk\n    unmap_everywhere(world, slot)\n",
-        "        return True\n    unmap_everywhere(world, slot)\n",
-        "a held folio of shmem keeps its pages, those of the hole too",
-    ),
-    Fault(
         "hole-keeps-held-disk-folio-cached",
         "        if file.on_disk:\n            unmap_everywhere(world, slot)\n            _forget(file, start, size)\n",
         "        if file.on_disk:\n            unmap_everywhere(world, slot)\n",

@@ -52,18 +52,15 @@ def _empty(world: World, file: ModelFile, first: int, end: int, edges: tuple[int
     """Let go of file pages [first, end), which nobody maps. `edges`: pages whose folios may have others too."""
     file.expect[first:end], file.value[first:end] = version, 0
     _drop(world, file, first, end)
-    lo, hi, seen = first, end, -1
+    seen = -1
     for page in edges:
         read_back(world.memory, world.swap, file, np.array([page]))
         if not file.frame[page] or page < seen:
             continue
         start = int(file.first_pages(np.array([page]))[0])
         seen = start + _size(world.memory, file, start)
-        if not _cut(world, file, start, first, end):
-            lo, hi = (seen, hi) if page == first else (lo, start)
-            if seen >= end:
-                hi = start
-    _drop(world, file, lo, hi)
+        _cut(world, file, start, first, end)
+    _drop(world, file, first, end)
 
 
 def _size(memory: Memory, file: ModelFile, page: int) -> int:
@@ -93,9 +90,9 @@ def _forget(file: ModelFile, start: int, size: int) -> None:
     file.dirty[start : start + size] = False
 
 
-def _cut(world: World, file: ModelFile, start: int, first: int, end: int) -> bool:
-    """Fill with zeroes what [first, end) has of the folio that begins at file page `start`, and split it there; whether
-    its pages within can go (truncate_inode_partial_folio()).
+def _cut(world: World, file: ModelFile, start: int, first: int, end: int) -> None:
+    """Fill with zeroes what [first, end) has of the folio that begins at file page `start`, and split it there
+    (truncate_inode_partial_folio()).
 
     One that is held stays as it is, mappings of others' pages included, if it is shmem; of a disk file all of it leaves
     the cache, as it is clean.
@@ -112,12 +109,11 @@ def _cut(world: World, file: ModelFile, start: int, first: int, end: int) -> boo
         if file.on_disk:
             unmap_everywhere(world, slot)
             _forget(file, start, size)
-        return file.on_disk
+        return
     unmap_everywhere(world, slot)
     _split(memory, file, start, lo)
     if hi < start + size:
         _split(memory, file, int(file.first_pages(np.array([hi]))[0]), hi)
-    return True
 
 
 def _split(memory: Memory, file: ModelFile, start: int, page: int) -> None:
