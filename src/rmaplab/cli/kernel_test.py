@@ -162,9 +162,10 @@ def kernel_test(
 
 
 def _debug(wanted: Wish) -> Bootable:
-    """The kernel with its own checkers; a directory is what it is. The storm asks a patched kernel."""
+    """The kernel with its own checkers, bare: a storm wants no more. A directory is what it is. The storm asks a
+    patched kernel."""
     if isinstance(wanted.kernel, Path):
         return obtain.bootable(wanted)
     flavour = wanted.flavour or "many"
-    checkers = wanted.extras if "races" in wanted.extras else wanted.extras | {"debug"}
-    return obtain.bootable(replace(wanted, extras=checkers, flavour=flavour))
+    checkers = {"races"} if "races" in wanted.extras else {"debug"}
+    return obtain.bootable(replace(wanted, extras=wanted.extras | checkers | {"bare"}, flavour=flavour))
