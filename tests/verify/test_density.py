@@ -110,3 +110,17 @@ def test_no_set_of_words_beats_the_upper_bound(order, word_bits):
         chosen = (0, *words)
         table = from_subids(range(1, size + 1), lambda mm, c=chosen: (c[mm - 1],), word_bits)
         assert smallest_collision(table, 1 << order, PATIENCE) is not None
+
+
+def test_two_values_of_half_a_word_answer_together_what_each_answers_for_its_half() -> None:
+    """Every two mappings, every caller, in two words of 5 bits."""
+    half = best_lens(1, 5)
+    assert 4 <= half.ids <= 12
+    words = [(half.value(low), half.value(high)) for low in range(half.ids) for high in range(half.ids)]
+    for caller in words:
+        for one in words:
+            for two in words:
+                equal = all((p + q - 2 * c) % 32 == 0 for p, q, c in zip(one, two, caller, strict=True))
+                assert equal == (one == two == caller)
+    row = next(iter(density_rows([6])))
+    assert row["two_of_32_bits"] < row["lens_bits"] < row["one_of_128_bits"]  # type: ignore[operator]

@@ -122,9 +122,10 @@ def lens_limit_bits(order: int, word_bits: int = WORD_BITS) -> float:
 
 
 def density_rows(orders: Iterable[int]) -> list[dict[str, object]]:
-    """Per order: ID bits of `one-value`, of the best box lens and of the round lens, and both bounds.
+    """Per order: ID bits of `one-value`, of the best box lens and of the round lens, both bounds; box lenses elsewhere.
 
-    ID bits of N IDs are log2(N), rounded down; the round lens is checked on the way (`sound`).
+    ID bits of N IDs are log2(N), rounded down; the round lens is checked on the way (`sound`). Elsewhere: in two values
+    of 32 bits, half of the ID in each, and in one of 128.
     """
     rows: list[dict[str, object]] = []
     for order in orders:
@@ -141,6 +142,8 @@ def density_rows(orders: Iterable[int]) -> list[dict[str, object]]:
                 "round_dimension": dense.dimension if dense else None,
                 "lens_limit_log2": round(lens_limit_bits(order), 2),
                 "upper_bound_bits": WORD_BITS - order,
+                "two_of_32_bits": (best_lens(order, WORD_BITS // 2).ids ** 2).bit_length() - 1,
+                "one_of_128_bits": best_lens(order, 2 * WORD_BITS).ids.bit_length() - 1,
             }
         )
     return rows
