@@ -22,6 +22,7 @@ ORDER = [
     "System",
     "Interleaved",
     "Uniform",
+    "Width",
     "Bookkeeping",
     "Linear",
     "Generations",
@@ -37,6 +38,7 @@ ORDER = [
     "Interleaving",
     "Weights",
     "Density",
+    "Wrapping",
 ]
 """The theories, each after all it imports."""
 

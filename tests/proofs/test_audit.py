@@ -12,7 +12,17 @@ from rocq import PROOFS, THEORIES, build, compile_theory, load_audit, needs_coqc
 
 audit = load_audit()
 
-HERE = ["Definitions", "Witnesses", "Statements", "System", "Interleaved", "Uniform", "Bookkeeping", "Collisions"]
+HERE = [
+    "Definitions",
+    "Witnesses",
+    "Statements",
+    "System",
+    "Interleaved",
+    "Uniform",
+    "Width",
+    "Bookkeeping",
+    "Collisions",
+]
 """Enough theories for an audit: the stated ones, and two with proofs."""
 CLAIM = "Theorem witnesses_collide_proved : witnesses_collide."
 PROOF = "  apply forallb_forall. vm_compute. reflexivity.\nQed."

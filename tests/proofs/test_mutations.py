@@ -87,6 +87,21 @@ MUTATIONS = {
     "moments-flag needs no room in the sum's word": Mutation(
         "Statements", "0 < b /\\ N * (2^b - 1) < 2^ws /\\", "0 < b /\\", "MomentsFlag"
     ),
+    "a field that ran over is read all the same": Mutation(
+        "Width", "sensible l -> fit l ms ->\n", "sensible l ->\n", "Wrapping"
+    ),
+    "a reader misses nothing but standing still": Mutation(
+        "Width", "(2 ^ sequence_bits l | sections during))", "sections during = 0)", "Wrapping"
+    ),
+    "a reader notices as many sections as the sequence has": Mutation(
+        "Width", "0 < sections during < 2 ^ sequence_bits l", "0 < sections during <= 2 ^ sequence_bits l", "Wrapping"
+    ),
+    "as many writers as the field has values fit": Mutation(
+        "Width", "sensible l -> cpus < 2 ^ shared_bits l ->", "sensible l -> cpus <= 2 ^ shared_bits l ->", "Wrapping"
+    ),
+    "the second stage's fields are wider than its word": Mutation(
+        "Width", "Layout 16 1 47", "Layout 16 1 48", "Wrapping"
+    ),
     "IDs come again while they are in use": Mutation(
         "Statements",
         "  always (no_two_holders id) [] es -> mappings es = Some mms ->",
