@@ -18,6 +18,9 @@ from rmaplab.verify.race.barriers import BARRIERS, needs
 from rmaplab.verify.race.barriers import cells as barrier_cells
 from rmaplab.verify.race.barriers import row as barrier_row
 from rmaplab.verify.race.campaign import Races, verdict_of
+from rmaplab.verify.race.cheapest import CHOICES, HEADINGS, search
+from rmaplab.verify.race.cheapest import cells as cheapest_cells
+from rmaplab.verify.race.cheapest import row as cheapest_row
 from rmaplab.verify.race.draw import listing
 from rmaplab.verify.race.export import Unfinished, can_be_exported, exported
 from rmaplab.verify.race.page import difference, page, picture
@@ -53,6 +56,13 @@ def race(
             "--barriers", help="Take the headers' barriers out one at a time: which model needs it, and what breaks?"
         ),
     ] = False,
+    cheapest: Annotated[
+        bool,
+        typer.Option(
+            "--cheapest",
+            help="How weak may each place of the sequence count be? The weakest mappings that keep every promise.",
+        ),
+    ] = False,
     shard: ShardOption = None,
     resume: ResumeOption = None,
     scheduler: SchedulerOption = None,
@@ -69,7 +79,7 @@ def race(
     if export is not None:
         if export != "litmus":
             raise typer.BadParameter(f"{export}: must be litmus", param_hint="--export")
-        options.refuse(context, "--export", "model", "draw", "barriers", "shard", "resume")
+        options.refuse(context, "--export", "model", "draw", "barriers", "cheapest", "shard", "resume")
         programs = load(bits) if core is None else load(bits, core)
         _export(programs, program or (), seconds, into or Path("litmus"), as_json)
         return
@@ -78,8 +88,14 @@ def race(
     if barriers:
         if program:
             raise typer.BadParameter(f"{program[0]}: --barriers runs programs of its own", param_hint="PROGRAM")
-        options.refuse(context, "--barriers", "core", "draw", "shard", "resume")
+        options.refuse(context, "--barriers", "core", "draw", "cheapest", "shard", "resume")
         _barriers(models(model), bits, seconds, as_json)
+        return
+    if cheapest:
+        if program:
+            raise typer.BadParameter(f"{program[0]}: --cheapest runs programs of its own", param_hint="PROGRAM")
+        options.refuse(context, "--cheapest", "bits", "core", "draw", "shard", "resume")
+        _cheapest(models(model) if model else tuple(CHOICES), seconds, as_json)
         return
     campaign = Races.of(program or (), models(model), bits, seconds, None if core is None else str(core.absolute()))
     rows = carried(campaign, shard, resume, scheduler, _tell)
@@ -153,6 +169,22 @@ def _barriers(columns: tuple[str, ...], bits: int, seconds: float, as_json: bool
         title = f"What breaks without it, {bits}-bit sequence count ({BOUND})"
         show(table(title, ("barrier", *columns), barrier_cells(found, columns), left=1))
         typer.echo("-: nothing in the programs run; ?: undecided")
+
+
+def _cheapest(columns: tuple[str, ...], seconds: float, as_json: bool) -> None:
+    found = []
+    for column in columns:
+        if column not in CHOICES:
+            raise RmaplabError(f"--model: {column}: has no mapping to weaken, must be one of {', '.join(CHOICES)}")
+    for column in columns:
+        for one in search(column, seconds):
+            found.append(one)
+            note(f"{one.model}, {one.start}: {one.broken.verdict if one.broken else 'kept'}")
+    if as_json:
+        emit_json([cheapest_row(one) for one in found])
+    else:
+        title = f"The weakest mappings of the sequence count ({BOUND})"
+        show(table(title, ("model", "start", *HEADINGS, "promises"), cheapest_cells(found), left=9))
 
 
 def _draw(found: list[Verdict], columns: tuple[str, ...], change: str, folder: Path) -> None:

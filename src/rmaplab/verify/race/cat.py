@@ -13,11 +13,11 @@ from dataclasses import dataclass, field
 from typing import Final
 
 _TOKEN: Final = re.compile(r"\s*(\^-1|[A-Za-z][\w.-]*|[|;\\&~+*?()\[\]=])")
-_BASE: Final = ("none", "id", "po", "addr", "data", "ctrl", "rmw", "rf", "co", "loc", "ext", "int", "twin", "all")
-_FIRST: Final = len(_BASE)
+BASE: Final = ("none", "id", "po", "addr", "data", "ctrl", "rmw", "rf", "co", "loc", "ext", "int", "twin", "all")
+_FIRST: Final = len(BASE)
 _SLOTS: Final = 384
 _STEPS: Final = 768
-_WHAT: Final = (
+WHAT: Final = (
     *("tags", "or", "and", "minus", "seq", "inverse", "plus", "star", "opt", "domain", "range", "copy"),
     *("empty", "until", "acyclic", "irreflexive", "none", "flag"),
 )
@@ -42,7 +42,7 @@ class _Compiler:
     tags: Mapping[str, int]
     lets: dict[str, list[str]] = field(default_factory=dict)
     recs: dict[str, list[tuple[str, list[str]]]] = field(default_factory=dict)
-    names: dict[str, int] = field(default_factory=lambda: {name: i for i, name in enumerate(_BASE)})
+    names: dict[str, int] = field(default_factory=lambda: {name: i for i, name in enumerate(BASE)})
     known: dict[tuple[str, int, int], int] = field(default_factory=dict)
     steps: list[Step] = field(default_factory=list)
     free: int = _FIRST
@@ -55,7 +55,7 @@ class _Compiler:
         return self.free - 1
 
     def put(self, what: str, to: int, a: int, b: int = 0) -> int:
-        self.steps.append((_WHAT.index(what), to, a, b))
+        self.steps.append((WHAT.index(what), to, a, b))
         if len(self.steps) > _STEPS:
             raise ValueError(f"a model needs more than {_STEPS} steps")
         return to
@@ -139,7 +139,7 @@ class _Expression:
             raise ValueError(f"{' '.join(self.tokens)}: ends too early")
         token = self.take()
         if token == "~":
-            return self.compiler.op("minus", _BASE.index("id"), self.atom())
+            return self.compiler.op("minus", BASE.index("id"), self.atom())
         if token in {"(", "["}:
             slot = self.level(0)
             if self.peek() != {"(": ")", "[": "]"}[token]:

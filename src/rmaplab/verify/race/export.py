@@ -49,8 +49,8 @@ _PRIMITIVES: Final = {
     "plain_read": "{r} = *{x};",
     "plain_write": "*{x} = {v};",
 }
-_RELAXED: Final = {name: Row(("Once",), ("Once",), failed=("Once",)) for name in ROWS}
-_NOTHING: Final = {name: Row() for name in _FENCES}
+RELAXED: Final = {name: Row() if name in _FENCES else Row(("Once",), ("Once",), failed=("Once",)) for name in ROWS}
+"""A mapping to Linux' model that orders nothing."""
 
 
 class Unfinished(Exception):
@@ -80,10 +80,10 @@ class _Line:
 
 def exported(programs: Programs, program: Program, seconds: float = 10.0) -> Iterator[Exported]:
     """The program's files; at most OUTCOMES. Raises Unfinished after `seconds`."""
-    can, done = _outcomes(programs, program, MAPPINGS["lkmm"][1], seconds)
+    can, done = outcomes(programs, program, "lkmm", MAPPINGS["lkmm"][1], seconds)
     if not done:
         raise Unfinished(f"{program.name}/{program.stage}: not done under lkmm after {seconds} s")
-    might, _ = _outcomes(programs, program, {**_RELAXED, **_NOTHING}, seconds)
+    might, _ = outcomes(programs, program, "lkmm", RELAXED, seconds)
     writer = _Writer(programs, program)
     seen: dict[str, str] = {}
     for outcome in sorted(can):
@@ -111,10 +111,10 @@ def _spread(items: Sequence[str], count: int) -> list[str]:
     return [items[i * len(items) // count] for i in range(count)]
 
 
-def _outcomes(
-    programs: Programs, program: Program, mapping: Mapping[str, Row], seconds: float
+def outcomes(
+    programs: Programs, program: Program, model: str, mapping: Mapping[str, Row], seconds: float
 ) -> tuple[set[Outcome], bool]:
-    """Outcomes of complete executions under Linux' axioms with these rows; and whether those are all."""
+    """Outcomes of complete executions under the axioms of `model` (of MODELS), with these rows; and: are those all?"""
     ffi, lib = programs.ffi, programs.lib
     found: set[Outcome] = set()
     threads, words = len(program.roles), len(program.words)
@@ -129,7 +129,7 @@ def _outcomes(
     lib.race_wants_dependencies(1)
     raw = lib.race_program(program.number)
     problem = Problem(
-        MODELS["lkmm"],
+        MODELS[model],
         threads,
         [word.initial for word in raw.word if word.address],
         [mapping[name] for name in ROWS],

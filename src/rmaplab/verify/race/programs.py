@@ -99,17 +99,31 @@ class Programs:
         roles = tuple(text(p.role[t]) for t in range(p.threads))
         return Program(number, text(p.name), text(p.stage), text(p.what), bool(p.ours), roles, tuple(words), promises)
 
-    def run(self, program: Program, model: str, seconds: float = 60.0, first_only: bool = False) -> tuple[Verdict, ...]:
+    def run(
+        self,
+        program: Program,
+        model: str,
+        seconds: float = 60.0,
+        first_only: bool = False,
+        rows: Mapping[str, Row] | None = None,
+    ) -> tuple[Verdict, ...]:
         """Enumerate `program` under `model` (a key of MAPPINGS); a verdict per promise that the model can speak of.
 
-        SC and machines know no data race.
+        SC and machines know no data race. `rows`: another mapping than the column's.
         """
-        found = self.explore(program, model, seconds, first_only)
+        found = self.explore(program, model, seconds, first_only, rows)
         speaks = bool(MODELS[MAPPINGS[model][0]].plain)
         promises = (promise for promise in program.promises if speaks or promise != _RACED)
         return tuple(self._verdict(program, model, promise, found) for promise in promises)
 
-    def explore(self, program: Program, model: str, seconds: float, first_only: bool = False) -> Found:
+    def explore(
+        self,
+        program: Program,
+        model: str,
+        seconds: float,
+        first_only: bool = False,
+        rows: Mapping[str, Row] | None = None,
+    ) -> Found:
         """The raw enumeration."""
         name, mapping = MAPPINGS[model]
         self.lib.race_select(program.number)
@@ -120,7 +134,7 @@ class Programs:
             MODELS[name],
             len(program.roles),
             initial,
-            _numbered(mapping),
+            _numbered(rows or mapping),
             self.ffi.addressof(self.lib, "race_next"),
             self.ffi.addressof(self.lib, "race_judge"),
             self.ffi.addressof(self.lib, "race_forever"),
