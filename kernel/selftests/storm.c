@@ -9,8 +9,8 @@
  * process got at its memory.
  *
  * At a quiet point all stand still, every process' pagemap is read, and for each large folio the mappings found are compared
- * with /sys/kernel/debug/rmaplab/folios: their number, and whether they are of more than one MM. khugepaged, ksmd and reclaim
- * do not stand still, so only what stays wrong in five walks counts.
+ * with /sys/kernel/debug/rmaplab/folios: their number, and whether they are of more than one MM. khugepaged and ksmd are told to
+ * pause, but end what they are at, and reclaim does not ask: so only a folio that is wrong in the same way in each of five walks counts.
  *
  *	storm SECONDS PROCESSES SEED
  *
@@ -369,15 +369,35 @@ static int judge(const struct state *state, long mappings, int several)
 	       (!several && state->shared ? 4 : 0);
 }
 
-/* All large folios once; returns what was wrong with any, and counts if @count. */
-static int compare(int count)
+/* What the walk before found wrong, by frame; a walk leaves of these what is wrong still. */
+static struct suspect {
+	uint64_t head;
+	int bad;
+} suspects[MOST * TOTAL];
+static size_t suspected;
+
+/* In which way the folio was wrong in the walk before; in the first one nothing is known, so in every way. */
+static int suspicion(int first, uint64_t head)
+{
+	size_t i;
+
+	for (i = 0; i < suspected; i++)
+		if (suspects[i].head == head)
+			return suspects[i].bad;
+	return first ? ~0 : 0;
+}
+
+/* All large folios once; returns how many were wrong in this and in every walk since the first. The last one is counted. */
+static size_t compare(int first, int last)
 {
 	static struct seen all[MOST * TOTAL];
+	static struct suspect still[MOST * TOTAL];
 	const size_t number = walk(all);
 	const int file = open(STATE, O_RDONLY);
-	size_t at = 0;
-	int wrong = 0;
+	size_t at = 0, left = 0;
 
+	if (first)
+		suspected = 0;
 	must(file >= 0, STATE);
 	while (at < number) {
 		struct state state = { 0 };
@@ -394,9 +414,10 @@ static int compare(int count)
 		at = end;
 		if (!state.order)
 			continue;
-		bad = judge(&state, mappings, several);
-		wrong |= bad;
-		if (count) {
+		bad = judge(&state, mappings, several) & suspicion(first, head);
+		if (bad)
+			still[left++] = (struct suspect){ head, bad };
+		if (last) {
 			found.folios++;
 			found.several += several;
 			found.mapcount += bad & 1;
@@ -409,18 +430,29 @@ static int compare(int count)
 		}
 	}
 	close(file);
-	return wrong;
+	memcpy(suspects, still, left * sizeof(*still));
+	suspected = left;
+	return left;
+}
+
+/* khugepaged and ksmd go on, or pause as soon as they are done with what they are at. */
+static void daemons(int go)
+{
+	put(KNOBS "khugepaged/scan_sleep_millisecs", go ? "10" : "600000");
+	put("/sys/kernel/mm/ksm/run", go ? "1" : "0");
 }
 
 static void quiet_point(void)
 {
-	int again = 0;
+	int walks;
 
 	stand_still();
-	while (again++ < 4 && compare(0))
+	daemons(0);
+	for (walks = 0; walks < 4 && compare(!walks, 0); walks++)
 		usleep(50000);
-	compare(1);
+	compare(0, 1);
 	found.quiet++;
+	daemons(1);
 	board->stop = 0;
 }
 
@@ -436,10 +468,9 @@ static void knobs(void)
 		snprintf(path, sizeof(path), KNOBS "hugepages-%dkB/enabled", sizes[i]);
 		put(path, "madvise");
 	}
-	put(KNOBS "khugepaged/scan_sleep_millisecs", "10");
 	put(KNOBS "khugepaged/alloc_sleep_millisecs", "10");
 	put("/sys/kernel/mm/ksm/sleep_millisecs", "10");
-	put("/sys/kernel/mm/ksm/run", "1");
+	daemons(1);
 }
 
 /* Keep so many alive; whoever is born here begins with memory that nobody else has. */
