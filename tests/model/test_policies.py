@@ -71,6 +71,8 @@ PROGRAMS: dict[str, tuple[Any, Program]] = {
     "pins_disk_files": (True, (*of_file(16, 0, "file", 16), Step("pin", 1, 2, 0, 4, makes=9, longterm=True))),
     "moves_several": (False, (*mapped(0, 8), Step("mprotect", 1, 2, 0, 3),
                               Step("mremap", 1, 2, 0, 8, makes=9, new_pages=8, move=True))),
+    "cuts_to_pages": (True, (*of_file(16, 4, "", 16), Step("punch_hole", file=4, page=5, pages=1),
+                             Step("read", 1, 2, 0, 16))),
     "bit_56": (Bit56.PAGE, (*mapped(9), FORK, Step("munmap", 3, 2, 0, 1))),
 }  # fmt: skip
 UNTRIED = {"unknown", "mapping", "unmapping"}
