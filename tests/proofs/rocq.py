@@ -15,14 +15,10 @@ THEORIES = PROOFS / "theories"
 
 needs_coqc = pytest.mark.skipif(shutil.which("coqc") is None, reason="coqc: not found (Debian package coq)")
 
+STATED = ["Definitions", "Witnesses", "Statements", "System", "Interleaved", "Uniform", "Width"]
+"""Theories that are read: definitions, and what is claimed of them."""
 ORDER = [
-    "Definitions",
-    "Witnesses",
-    "Statements",
-    "System",
-    "Interleaved",
-    "Uniform",
-    "Width",
+    *STATED,
     "Bookkeeping",
     "Linear",
     "Generations",

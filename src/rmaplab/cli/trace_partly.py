@@ -29,7 +29,7 @@ def partly(
     show(table("folios", ("mapped by", *_FOLIOS), _rows(found, _FOLIOS)))
     lost, average, uniform = (sum(getattr(one, name) for one in found.values()) for name in _LOST)
     say(f"pages nobody maps at the last look: {lost}; of folios the average noticed {average}, uniform {uniform}")
-    say(f"truth: {meta.exactness} ({meta.why})")
+    say(f"truth: {meta.exactness}" + (f" ({meta.why})" if meta.why else ""))
 
 
 _LOST: Final = ("lost_pages", "average_pages", "uniform_pages")
