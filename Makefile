@@ -4,7 +4,7 @@
 #   make prove          check the proofs (installs Debian's coq where it is missing)
 #   make binary         the compiled C core against the definitions, for all inputs; see docs/proofs.md for what it leaves undecided
 #   make stress         race the C core for a minute
-#   make race         every execution of the C core's locking under seven memory models
+#   make race         every execution of the C core's locking under seven memory models, JOBS at a time
 #   make litmus       the kernel's own litmus tests, LITMUS=.../tools/memory-model/litmus-tests, and ours as such; by herd7 too, if installed
 #   make bench          measure the C core's schemes against each other
 #   make kernels        the same in guests: N random programs from SEED on each of KERNELS
@@ -65,7 +65,7 @@ stress: venv
 	$(BIN)/rmaplab stress --seconds 60
 
 race: venv
-	$(BIN)/rmaplab race --seconds 600
+	$(BIN)/rmaplab race --seconds 600 --jobs $(JOBS)
 
 litmus: venv
 	@test -n "$(LITMUS)" || { echo "make litmus: LITMUS must name a directory of .litmus files"; exit 2; }

@@ -11,6 +11,7 @@ from typing import Any
 from rmaplab.campaigns.base import Campaign, CampaignError, Engine, Here, Result, Shard
 from rmaplab.campaigns.carry import carry_out
 from rmaplab.campaigns.merging import Parts, load_parts, merge
+from rmaplab.campaigns.processes import Processes
 from rmaplab.campaigns.rows import Rows
 
 Json = dict[str, Any] | Sequence[Any]
@@ -22,6 +23,7 @@ __all__ = [
     "Here",
     "Json",
     "Parts",
+    "Processes",
     "Result",
     "Rows",
     "Shard",

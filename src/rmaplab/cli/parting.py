@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from rmaplab.campaigns import Campaign, CampaignError, Shard, carry_out
+from rmaplab.campaigns import Campaign, CampaignError, Processes, Shard, carry_out
 from rmaplab.campaigns.base import R
 from rmaplab.cluster import require_dask
 from rmaplab.errors import RmaplabError
@@ -51,12 +51,14 @@ def carried(
     resume: Path | None,
     scheduler: str | None = None,
     each: Callable[[int, R, R], None] = lambda *_: None,
+    jobs: int = 1,
 ) -> R:
-    """Carry `campaign` out. Raises RmaplabError where a part would be lost, NotAvailable without Dask."""
+    """Carry `campaign` out, in `jobs` processes if there is no scheduler. Raises RmaplabError where a part would be lost,
+    NotAvailable without Dask."""
     if shard is not None and resume is None:
         raise RmaplabError(f"--shard: {shard}: must come with --resume DIR, where its part is written")
     if scheduler is None:
-        return carry_out(campaign, shard, resume, each=each)
+        return carry_out(campaign, shard, resume, Processes(jobs) if jobs > 1 else None, each)
     require_dask()
     connected = import_module("rmaplab.cluster.engine").connected
     with connected(scheduler) as engine:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
@@ -27,6 +27,9 @@ from rmaplab.verify.race.page import difference, page, picture
 from rmaplab.verify.race.programs import BOUND, Programs, Verdict, load
 from rmaplab.verify.race.result import cells, choose, meaning, models, row, smallest
 
+_WORK: Final = ("jobs", "shard", "resume", "scheduler")
+"""Options of how the work is done."""
+
 
 def race(
     context: typer.Context,
@@ -34,7 +37,7 @@ def race(
     model: Annotated[str | None, typer.Option(help="Models, separated by commas; all by default.")] = None,
     bits: Annotated[int, typer.Option(parser=options.count(32, 64), help="Width of the sequence count: 64 or 32.")] = 64,
     seconds: Annotated[
-        float, typer.Option(parser=options.seconds(0.1), help="Give up on a program under a model after this long.")
+        float, typer.Option(parser=options.seconds(0.1), help="CPU time for a program under a model.")
     ] = 60.0,
     core: Annotated[
         Path | None,
@@ -63,6 +66,7 @@ def race(
             help="How weak may each place of the sequence count be? The weakest mappings that keep every promise.",
         ),
     ] = False,
+    jobs: Annotated[int, typer.Option(parser=options.count(1, 8192), help="Processes that do the work.")] = 1,
     shard: ShardOption = None,
     resume: ResumeOption = None,
     scheduler: SchedulerOption = None,
@@ -79,7 +83,7 @@ def race(
     if export is not None:
         if export != "litmus":
             raise typer.BadParameter(f"{export}: must be litmus", param_hint="--export")
-        options.refuse(context, "--export", "model", "draw", "barriers", "cheapest", "shard", "resume")
+        options.refuse(context, "--export", "model", "draw", "barriers", "cheapest", *_WORK)
         programs = load(bits) if core is None else load(bits, core)
         _export(programs, program or (), seconds, into or Path("litmus"), as_json)
         return
@@ -88,17 +92,19 @@ def race(
     if barriers:
         if program:
             raise typer.BadParameter(f"{program[0]}: --barriers runs programs of its own", param_hint="PROGRAM")
-        options.refuse(context, "--barriers", "core", "draw", "cheapest", "shard", "resume")
+        options.refuse(context, "--barriers", "core", "draw", "cheapest", *_WORK)
         _barriers(models(model), bits, seconds, as_json)
         return
     if cheapest:
         if program:
             raise typer.BadParameter(f"{program[0]}: --cheapest runs programs of its own", param_hint="PROGRAM")
-        options.refuse(context, "--cheapest", "bits", "core", "draw", "shard", "resume")
+        options.refuse(context, "--cheapest", "bits", "core", "draw", *_WORK)
         _cheapest(models(model) if model else tuple(CHOICES), seconds, as_json)
         return
+    if scheduler is not None:
+        options.refuse(context, "--scheduler", "jobs")
     campaign = Races.of(program or (), models(model), bits, seconds, None if core is None else str(core.absolute()))
-    rows = carried(campaign, shard, resume, scheduler, _tell)
+    rows = carried(campaign, shard, resume, scheduler, _tell, jobs)
     if draw is not None:
         _draw(list(map(verdict_of, rows)), campaign.models, difference(core or CORE, CORE), draw)
     present(campaign, rows, as_json)

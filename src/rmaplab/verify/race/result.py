@@ -35,14 +35,17 @@ def models(text: str | None) -> tuple[str, ...]:
 
 
 def row(verdict: Verdict) -> dict[str, Any]:
-    """A verdict for --json. `witness` is None, or events, arrows and the cycle among them."""
+    """A verdict for --json. `bound`: None if broken; if undecided, what ended the search.
+
+    `witness`: None, or events, arrows and the cycle among them.
+    """
     return {
         "program": verdict.program,
         "stage": verdict.stage,
         "model": verdict.model,
         "promise": verdict.promise,
         "verdict": verdict.verdict,
-        "bound": verdict.bound or verdict.reason,
+        "bound": verdict.reason if verdict.verdict == "undecided" else verdict.bound,
         "executions": verdict.executions,
         "witness": _witness(verdict),
     }

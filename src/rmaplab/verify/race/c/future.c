@@ -117,7 +117,7 @@ static void learn_store(const struct graph *g, int w)
 			const int t = __builtin_ctz(m);
 
 			learn_bit(&any[t][read->loc], store->loc);
-			if (may_overtake(g, r, w))
+			if (read->twin < 0 && may_overtake(g, r, w)) /* a read of 16 bytes guesses nothing */
 				learn_bit(&open_[t][read->loc], store->loc);
 		}
 	}
