@@ -12,10 +12,41 @@ from hypothesis import strategies as st
 from rmaplab.errors import NotAvailable
 from rmaplab.machine.choose import open_machine
 from rmaplab.machine.model import ModelMachine
-from rmaplab.machine.protocol import PAGE_SIZE, BadOperation, Machine, Process
+from rmaplab.machine.protocol import MOST_LENGTH, PAGE_SIZE, BadOperation, Machine, Process
 
-NO_NUMBERS = [4096.0, float("nan"), "4096", None, True, b"x", [4096], np.float64(4096), np.arange(3), 1 << 63, 1 << 5000]
-WRONG = [*NO_NUMBERS, -PAGE_SIZE, -1, 1, PAGE_SIZE + 1, 1 << 46]
+
+class Raises:
+    """A number, by its looks, that answers with an error."""
+
+    def __index__(self) -> int:
+        raise ZeroDivisionError
+
+
+class Number(int):
+    """One that says of itself what it is not."""
+
+    def __int__(self) -> int:
+        raise ZeroDivisionError
+
+    def __lt__(self, other: object) -> bool:
+        raise ZeroDivisionError
+
+
+NO_NUMBERS = [
+    Raises(),
+    4096.0,
+    float("nan"),
+    "4096",
+    None,
+    True,
+    b"x",
+    [4096],
+    np.float64(4096),
+    np.arange(3),
+    1 << 63,
+    1 << 5000,
+]
+WRONG = [*NO_NUMBERS, Number(-1), -PAGE_SIZE, -1, 1, PAGE_SIZE + 1, 1 << 46, MOST_LENGTH + PAGE_SIZE]
 CALLS: dict[str, Callable[[Process, int, Any], object]] = {
     "mmap length": lambda p, at, bad: p.mmap(bad),
     "munmap address": lambda p, at, bad: p.munmap(bad, PAGE_SIZE),
@@ -45,6 +76,10 @@ OTHERS: dict[str, Callable[[Machine, Process, int], object]] = {
     "writable": lambda m, p, at: p.mprotect(at, PAGE_SIZE, writable=None),  # type: ignore[arg-type]
     "pin": lambda m, p, at: p.unpin(None),  # type: ignore[arg-type]
     "file length": lambda m, p, at: m.file(4096.0),  # type: ignore[arg-type]
+    "file too long": lambda m, p, at: m.file(128 << 40),
+    "file longer": lambda m, p, at: m.truncate(m.file(PAGE_SIZE), 128 << 40),
+    "shared memory too long": lambda m, p, at: p.mmap(64 << 40, shared=True),
+    "swap too long": lambda m, p, at: m.swap(64 << 40),
     "file kind": lambda m, p, at: m.file(PAGE_SIZE, kind=None),  # type: ignore[arg-type]
     "swap length": lambda m, p, at: m.swap("2M"),  # type: ignore[arg-type]
 }

@@ -7,7 +7,6 @@ memory is there, and whose a file or pin is, the operations know.
 from collections.abc import Callable
 from functools import wraps
 from inspect import signature
-from operator import index
 from reprlib import repr as shortened
 from typing import Any, Final, ParamSpec, TypeVar, get_args
 
@@ -24,15 +23,12 @@ _MOST: Final = 1 << 47
 
 def _whole(call: str, name: str, value: object) -> int:
     """Python's and NumPy's integers. True is none, 4096.0 neither."""
-    if isinstance(value, bool | np.bool_) or not hasattr(value, "__index__"):
+    if isinstance(value, bool) or not isinstance(value, int | np.integer):  # no code of the caller's is asked
         raise BadOperation(call, f"{name} {shortened(value)}", "must be a whole number")
-    try:
-        number = index(value)
-    except TypeError as error:  # an array of several
-        raise BadOperation(call, f"{name} {shortened(value)}", "must be a whole number") from error
+    number = int.__index__(value) if isinstance(value, int) else int(value)
     if not -_MOST < number < _MOST:
         raise BadOperation(call, f"{name} {shortened(number)}", "must be below 2^47")
-    return int(number)
+    return number
 
 
 def _whole_or_none(call: str, name: str, value: object) -> int | None:

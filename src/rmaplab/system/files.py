@@ -15,7 +15,7 @@ import shutil
 import stat
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -93,9 +93,10 @@ def write_folder(path: str | os.PathLike[str], fill: Callable[[Path], None]) -> 
     A directory that is there is replaced: the caller has said that it may be. Raises OSError, and what `fill` raises.
     """
     target = Path(os.path.realpath(path))
-    made = _make_parents(target.parent)
     fresh = target.parent / _name()
-    try:
+    with ExitStack() as undo:
+        _make_parents(target.parent, undo)
+        undo.callback(shutil.rmtree, fresh, ignore_errors=True)
         fresh.mkdir()
         fill(fresh)
         for file in fresh.iterdir():
@@ -103,18 +104,14 @@ def write_folder(path: str | os.PathLike[str], fill: Callable[[Path], None]) -> 
         _sync(fresh)
         _put_in_place(fresh, target)
         _sync(target.parent)
-    except BaseException:
-        shutil.rmtree(fresh, ignore_errors=True)
-        for folder in made:
-            with suppress(OSError):
-                folder.rmdir()
-        raise
+        undo.pop_all()
 
 
 def _replace(target: Path, data: bytes, new_mode: int | None) -> None:
     before = target.stat() if target.exists() else None
     fresh = target.parent / _name()
-    try:
+    with ExitStack() as undo:
+        undo.callback(fresh.unlink, missing_ok=True)
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
         asked = 0o666 if new_mode is None else new_mode
         with os.fdopen(os.open(fresh, flags, asked if before is None else 0o600), "wb") as file:
@@ -126,9 +123,7 @@ def _replace(target: Path, data: bytes, new_mode: int | None) -> None:
                 os.fchmod(file.fileno(), stat.S_IMODE(before.st_mode))
             os.fsync(file.fileno())
         fresh.replace(target)
-    except BaseException:
-        fresh.unlink(missing_ok=True)
-        raise
+        undo.pop_all()
     _sync(target.parent)
 
 
@@ -141,11 +136,10 @@ def _put_in_place(fresh: Path, target: Path) -> None:
     else:
         old = target.parent / _name()
         target.rename(old)
-        try:
+        with ExitStack() as undo:
+            undo.callback(old.rename, target)
             fresh.rename(target)
-        except BaseException:
-            old.rename(target)
-            raise
+            undo.pop_all()
         shutil.rmtree(old, ignore_errors=True)
 
 
@@ -160,19 +154,17 @@ def _exchange(one: Path, other: Path) -> bool:
     raise OSError(number, os.strerror(number))
 
 
-def _make_parents(folder: Path) -> list[Path]:
-    """Make what is missing of a path; returns what was made, deepest first."""
+def _make_parents(folder: Path, undo: ExitStack) -> None:
+    """Make what is missing of a path; `undo` takes it away again, deepest first, where nobody has put anything there."""
     missing = [one for one in (folder, *folder.parents) if not one.exists()]
-    made: list[Path] = []
-    try:
-        for one in reversed(missing):
-            one.mkdir()
-            made.insert(0, one)
-    except BaseException:
-        for one in made:
-            one.rmdir()
-        raise
-    return made
+    for one in reversed(missing):
+        one.mkdir()
+        undo.callback(_remove_empty, one)
+
+
+def _remove_empty(folder: Path) -> None:
+    with suppress(OSError):
+        folder.rmdir()
 
 
 def _check_folder(folder: Path) -> None:

@@ -48,17 +48,14 @@ class LabMachine:
         wish = parse(kernel)
         boot = obtain.bootable(wish)
         serve = f"{shlex.quote(sys.executable)} -m rmaplab.machine.lab.serve"
-        self._stack = ExitStack()
-        self._guest = self._stack.enter_context(
-            Guest(boot.image, serve, Hardware(memory=memory), boot.append, channels=(wire.PORT,))
-        )
-        self._channel = self._guest.sockets[wire.PORT]
-        self._open = True
-        try:
+        with ExitStack() as stack:
+            self._guest = stack.enter_context(
+                Guest(boot.image, serve, Hardware(memory=memory), boot.append, channels=(wire.PORT,))
+            )
+            self._channel = self._guest.sockets[wire.PORT]
+            self._open = True
             self.call(MACHINE, "processes")
-        except BaseException:
-            self._stack.close()
-            raise
+            self._stack = stack.pop_all()
 
     def spawn(self) -> "LabProcess":
         return LabProcess(self, self.call(MACHINE, "spawn"))

@@ -7,7 +7,8 @@ and an answer that changes, is a line. Whatever else it does (exit, hang, change
 import json
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from importlib import import_module
 from inspect import signature
 from operator import index
@@ -18,16 +19,19 @@ class Unfit(Exception):
     """Why the function cannot be searched, in one line."""
 
 
-def _said(error: BaseException) -> str:
-    return " ".join(f"{type(error).__name__}: {error}".split())
+@contextmanager
+def _theirs(where: str) -> Iterator[None]:
+    """Runs code of the user's, nothing else does: it may raise anything, SystemExit too. Raises Unfit."""
+    try:
+        yield
+    except BaseException as error:
+        raise Unfit(where + " ".join(f"{type(error).__name__}: {error}".split())) from error
 
 
 def _load(name: str) -> Callable[[int], object]:
     module, _, function_name = name.partition(":")
-    try:
+    with _theirs(""):
         function: Callable[[int], object] = getattr(import_module(module), function_name)
-    except BaseException as error:  # a user's module may do anything, exit too
-        raise Unfit(_said(error)) from error
     try:
         signature(function).bind(1)
     except (TypeError, ValueError) as error:
@@ -36,14 +40,15 @@ def _load(name: str) -> Callable[[int], object]:
 
 
 def _answer(function: Callable[[int], object], mm: int) -> tuple[int, ...]:
-    try:
+    with _theirs(f"ID {mm}: "):
         values: Any = function(mm)
-    except BaseException as error:
-        raise Unfit(f"ID {mm}: {_said(error)}") from error
-    try:
-        return tuple(index(v) for v in (values if isinstance(values, Sequence) else (values,)))
-    except TypeError as error:
-        raise Unfit(f"ID {mm}: {values!r:.60}: must be integers") from error
+        row = list(values if isinstance(values, Sequence) else (values,))
+        whole = all(hasattr(value, "__index__") for value in row)
+        numbers = tuple(index(value) for value in row) if whole else ()
+        shown = "" if whole else f"{values!r:.60}"
+    if not whole:
+        raise Unfit(f"ID {mm}: {shown}: must be integers")
+    return numbers
 
 
 def rows(function: Callable[[int], object], id_bits: int) -> list[tuple[int, ...]]:
