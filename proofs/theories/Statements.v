@@ -325,6 +325,15 @@ Definition density_bound : Prop := forall words P modulus,
   0 < modulus -> 1 <= P -> NoDup words -> answers words P modulus ->
   P * (Z.of_nat (length words) - 1) <= modulus - 1.
 
+(** Of any words, at most two are in an interval of [P + 1] numbers. *)
+Definition three_words_are_wide_apart : Prop := forall words P modulus a b c,
+  0 < modulus -> answers words P modulus -> In a words -> In b words -> In c words -> a < b < c -> P < c - a.
+
+(** Where no sum of up to [P] differences wraps it is about 2 / (P + 1) of that. *)
+Definition density_bound_without_wrap : Prop := forall words P modulus,
+  0 < modulus -> 1 <= P -> NoDup words -> (forall v w, In v words -> In w words -> P * (w - v) < modulus) ->
+  answers words P modulus -> P * (P + 1) * (Z.of_nat (length words) - 2) <= 2 * (modulus - 1).
+
 (** ** Witnesses: the configurations the refuter rejects (Witnesses.v) *)
 
 Definition collision (t : witness) : Prop :=

@@ -227,6 +227,15 @@ MUTATIONS = {
     "a value holds one ID less than it can": Mutation(
         "Statements", "P * (Z.of_nat (length words) - 1) <=", "P * Z.of_nat (length words) <=", "Density"
     ),
+    "words that do not wrap are fewer than they can be": Mutation(
+        "Statements", "(P + 1) * (Z.of_nat (length words) - 2)", "(P + 1) * (Z.of_nat (length words) - 1)", "Density"
+    ),
+    "words that wrap are as few as those that do not": Mutation(
+        "Statements", "P * (w - v) < modulus) ->", "w - v < modulus) ->", "Density"
+    ),
+    "three words need no more than P between them": Mutation(
+        "Statements", "a < b < c -> P < c - a.", "a < b < c -> P + 1 < c - a.", "Density"
+    ),
     "a value's words may be one word": Mutation("Statements", "1 <= P -> NoDup words ->", "1 <= P ->", "Density"),
     "fewer weights pass than do": Mutation(
         "Uniform", "(w - w') * (Z.of_nat (length (before ++ w :: after)) * c -", "(w - w') * (c -", "Weights"

@@ -5,7 +5,7 @@ from itertools import combinations
 
 import pytest
 
-from rmaplab.verify.density import Lens, best_lens, density_rows, most_ids
+from rmaplab.verify.density import Lens, best_lens, density_rows, most_ids, most_ids_without_wrap
 from rmaplab.verify.refute.problem import Budget
 from rmaplab.verify.refute.table import Collision, from_subids, smallest_collision
 from rmaplab.verify.round_lens import FOUND, RoundLens, find
@@ -110,6 +110,26 @@ def test_no_set_of_words_beats_the_upper_bound(order, word_bits):
         chosen = (0, *words)
         table = from_subids(range(1, size + 1), lambda mm, c=chosen: (c[mm - 1],), word_bits)
         assert smallest_collision(table, 1 << order, PATIENCE) is not None
+
+
+@pytest.mark.parametrize(("order", "word_bits"), [(1, 4), (1, 5), (2, 5), (3, 6)])
+def test_no_words_whose_sums_do_not_wrap_beat_their_upper_bound(order: int, word_bits: int) -> None:
+    """All sets with one word too many, between 0 and the largest word of which P do not wrap."""
+    size, largest = most_ids_without_wrap(order, word_bits) + 1, (1 << word_bits) - 1 >> order
+    sets = list(combinations(range(1, largest + 1), size - 1))
+    assert sets
+    for words in sets:
+        chosen = (0, *words)
+        table = from_subids(range(1, size + 1), lambda mm, c=chosen: (c[mm - 1],), word_bits)
+        assert smallest_collision(table, 1 << order, PATIENCE) is not None
+
+
+@pytest.mark.parametrize("order", [2, 3])
+def test_box_lenses_do_not_wrap_and_keep_within_the_bound_for_what_does_not(order: int) -> None:
+    lens = best_lens(order, 16)
+    words = [lens.value(k) for k in range(lens.ids)]
+    assert (max(words) - min(words)) << order < 1 << 16
+    assert lens.ids <= most_ids_without_wrap(order, 16) < most_ids(order, 16)
 
 
 def test_two_values_of_half_a_word_answer_together_what_each_answers_for_its_half() -> None:

@@ -107,6 +107,15 @@ def most_ids(order: int, word_bits: int = WORD_BITS) -> int:
     return ((1 << word_bits) - 1 >> order) + 1
 
 
+def most_ids_without_wrap(order: int, word_bits: int = WORD_BITS) -> int:
+    """The same where no sum of P differences wraps: of any P + 1 numbers in a row at most two are words.
+
+    Of three words a < b < c, c - b mappings by a and b - a by c look like c - a by b.
+    """
+    most = 1 << order
+    return 2 * ((1 << word_bits) - 1) // (most * (most + 1)) + 2
+
+
 def lens_limit_bits(order: int, word_bits: int = WORD_BITS) -> float:
     """ID bits no lens exceeds (asymptotically), whatever its domain and however it is packed into the word.
 
@@ -141,6 +150,7 @@ def density_rows(orders: Iterable[int]) -> list[dict[str, object]]:
                 "round_ids": dense.ids if dense else None,
                 "round_dimension": dense.dimension if dense else None,
                 "lens_limit_log2": round(lens_limit_bits(order), 2),
+                "no_wrap_bound_log2": round(log2(most_ids_without_wrap(order)), 2),
                 "upper_bound_bits": WORD_BITS - order,
                 "two_of_32_bits": (best_lens(order, WORD_BITS // 2).ids ** 2).bit_length() - 1,
                 "one_of_128_bits": best_lens(order, 2 * WORD_BITS).ids.bit_length() - 1,
