@@ -67,7 +67,8 @@ def test_a_name_with_a_scheme_is_put_together_once(tmp_path: Path, monkeypatch: 
     """Everything but the compiler: the place of the tree, the flavour, and what of a build is kept."""
     built: list[tuple[str, str, list[str]]] = []
 
-    def compile_nothing(source: Path, into: Path, flavour: str, extras: frozenset[str] = frozenset()) -> Path:
+    def compile_nothing(source: Path, into: Path, flavour: str, extras: frozenset[str], log: Path) -> Path:
+        assert not log.is_relative_to(into)
         built.append((source.name, flavour, sorted(extras)))
         for name in (*KEPT, "vmlinux.o"):
             (into / name).write_text("x")

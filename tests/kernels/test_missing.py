@@ -90,3 +90,28 @@ def test_what_is_no_kernel_tree_is_refused(tmp_path: Path, words: tuple[str, ...
     assert len(ended.stderr.splitlines()) == 1
     assert "must be a Linux source tree" in ended.stderr
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("build", "--kernel", "TREE", "--into", "ROOM/out"),
+        ("build", "--kernel", "7.3", "--flavour", "many"),
+        ("boot", "--kernel", "6.12"),
+    ],
+)
+def test_without_room_nothing_begins(tmp_path: Path, tree: Path, words: tuple[str, ...]) -> None:
+    if os.geteuid() or not shutil.which("unshare"):
+        pytest.skip("needs root and unshare")
+    if not shutil.which("qemu-system-x86_64") or not shutil.which("flex"):
+        pytest.skip("needs what boots and builds kernels")
+    room = tmp_path / "room"
+    room.mkdir()
+    # What is left there is looked for before the file system goes with its namespace.
+    script = f'mount -t tmpfs -o size=64m none {room} && "$@"; s=$?; find {room} -type f -size +0; ls {room}; exit $s'
+    named = [word.replace("TREE", str(tree)).replace("ROOM", str(room)) for word in words]
+    ended = kernel(*named, before=("unshare", "-m", "sh", "-c", script, "sh"), XDG_CACHE_HOME=str(room / "cache"))
+    assert ended.returncode == 3, ended.stderr
+    assert ended.stderr.splitlines()[-1].endswith("MiB free: kernels need 2048 MiB")
+    assert ended.stdout.split() in ([], ["cache"])

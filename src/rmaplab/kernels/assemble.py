@@ -41,7 +41,9 @@ def assembled(name: str, flavour: str, extras: frozenset[str] = frozenset()) -> 
 
         def make(into: Path) -> None:
             with tempfile.TemporaryDirectory(prefix=".build-", dir=cache.root(), ignore_cleanup_errors=True) as scratch:
-                made = build(source, Path(scratch), flavour, extras)
+                log = cache.root() / f"{wanted}.log"  # read when the directory is gone
+                made = build(source, Path(scratch), flavour, extras, log)
+                log.unlink(missing_ok=True)
                 for file in _KEPT:
                     shutil.copy(made / file, into / file)
 

@@ -66,8 +66,9 @@ def default_flavour(source: Path) -> str:
     return "many" if (source / "mm/rmaplab").is_dir() else "shipped"
 
 
-def build(source: Path, into: Path, flavour: str, extras: frozenset[str] = frozenset()) -> Path:
-    """Build the kernel of `source` as `flavour` of FLAVOURS, with `extras`, in the directory `into`; returns that.
+def build(source: Path, into: Path, flavour: str, extras: frozenset[str] = frozenset(), log: Path | None = None) -> Path:
+    """Build the kernel of `source` as `flavour` of FLAVOURS, with `extras`, in the directory `into`; returns that. What
+    make says goes to `log`, without one to build.log there.
 
     Raises RmaplabError for what is no kernel tree, NotAvailable for missing tools or room, or if it does not build.
     """
@@ -76,15 +77,16 @@ def build(source: Path, into: Path, flavour: str, extras: frozenset[str] = froze
     if flavour != "shipped" and not (source / "mm/rmaplab").is_dir():
         raise RmaplabError(f"{source}: is not patched: must be for flavour {flavour} (rmaplab kernel patch)")
     check_tools()
+    cache.check_room(next(place for place in (into, *into.absolute().parents) if place.is_dir()))
     into.mkdir(parents=True, exist_ok=True)
-    cache.check_room(into)
+    log = log or into / "build.log"
     wanted = configuration(flavour, extras)
     fragment = into / "wanted.config"
     fragment.write_text(wanted)
-    _make(source, into, f"KCONFIG_ALLCONFIG={fragment}", "allnoconfig")
+    _make(source, into, log, f"KCONFIG_ALLCONFIG={fragment}", "allnoconfig")
     _check(into, wanted)
     say(f"building {source.name} in {into}")
-    _make(source, into, f"-j{len(os.sched_getaffinity(0))}", "bzImage")
+    _make(source, into, log, f"-j{len(os.sched_getaffinity(0))}", "bzImage")
     shutil.copy(into / "arch/x86/boot/bzImage", into / "vmlinuz")
     built = {"source": str(source), "flavour": flavour, "extras": sorted(extras)}
     (into / "built.json").write_text(json.dumps(built) + "\n")
@@ -109,12 +111,11 @@ def _check(into: Path, wanted: str) -> None:
         say(f"not in this tree: {', '.join(lost)}")
 
 
-def _make(source: Path, into: Path, *words: str) -> None:
+def _make(source: Path, into: Path, log: Path, *words: str) -> None:
     compiler = "ccache gcc" if shutil.which("ccache") else "gcc"
     stamp = {"KBUILD_BUILD_TIMESTAMP": "1970-01-01", "KBUILD_BUILD_USER": "rmaplab", "KBUILD_BUILD_HOST": "lab"}
     # However we end, no build goes on behind us.
     command = ["setpriv", "--pdeathsig", "TERM", "make", "-s", "-C", str(source), f"O={into}", f"CC={compiler}", *words]
-    log = into / "build.log"
     with open(log, "w+") as out:
         made = subprocess.run(command, env={**os.environ, **stamp}, stdout=out, stderr=out, check=False)
         out.seek(0)
