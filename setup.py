@@ -1,7 +1,8 @@
 """The part of the build that pyproject.toml cannot say.
 
-The optional C core (see docs/core.md), and what processes that share an address space run on the live machine (no Python
-module: the worker loads it with ctypes): both need nothing of a Python's version, so one wheel serves 3.11 and later. And
+The optional C core (see docs/core.md), the C that reads and joins page tables (rmaplab.inspect.fast), and what
+processes that share an address space run on the live machine (no Python
+module: the worker loads it with ctypes): all need nothing of a Python's version, so one wheel serves 3.11 and later. And
 the sources that rmaplab compiles or patches a kernel with on the user's machine: they stand beside `src/`, a wheel
 carries them inside the package (`rmaplab.sources` finds them).
 """
@@ -28,7 +29,11 @@ class WithSources(build_py):
 
 setup(
     cmdclass={"build_py": WithSources},
-    cffi_modules=["src/rmaplab/core/build_core.py:core64", "src/rmaplab/core/build_core.py:core32"],
+    cffi_modules=[
+        "src/rmaplab/core/build_core.py:core64",
+        "src/rmaplab/core/build_core.py:core32",
+        "src/rmaplab/inspect/build_fast.py:fast",
+    ],
     ext_modules=[
         Extension(
             "rmaplab.machine.live._tenant",

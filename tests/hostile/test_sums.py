@@ -33,8 +33,9 @@ from tenants import (
 )
 
 from rmaplab.errors import NotAvailable
+from rmaplab.inspect.extents import ABSENT
 from rmaplab.inspect.probes import KernelView, probe
-from rmaplab.inspect.scan import ABSENT, what_is_not_present
+from rmaplab.inspect.runs import what_is_not_present
 from rmaplab.inspect.views import rows
 from rmaplab.machine.live import LiveMachine
 from rmaplab.machine.live.proc import procfs

@@ -6,10 +6,10 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rmaplab.inspect.extents import Extents
 from rmaplab.inspect.folios import ANON, Folios
 from rmaplab.inspect.join import close_to, join, keep, reached
 from rmaplab.inspect.mapping_rows import runs
-from rmaplab.inspect.scan import Extents
 from rmaplab.inspect.sharing import Sharing, reached_folios, share
 from rmaplab.inspect.tally import tally
 

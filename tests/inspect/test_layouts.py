@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 from rmaplab.errors import NotAvailable
 from rmaplab.inspect.accounting import account
 from rmaplab.inspect.btf import Btf, BtfError
+from rmaplab.inspect.extents import Extents
 from rmaplab.inspect.folio_state import FolioReader
 from rmaplab.inspect.folios import ANON, Folios
 from rmaplab.inspect.join import join
 from rmaplab.inspect.look import look
 from rmaplab.inspect.probes import KernelView, Source, probe
-from rmaplab.inspect.scan import Extents
 from rmaplab.inspect.sharing import share
 from rmaplab.inspect.snapshot import of_pids, require_frames
 from rmaplab.machine.live.proc import procfs

@@ -13,13 +13,13 @@ import pytest
 from rmaplab.inspect.accounting import Account
 from rmaplab.inspect.disagree import LargeFolios
 from rmaplab.inspect.exactness import Exactness
+from rmaplab.inspect.extents import ABSENT, Extents, Slots
 from rmaplab.inspect.folio_state import FolioState
 from rmaplab.inspect.folios import ANON, FILE, Folios
 from rmaplab.inspect.join import join
 from rmaplab.inspect.look import Look
 from rmaplab.inspect.processes import Mm, Notes, Process
 from rmaplab.inspect.recheck import Moved
-from rmaplab.inspect.scan import ABSENT, Extents, Slots
 from rmaplab.inspect.sharing import share
 from rmaplab.inspect.snapshot import Snapshot, Vmas
 from rmaplab.inspect.views import Scope

@@ -7,8 +7,8 @@ import pytest
 from elements import Counting
 
 from rmaplab.inspect import folios, join, sharing, tally
+from rmaplab.inspect.extents import Extents
 from rmaplab.inspect.folios import ANON, Folios
-from rmaplab.inspect.scan import Extents
 
 PARTS = (join, sharing, tally, folios)
 

@@ -10,8 +10,8 @@ from typing import Final
 import numpy as np
 
 from rmaplab.inspect.erosion import KINDS, Worker
+from rmaplab.inspect.extents import HUGE
 from rmaplab.inspect.family import ancestors, parents
-from rmaplab.inspect.scan import HUGE
 from rmaplab.inspect.snapshot import Snapshot
 
 _COUNTING: Final = re.compile(r"python|gunicorn|uwsgi|celery|ruby|puma|unicorn|perl", re.IGNORECASE)

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from rmaplab.inspect.extents import EXCLUSIVE
 from rmaplab.inspect.folio_state import FolioState
 from rmaplab.inspect.folios import ANON, COUNTED
 from rmaplab.inspect.join import Index
 from rmaplab.inspect.probes import KernelView
-from rmaplab.inspect.scan import EXCLUSIVE
 from rmaplab.inspect.sharing import member
 from rmaplab.inspect.snapshot import Snapshot
 from rmaplab.inspect.write_rule import judge, private_pages

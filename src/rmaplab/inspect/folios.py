@@ -11,6 +11,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from rmaplab.inspect import fast
 from rmaplab.inspect.join import Index, Join, spread
 from rmaplab.machine.live.proc import procfs
 from rmaplab.machine.live.proc.pageflags import PageFlags
@@ -76,6 +77,8 @@ def kinds(flags: Words, known: PageFlags) -> NDArray[np.uint8]:
 def folios(joined: Join, known: PageFlags) -> Folios:
     """The folios of all mapped frames. Raises procfs.Missing without root. One kpageflags word a small page."""
     low, high = _spans(joined)
+    if fast.available():
+        return _by_c(low, high, known)
     heads, flags = _pmd_sized(low, high)
     narrow = np.uint32 if not len(high) or int(high[-1]) < 1 << 32 else np.uint64
     large = Folios(heads.astype(narrow), np.full(len(heads), _PMD_ORDER, np.uint8), kinds(flags, known))
@@ -89,6 +92,13 @@ def folios(joined: Join, known: PageFlags) -> Folios:
     columns = [np.concatenate([getattr(f, name) for f in found]) for name in ("head", "order", "kind")]
     at = np.searchsorted(columns[0], large.head)
     return Folios(*(np.insert(c, at, new) for c, new in zip(columns, (large.head, large.order, large.kind), strict=True)))
+
+
+def _by_c(low: Index, high: Index, known: PageFlags) -> Folios:
+    with procfs.words_of("kpageflags") as fd:
+        head, order, flags = fast.find_folios(fd, low, high)
+    narrow = np.uint32 if not len(high) or int(high[-1]) < 1 << 32 else np.uint64
+    return Folios(head.astype(narrow), order, kinds(flags, known))
 
 
 def _spans(joined: Join) -> tuple[Index, Index]:

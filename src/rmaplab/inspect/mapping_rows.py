@@ -8,9 +8,9 @@ from dataclasses import dataclass, fields
 import numpy as np
 from numpy.typing import NDArray
 
+from rmaplab.inspect.extents import HUGE
 from rmaplab.inspect.folios import COUNTED
 from rmaplab.inspect.join import Index, spread
-from rmaplab.inspect.scan import HUGE
 from rmaplab.inspect.sharing import PMD_PAGES, Sharing
 
 

@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rmaplab.inspect.disagree import LargeFolios
+from rmaplab.inspect.extents import EXCLUSIVE
 from rmaplab.inspect.folios import ANON, COUNTED, KSM
 from rmaplab.inspect.join import Index
-from rmaplab.inspect.scan import EXCLUSIVE
 from rmaplab.inspect.sharing import Sharing
 from rmaplab.inspect.snapshot import Snapshot
 

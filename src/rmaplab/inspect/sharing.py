@@ -12,9 +12,9 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from rmaplab.inspect.extents import HUGE, Extents
 from rmaplab.inspect.folios import Folios
 from rmaplab.inspect.join import Index, Join, Narrow, distinct, reached, spread
-from rmaplab.inspect.scan import HUGE, Extents
 
 PMD_PAGES: Final = 512
 _CHUNK: Final = 1 << 15

@@ -18,11 +18,12 @@ from rmaplab.errors import NotAvailable
 from rmaplab.inspect.accounting import Account, account
 from rmaplab.inspect.bpf import BpfError
 from rmaplab.inspect.exactness import Exactness, Reason
+from rmaplab.inspect.extents import ABSENT, Extents, Slots
 from rmaplab.inspect.folios import ANON, HUGETLB, KSM, Folios, folios
 from rmaplab.inspect.join import Index, close_to, join, keep, reached
 from rmaplab.inspect.probes import KernelView
 from rmaplab.inspect.processes import Mm, Notes, Process, cgroup_of, group, process, processes, unseen
-from rmaplab.inspect.scan import ABSENT, Extents, Scan, Slots, scan
+from rmaplab.inspect.scan import Scan, scan
 from rmaplab.inspect.sharing import Sharing, reached_folios, share
 from rmaplab.machine.live.proc import ownpages, procfs
 from rmaplab.system.pids import checked_pid, find

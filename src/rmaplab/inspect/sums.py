@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rmaplab.inspect.disagree import LargeFolios
+from rmaplab.inspect.extents import ABSENT
 from rmaplab.inspect.join import Index
-from rmaplab.inspect.scan import ABSENT
 from rmaplab.inspect.sharing import Sharing
 from rmaplab.inspect.snapshot import Snapshot
 from rmaplab.inspect.tally import COLUMNS, Table, tally

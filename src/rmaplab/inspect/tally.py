@@ -9,8 +9,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from rmaplab.inspect.extents import ABSENT, EXCLUSIVE, HUGE
 from rmaplab.inspect.folios import COUNTED, HUGETLB, SPECIAL, ZERO
-from rmaplab.inspect.scan import ABSENT, EXCLUSIVE, HUGE
 from rmaplab.inspect.sharing import Rows, Sharing
 from rmaplab.inspect.snapshot import Snapshot
 

@@ -22,11 +22,11 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from rmaplab.inspect.extents import HUGE
 from rmaplab.inspect.folio_state import FolioState
 from rmaplab.inspect.folios import ANON, FILE, HUGETLB, KSM, SHMEM
 from rmaplab.inspect.join import Index, spread
 from rmaplab.inspect.probes import KernelView
-from rmaplab.inspect.scan import HUGE
 from rmaplab.inspect.snapshot import Snapshot
 from rmaplab.machine.live.proc import procfs
 

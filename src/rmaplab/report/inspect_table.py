@@ -10,10 +10,10 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from rmaplab.inspect.exactness import stands_on_others
+from rmaplab.inspect.extents import ABSENT
 from rmaplab.inspect.fork_price import ForkPrice
 from rmaplab.inspect.look import Family, Look
 from rmaplab.inspect.price import Price
-from rmaplab.inspect.scan import ABSENT
 from rmaplab.inspect.views import By, Row
 from rmaplab.report.sheet import Column, Sheet
 from rmaplab.text import for_terminal

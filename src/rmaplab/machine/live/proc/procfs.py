@@ -12,6 +12,8 @@ import ctypes
 import errno
 import fcntl
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Self
@@ -216,6 +218,14 @@ class Pagemap:
             start = end if arg.walk_end <= start else arg.walk_end
         return np.concatenate(found) if found else np.zeros((0, 2), np.uint64)
 
+    @contextmanager
+    def faults(self) -> Iterator[None]:
+        """What goes wrong while the file is read by others than this class becomes ProcessGone or Missing."""
+        try:
+            yield
+        except OSError as error:
+            raise _fault(error, self._path) from error
+
     def close(self) -> None:
         if self._fd >= 0:
             os.close(self._fd)
@@ -237,9 +247,22 @@ def pfns_visible() -> bool:
         return bool(pagemap.entries(address, PAGE_SIZE)[0] & PM_PFN)
 
 
+@contextmanager
+def words_of(name: str) -> Iterator[int]:
+    """PROC/name (kpageflags, kpagecount), open: one word of 8 bytes a PFN. Whatever goes wrong with it raises Missing."""
+    path = PROC / name
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            yield fd
+        finally:
+            os.close(fd)
+    except OSError as error:
+        raise _fault(error, path) from error
+
+
 def _words(name: str, pfns: Words) -> Words:
     """One word per PFN from PROC/name; `pfns` in any order. PFNs past the end of memory read as 0."""
-    path = PROC / name
     if not len(pfns):
         return np.zeros(0, np.uint64)
     if np.any(pfns[1:] <= pfns[:-1]):
@@ -248,17 +271,9 @@ def _words(name: str, pfns: Words) -> Words:
     starts = np.concatenate(([0], np.flatnonzero(np.diff(pfns) > _GAP) + 1))
     first = pfns[starts].astype(np.int64)
     size = pfns[np.append(starts[1:], len(pfns)) - 1].astype(np.int64) - first + 1
-    try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except OSError as error:
-        raise _fault(error, path) from error
-    try:
+    with words_of(name) as fd:
         runs = zip(first.tolist(), size.tolist(), strict=True)
         parts = [os.pread(fd, 8 * words, 8 * at).ljust(8 * words, b"\0") for at, words in runs]
-    except OSError as error:
-        raise _fault(error, path) from error
-    finally:
-        os.close(fd)
     read: Words = np.frombuffer(b"".join(parts), np.uint64)
     if len(read) == len(pfns):
         return read
