@@ -20,10 +20,10 @@ from commands import rmaplab
 from kernel import lacking
 from rmaplab.campaigns import CampaignError, Shard, carry_out
 from rmaplab.machine.differential import jobs as jobs_module
-from rmaplab.machine.differential import runner
+from rmaplab.machine.differential import runner, surroundings
 from rmaplab.machine.differential.campaign import Campaign
 from rmaplab.machine.differential.counts import Counts
-from rmaplab.machine.differential.generate import Generator
+from rmaplab.machine.differential.generate import ALONE, Generator
 from rmaplab.machine.differential.jobs import run_campaign
 from rmaplab.machine.differential.plan import OPTIONAL, Plan, Seeds, without
 from rmaplab.machine.differential.program import Program, Step
@@ -245,3 +245,34 @@ def test_without_others_the_same_programs_agree() -> None:
         pytest.skip(f"ksm: {probe()['ksm'].why_not}")
     assert runner.run(LATE, "linux-6.18").mismatch is None
     assert runner.run((*LATE[:2], LATE[3], LATE[5]), "linux-6.18").mismatch is None
+
+
+@pytest.mark.parametrize(
+    ("counter", "names"),
+    [
+        ("thp_file_fallback 1", "allocation"),
+        ("pgsteal_kswapd 32", "surroundings: memory"),
+        ("compact_isolated 5", "surroundings: memory"),
+        ("pgfault 5", ""),
+    ],
+)
+def test_a_shortage_of_memory_is_known_by_the_kernels_counters(
+    counter: str, names: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    vmstat = tmp_path / "vmstat"
+    monkeypatch.setattr(surroundings, "_VMSTAT", vmstat)
+    vmstat.write_text("pgfault 4\npgsteal_kswapd 31\ncompact_isolated 4\nthp_file_fallback 0\n")
+    before = surroundings.Shortage.now()
+    name = counter.split(maxsplit=1)[0]
+    lines = [counter if line.startswith(name) else line for line in vmstat.read_text().splitlines()]
+    vmstat.write_text("\n".join(lines))
+    assert before.since() == names
+
+
+def test_what_programs_must_be_alone_is_known_without_making_them() -> None:
+    for seed in range(200):
+        program = Generator(seed, (2, 4, 9), 30).program()
+        needs = any(step.do in ("swap", "merge") or step.advice == "mergeable" for step in program)
+        assert needs <= Generator(seed, (), 30).alone
+    without_all = dict.fromkeys(ALONE, False)
+    assert not any(Generator(seed, (), 30, **without_all).alone for seed in range(200))

@@ -1,8 +1,8 @@
 """One campaign over several processes, each on a CPU of its own.
 
 For `python -m rmaplab.machine.differential` and `rmaplab differential`. A live machine keeps all its processes on one
-CPU, so that is what a job needs and all it can use. Seeds are dealt out in turn; every program is a machine of its own,
-so a campaign says the same however many jobs it has.
+CPU, so that is what a job needs and all it can use. Seeds are dealt out in turn, those of programs that must be alone on
+the system behind the others; every program is a machine of its own, so a campaign says the same however many jobs it has.
 """
 
 import io
@@ -22,6 +22,7 @@ from typing import TextIO
 from rmaplab.campaigns import Shard, carry_out
 from rmaplab.machine.differential.campaign import Campaign
 from rmaplab.machine.differential.counts import Counts, Progress
+from rmaplab.machine.differential.generate import ALONE, Generator
 from rmaplab.machine.differential.plan import Plan
 from rmaplab.machine.differential.program import Program
 from rmaplab.machine.differential.units import Programs, Told
@@ -141,7 +142,7 @@ class _Jobs:
 
     def results(self, campaign: Programs, units: Iterable[int]) -> Iterator[tuple[int, Told]]:
         """Each unit and what its program came to. An interrupt ends every job after the program it is at."""
-        seeds = [campaign.first + unit for unit in units]
+        seeds = sorted((campaign.first + unit for unit in units), key=self._alone)
         dealt = [(number, seeds[number :: len(self._cpus)]) for number in range(len(self._cpus))]
         self._jobs = {number: _start(self._plan, some, self._cpus[number]) for number, some in dealt if some}
         try:
@@ -151,6 +152,11 @@ class _Jobs:
             self.stop()
             for seed, told in self._listen():
                 yield seed - campaign.first, told
+
+    def _alone(self, seed: int) -> bool:
+        """Whether the program waits for all others, and they for it: so it comes last, when the rest ran side by side."""
+        may = {name: name not in self._plan.without for name in ALONE}
+        return Generator(seed, (), self._plan.steps, **may).alone
 
     def stop(self) -> None:
         """Every job ends after the program it is at."""

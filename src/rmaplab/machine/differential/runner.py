@@ -5,10 +5,11 @@ differently. What the kernel leaves to chance is recognised and *set aside* by n
 
 - `background`: the kernel moved or collapsed pages behind the program's back (the live recorder saw changes no
   operation explains);
-- `allocation`: a fault or a new file got small folios where a large one was asked for: no contiguous memory was free;
+- `allocation`: somewhere the kernel found no contiguous memory for a large folio while the program ran (`Shortage`);
 - `not reproducible`: the program agrees when it is run again (`settle`);
 - `machine error`: the live machine failed (`Campaign`);
-- `surroundings: KSM` (`swap`, ...): somebody else on the system uses what the program needs for itself.
+- `surroundings: KSM` (`swap`, ...): somebody else on the system uses what the program needs for itself;
+- `surroundings: memory`: the system was short of memory, and reclaimed or compacted meanwhile.
 """
 
 from collections import Counter
@@ -18,12 +19,11 @@ from typing import Final, Self
 from rmaplab.machine.differential.compare import Difference, compare
 from rmaplab.machine.differential.program import Program, Result, Run, Step, Unnamed
 from rmaplab.machine.differential.reached import Reached
-from rmaplab.machine.differential.surroundings import others
+from rmaplab.machine.differential.surroundings import Shortage, others
 from rmaplab.machine.differential.traces import Marks, compare_traces
 from rmaplab.machine.live import LiveMachine
 from rmaplab.machine.model import KernelPolicy, ModelMachine
 from rmaplab.machine.model.invariants import check
-from rmaplab.machine.observation import Observation
 from rmaplab.machine.protocol import MachineError, NotAvailable
 
 _AGAIN: Final = 2
@@ -64,6 +64,7 @@ class Pair:
         self._marks = Marks(), Marks()
         self._reached = Reached()
         self._merges = False
+        self._shortage = Shortage.now()
 
     def do(self, step: Step) -> Difference | None:
         """Do `step` on both; what they then disagree about. Raises Unnamed, SetAside, and `Broken` or `ContentLeak` if
@@ -84,8 +85,7 @@ class Pair:
         ours.swaps |= step.do == "swap"
         check(self._model)
         difference = _answers(*answers) or compare(*world)
-        chance = difference and (self._others() or _chance(self._live, *world))
-        if chance:
+        if difference and (chance := self.chance()):
             raise SetAside(chance)
         self._reached.step(step, answers[0], world[0])
         ours.note(*self._live.recorder.rows)
@@ -100,6 +100,11 @@ class Pair:
     def reached(self) -> Counter[str]:
         """What the program reached, at its end."""
         return self._reached.end(self._live.trace())
+
+    def chance(self) -> str:
+        """What of the kernel's own doing, or of others', can explain a difference: its name, or "" if nothing does."""
+        moved = self._live.recorder.stats.get("background_changes", 0)
+        return self._others() or ("background" if moved else "") or self._shortage.since()
 
     def _others(self) -> str:
         pids = [process.pid for process in self._live.processes()]
@@ -136,10 +141,13 @@ def run(program: Program, kernel: str | KernelPolicy) -> Outcome:
             done.append(number)
         told = pair.recorded()
         outcome = replace(outcome, reached=pair.reached())
-    if told is not None:
+        if told is None:
+            return outcome
         at, difference = told
-        return replace(outcome, compared=at, mismatch=Mismatch(done[at], difference))
-    return outcome
+        outcome = replace(outcome, compared=at)
+        if why := pair.chance():
+            return replace(outcome, set_aside=outcome.steps - at, why=why)
+    return replace(outcome, mismatch=Mismatch(done[at], difference))
 
 
 def settle(program: Program, kernel: str | KernelPolicy) -> Outcome:
@@ -160,20 +168,3 @@ def _answers(live: Result, model: Result) -> Difference | None:
     if live.value != model.value:
         return Difference("answer", "", str(live.value), str(model.value))
     return None
-
-
-def _chance(live: LiveMachine, ours: Observation, theirs: Observation) -> str:
-    """What of the kernel's own doing can explain a difference: its name, or "" if nothing does."""
-    if live.recorder.stats.get("background_changes", 0):
-        return "background"
-    if len(ours) == len(theirs):
-        fewer = (ours.order == 0) & (theirs.order > 0)
-        if (fewer & (ours.anon_exclusive == 1)).any() and _free_large() == 0:
-            return "allocation"
-    return ""
-
-
-def _free_large() -> int:
-    """Free blocks of at least 2 MiB, all zones."""
-    with open("/proc/buddyinfo", encoding="ascii") as lines:
-        return sum(sum(int(n) for n in line.split()[4 + 9 :]) for line in lines)

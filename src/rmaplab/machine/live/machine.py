@@ -109,11 +109,11 @@ class LiveMachine(BaseMachine[LiveProcess]):
 
     @checked
     def khugepaged(self, *, max_none: int = 511, max_swap: int = 64, max_shared: int = 256) -> None:
-        """The system's own, hurried, while all of this machine's knobs are as it needs them; it visits others too."""
+        """The system's own, hurried, while all of this machine's knobs are as it needs them. It visits others too, but no
+        other machine's process may have THPs meanwhile."""
         self._system.check_open("khugepaged")
         if not knobs.KHUGEPAGED.exists():
             raise NotAvailable(f"khugepaged: {knobs.KHUGEPAGED} is not there")
-        self.alone()
         shown = {process.mm: process for process in reversed(self.processes()) if not process.waits}
         regions = {mm: process.hugepage_regions() for mm, process in sorted(shown.items())}
         check_used("khugepaged", next((r.start for each in regions.values() for r in each if not r.readable), None))

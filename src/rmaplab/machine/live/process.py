@@ -422,8 +422,8 @@ class LiveProcess(BaseProcess[Area, LivePin]):
         Where every page is there already no folio is allocated: knobs stay alone and khugepaged locked out.
         """
         rows = self._system.recorder.state.rows(self._mm, address, length)
-        if rows.stop - rows.start == length // PAGE_SIZE:
-            return self._ask(op, address, length, *args, thp=area.backing == "file" and self._wants_thp(area), fd=fd)
+        if rows.stop - rows.start == length // PAGE_SIZE and area.backing != "file":
+            return self._ask(op, address, length, *args, fd=fd)
         with self._system.knobs_for(area):
             return self._ask(op, address, length, *args, thp=self._wants_thp(area), fd=fd)
 

@@ -5,7 +5,7 @@ For `LiveMachine` and `LiveProcess`. It looks at all of its world after every op
 
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol
 
 from rmaplab.machine.base import Commons
@@ -88,21 +88,21 @@ class LiveSystem(Commons[LiveFile]):
     @contextmanager
     def knobs_for(self, area: Area) -> Iterator[None]:
         """While this lasts, faults in `area` get folios of its order, THPs if it has none and was advised to. Only one
-        machine on the system can be here."""
-        if not (area.order or area.advised) or area.backing == "file":
-            yield
-            return
-        with self.knobs(knobs.words(area.backing, area.order or PMD_ORDER)):
+        machine on the system can be here, but for disk files, whose folios no knob decides."""
+        if area.backing == "file":
+            with self.no_khugepaged():
+                yield
+        elif area.order or area.advised:
+            with self.knobs(knobs.words(area.backing, area.order or PMD_ORDER)):
+                yield
+        else:
             yield
 
     @contextmanager
     def knobs_for_collapse(self, area: Area) -> Iterator[None]:
         """While this lasts, MADV_COLLAPSE works in `area` if it is shmem, whatever it was advised; anonymous memory needs
         no knob."""
-        if area.backing != "shmem":
-            yield
-            return
-        with self.knobs(knobs.collapse_words()):
+        with self.knobs(knobs.collapse_words()) if area.backing == "shmem" else self.no_khugepaged():
             yield
 
     @contextmanager
@@ -113,6 +113,10 @@ class LiveSystem(Commons[LiveFile]):
             yield
         finally:
             self.warden.restore_knobs()
+
+    def no_khugepaged(self) -> AbstractContextManager[None]:
+        """While this lasts, no machine has khugepaged scan: a process may have THPs that others must not bring it."""
+        return self.knobs({})
 
     def require_thp(self) -> None:
         if not knobs.orders("anon"):

@@ -33,7 +33,8 @@ LENGTH = 4
 
 
 class Knobs:
-    """Files under /sys/kernel/mm, changed for a moment under a machine-wide lock: an flock on their directory."""
+    """Files under /sys/kernel/mm, changed for a moment under a machine-wide lock: an flock on their directory. Who
+    changes nothing shares it with others who do not."""
 
     def __init__(self) -> None:
         self.original: list[tuple[Path, str]] = []
@@ -43,7 +44,7 @@ class Knobs:
         """File name: words it may have; if it has none of them, it gets the first."""
         self.restore()
         self.lock = os.open(directory, os.O_RDONLY | os.O_CLOEXEC)
-        fcntl.flock(self.lock, fcntl.LOCK_EX)
+        fcntl.flock(self.lock, fcntl.LOCK_EX if values else fcntl.LOCK_SH)
         for name, words in values.items():
             path = Path(directory, name)
             now = chosen(path.read_text())
