@@ -47,7 +47,9 @@ def try_out(fault: Fault, reference: Path, *, tests: bool) -> Fate:
     """Run the programs on the faulty model, then, if they see nothing, the unit tests; the fate."""
     with tempfile.TemporaryDirectory(prefix="rmaplab-fault-") as name:
         path = plant(fault, Path(name))
-        environment = {**os.environ, "PYTHONPATH": str(path), "PYTHONDONTWRITEBYTECODE": "1"}
+        also = [folder for folder in os.environ.get("PYTHONPATH", "").split(os.pathsep) if folder]
+        where = os.pathsep.join([str(path), *also])
+        environment = {**os.environ, "PYTHONPATH": where, "PYTHONDONTWRITEBYTECODE": "1"}
         trial = [sys.executable, str(_HERE / "trial.py"), str(reference)]
         by = subprocess.run(trial, env=environment, capture_output=True, text=True, check=True).stdout.strip()
         if not by and tests:
