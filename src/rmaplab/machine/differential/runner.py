@@ -1,4 +1,4 @@
-"""One program on the live kernel and on the model, compared after every step.
+"""One program on the live kernel and on the model: compared is what was seen after every step.
 
 For the differential test. A *mismatch* is a step after which the two worlds differ, or one that their traces tell
 differently. What the kernel leaves to chance is recognised and *set aside* by name, with the rest of the program:
@@ -17,14 +17,13 @@ from dataclasses import dataclass, field, replace
 from typing import Final, Self
 
 from rmaplab.machine.differential.compare import Difference, compare
-from rmaplab.machine.differential.program import Program, Result, Run, Step, Unnamed
+from rmaplab.machine.differential.lived import Life, Live, Seen, SetAside, live
+from rmaplab.machine.differential.program import Program, Result, Run, Step
 from rmaplab.machine.differential.reached import Reached
-from rmaplab.machine.differential.surroundings import Shortage, others
 from rmaplab.machine.differential.traces import Marks, compare_traces
-from rmaplab.machine.live import LiveMachine
 from rmaplab.machine.model import KernelPolicy, ModelMachine
 from rmaplab.machine.model.invariants import check
-from rmaplab.machine.protocol import MachineError, NotAvailable
+from rmaplab.trace import Trace
 
 _AGAIN: Final = 2
 """How often a mismatch is run again before it counts."""
@@ -51,64 +50,64 @@ class Outcome:
     reached: Counter[str] = field(default_factory=Counter)
 
 
-class SetAside(Exception):
-    """What the worlds differ in is of the kernel's own doing: names it. The rest of the program cannot be compared."""
+class Model:
+    """A model of `kernel` and the program on it, compared step by step with what was seen. A context manager."""
+
+    def __init__(self, kernel: str | KernelPolicy) -> None:
+        self._machine = ModelMachine(kernel)
+        self._run = Run(self._machine)
+        self._marks = Marks(), Marks()
+        self._reached = Reached()
+
+    def do(self, step: Step, seen: Seen) -> Difference | None:
+        """Do `step`; what it then shows otherwise than `seen`. Raises Unnamed, and `Broken` or `ContentLeak` if the model
+        contradicts itself."""
+        answer = self._run.do(step)
+        check(self._machine)
+        difference = _answers(seen.answer, answer) or compare(seen.world, self._machine.observation())
+        self._reached.step(step, seen.answer, seen.world)
+        ours, theirs = self._marks
+        ours.note(seen.events, seen.questions)
+        theirs.note(*self._machine.recorder.rows)
+        return difference
+
+    def recorded(self, trace: Trace, *, swaps: bool) -> tuple[int, Difference] | None:
+        """The first of the steps done so far, counted from 0, that `trace`, the live one, tells otherwise, and how."""
+        ours, theirs = self._marks
+        return compare_traces(trace, replace(ours, swaps=swaps), self._machine.trace(), theirs)
+
+    def reached(self, trace: Trace) -> Counter[str]:
+        """What the program reached, at its end."""
+        return self._reached.end(trace)
+
+    def close(self) -> None:
+        """End it."""
+        self._machine.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
 
 class Pair:
     """One world on the live kernel and on the model of `kernel`, done and compared step by step. A context manager."""
 
     def __init__(self, kernel: str | KernelPolicy) -> None:
-        self._live, self._model = LiveMachine(), ModelMachine(kernel)
-        self._ours, self._theirs = Run(self._live), Run(self._model)
-        self._marks = Marks(), Marks()
-        self._reached = Reached()
-        self._merges = False
-        self._shortage = Shortage.now()
+        self._live, self._model = Live(), Model(kernel)
 
     def do(self, step: Step) -> Difference | None:
         """Do `step` on both; what they then disagree about. Raises Unnamed, SetAside, and `Broken` or `ContentLeak` if
         the model contradicts itself."""
-        ours, theirs = self._marks
-        self._merges |= step.do == "merge" or step.advice == "mergeable"
-        try:
-            answers = self._ours.do(step), self._theirs.do(step)
-            world = self._live.observation(), self._model.observation()
-        except NotAvailable as missing:
-            if step.do != "file":
-                raise
-            raise SetAside("allocation") from missing
-        except MachineError as failed:
-            if why := self._others():
-                raise SetAside(why) from failed
-            raise
-        ours.swaps |= step.do == "swap"
-        check(self._model)
-        difference = _answers(*answers) or compare(*world)
-        if difference and (chance := self.chance()):
+        difference = self._model.do(step, self._live.do(step))
+        if difference and (chance := self._live.chance()):
             raise SetAside(chance)
-        self._reached.step(step, answers[0], world[0])
-        ours.note(*self._live.recorder.rows)
-        theirs.note(*self._model.recorder.rows)
         return difference
 
     def recorded(self) -> tuple[int, Difference] | None:
         """The first of the steps done so far, counted from 0, that the two traces tell differently, and how."""
-        ours, theirs = self._marks
-        return compare_traces(self._live.trace(), ours, self._model.trace(), theirs)
-
-    def reached(self) -> Counter[str]:
-        """What the program reached, at its end."""
-        return self._reached.end(self._live.trace())
-
-    def chance(self) -> str:
-        """What of the kernel's own doing, or of others', can explain a difference: its name, or "" if nothing does."""
-        moved = self._live.recorder.stats.get("background_changes", 0)
-        return self._others() or ("background" if moved else "") or self._shortage.since()
-
-    def _others(self) -> str:
-        pids = [process.pid for process in self._live.processes()]
-        return others(pids, merges=self._merges, swaps=self._marks[0].swaps)
+        return self._model.recorded(self._live.trace(), swaps=self._live.swaps)
 
     def close(self) -> None:
         """End both worlds."""
@@ -123,31 +122,37 @@ class Pair:
 
 
 def run(program: Program, kernel: str | KernelPolicy) -> Outcome:
-    """Run `program` on a fresh live machine and a fresh model of `kernel`. Raises `Broken` or `ContentLeak` if the
+    """Run `program` on a fresh live machine, then on a fresh model of `kernel`. Raises `Broken` or `ContentLeak` if the
     model contradicts itself."""
+    return hold(program, live(program), kernel)
+
+
+def hold(program: Program, life: Life, kernel: str | KernelPolicy) -> Outcome:
+    """The model of `kernel` against what `program` was seen to do. Raises as `run`."""
     outcome, done = Outcome(len(program)), list[int]()
-    with Pair(kernel) as pair:
-        for number, step in enumerate(program):
-            try:
-                difference = pair.do(step)
-            except Unnamed:
+    with Model(kernel) as model:
+        for number, (step, seen) in enumerate(zip(program, life.seen, strict=False)):
+            if seen is None:
                 outcome = replace(outcome, steps=outcome.steps - 1)
                 continue
-            except SetAside as chance:
-                return replace(outcome, set_aside=len(program) - number, why=str(chance))
-            if difference is not None:
-                return replace(outcome, mismatch=Mismatch(number, difference))
+            if difference := model.do(step, seen):
+                return _ended(outcome, len(program) - number, life.chance, Mismatch(number, difference))
             outcome = replace(outcome, compared=outcome.compared + 1)
             done.append(number)
-        told = pair.recorded()
-        outcome = replace(outcome, reached=pair.reached())
-        if told is None:
-            return outcome
-        at, difference = told
-        outcome = replace(outcome, compared=at)
-        if why := pair.chance():
-            return replace(outcome, set_aside=outcome.steps - at, why=why)
-    return replace(outcome, mismatch=Mismatch(done[at], difference))
+        if len(life.seen) < len(program):
+            return replace(outcome, set_aside=len(program) - len(life.seen), why=life.chance)
+        outcome = replace(outcome, reached=model.reached(life.trace))
+        told = model.recorded(life.trace, swaps=life.swaps)
+    if told is None:
+        return outcome
+    at, difference = told
+    left = outcome.steps - at
+    return _ended(replace(outcome, compared=at), left, life.chance, Mismatch(done[at], difference))
+
+
+def _ended(outcome: Outcome, left: int, chance: str, mismatch: Mismatch) -> Outcome:
+    """The program ended with a mismatch, or if there is something else to explain it with that."""
+    return replace(outcome, set_aside=left, why=chance) if chance else replace(outcome, mismatch=mismatch)
 
 
 def settle(program: Program, kernel: str | KernelPolicy) -> Outcome:
