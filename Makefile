@@ -7,7 +7,7 @@
 #   make race         every execution of the C core's locking under seven memory models, JOBS at a time
 #   make litmus       the kernel's own litmus tests, LITMUS=.../tools/memory-model/litmus-tests, and ours as such; by herd7 too, if installed
 #   make bench          measure the C core's schemes against each other
-#   make kernels        the same in guests: N random programs from SEED on each of KERNELS
+#   make kernels        the same in guests: N random programs from SEED on each of KERNELS, JOBS guests at a time
 #   make findings       build and run the programs in findings/, as root: exit code 1 shows the finding
 #   make mutants        plant faults in the model, one at a time, and print which are found
 #   make hunt           look for programs that reach more of the model, for HUNT seconds; they are kept in tests/model/corpus.jsonl
@@ -91,7 +91,7 @@ endif
 
 kernels: venv kernel-tools
 	@for kernel in $(KERNELS); do \
-		$(BIN)/rmaplab kernel test --kernel $$kernel --only differential -n $(if $(filter file,$(origin N)),500,$(N)) --seed $(SEED) || exit 1; \
+		$(BIN)/rmaplab differential --guest $$kernel -n $(if $(filter file,$(origin N)),500,$(N)) --seed $(SEED) --jobs $(JOBS) || exit 1; \
 	done
 
 findings:

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Final
 
 import typer
 
+from rmaplab.campaigns import Shard
 from rmaplab.cli import options
 from rmaplab.cli.exits import FINDING
 from rmaplab.cli.parting import ResumeOption, SchedulerOption, ShardOption, carried
@@ -16,6 +17,7 @@ from rmaplab.machine.differential.jobs import run_campaign, run_corpus
 from rmaplab.machine.differential.plan import OPTIONAL, Plan, Seeds, without
 from rmaplab.machine.differential.units import Programs, Told
 from rmaplab.report.console import emit_json, note
+from rmaplab.system.signals import Interrupted
 from rmaplab.trials.units import InGuests, guests
 
 _OF_RANDOM: Final = ("n", "seed", "seeds", "steps", "without_", "jobs", "shard", "resume", "scheduler", "guest")
@@ -32,7 +34,7 @@ def differential(
     without_: Annotated[
         str, typer.Option("--without", help=f"What programs do without, by commas: {', '.join(OPTIONAL)}.")
     ] = "",
-    jobs: Annotated[int, typer.Option(parser=options.count(1, 8192), help="Processes, each on a CPU of its own.")] = 1,
+    jobs: Annotated[int, typer.Option(parser=options.count(1, 8192), help="Processes, each on a CPU; or guests.")] = 1,
     shard: ShardOption = None,
     resume: ResumeOption = None,
     scheduler: SchedulerOption = None,
@@ -63,8 +65,8 @@ def differential(
         )
     if scheduler is None:
         options.refuse(context, "no --scheduler, which reads it", "on_workers")
-    if guest is not None or scheduler is not None:
-        options.refuse(context, "--guest" if guest else "--scheduler", "jobs")
+    if scheduler is not None:
+        options.refuse(context, "--scheduler", "jobs")
     plan = Plan(kernel, steps, without(without_))
     if corpus is not None:
         options.refuse(context, "--corpus", *_OF_RANDOM)
@@ -77,7 +79,27 @@ def differential(
     elif scheduler is None:
         present(campaign, run_campaign(plan, which, jobs, resume=resume, shard=shard), as_json, said=False)
         return
-    present(campaign, carried(campaign, shard, resume, scheduler, _tell), as_json, said=False)
+    present(campaign, _carried(campaign, shard, resume, scheduler, jobs), as_json, said=False)
+
+
+def _carried(
+    campaign: Programs | InGuests, shard: Shard | None, resume: Path | None, scheduler: str | None, jobs: int
+) -> Told:
+    """All of it, or what an interrupt left of it."""
+    told = Told()
+
+    def tell(_unit: int, one: Told, so_far: Told) -> None:
+        nonlocal told
+        told = so_far
+        for text in one.said.values():
+            note(text)
+        note(so_far.counts.total())
+
+    try:
+        return carried(campaign, shard, resume, scheduler, tell, jobs)
+    except (KeyboardInterrupt, Interrupted):
+        note(f"interrupted after {told.counts.programs} programs")
+        return told
 
 
 def campaign_of(parameters: Mapping[str, Any]) -> Programs | InGuests:
@@ -99,9 +121,3 @@ def _end(counts: Counts, kernel: str, as_json: bool) -> None:
         typer.echo(counts.report(kernel))
     if counts.exit_code:
         raise typer.Exit(FINDING)
-
-
-def _tell(_unit: int, one: Told, so_far: Told) -> None:
-    for text in one.said.values():
-        note(text)
-    note(so_far.counts.total())

@@ -18,11 +18,13 @@ from rmaplab.kernels.own_tests import Compared
 from rmaplab.kernels.storm import Storm, storm
 from rmaplab.kernels.witness import Witness, witness
 from rmaplab.machine.differential.counts import total
-from rmaplab.machine.differential.plan import OPTIONAL
+from rmaplab.machine.differential.plan import OPTIONAL, Plan
+from rmaplab.machine.differential.plan import without as named
 from rmaplab.report.console import emit_json, note, show
 from rmaplab.report.cow import cow_table
 from rmaplab.report.selftests import selftests_table, selftests_verdict
 from rmaplab.trials import trial
+from rmaplab.trials.units import tested
 
 PARTS = ("cow", "differential", "selftests", "witness", "debug")
 
@@ -145,7 +147,8 @@ def kernel_test(
         found.witness = witness(boots)
         found.splats += found.witness.splats
     if "differential" in parts:
-        found.differential = trial.differential(boots, trial.policy(wanted), n, seed, without)
+        plan = Plan(trial.policy(wanted), without=named(without))
+        found.differential = tested(boots, plan, range(seed, seed + n))
         found.splats += found.differential.pop("splats")
     if "selftests" in parts:
         found.selftests = own_tests.run(wanted, boots, chosen)

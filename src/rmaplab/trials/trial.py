@@ -108,25 +108,14 @@ def policy(wish: Wish) -> str:
 def features(boots: Bootable) -> list[Feature]:
     """What of this tool works in the guest. Raises NotAvailable, GuestError."""
     command = [sys.executable, "-m", "rmaplab.trials.features"]
-    with Guest(boots.image, shlex.join(command), Hardware(memory=3072), boots.append, err=_passed) as guest:
+    with Guest(boots.image, shlex.join(command), Hardware(memory=3072), boots.append, err=passed) as guest:
         ended = guest.wait(_PATIENCE)
     if not ended.out:
         raise NotAvailable(f"{boots.image.title}: nothing could be tried there (status {ended.status})")
     return [Feature(**one) for one in json.loads(ended.out)]
 
 
-def differential(boots: Bootable, policy: str, programs: int, seed: int, without: str = "") -> dict[str, Any]:
-    """Random programs in the guest against the model under `policy`: what `rmaplab differential --json` prints there,
-    and `splats`. What it says on stderr is passed on. Raises NotAvailable, GuestError."""
-    command = [sys.executable, "-c", "from rmaplab.cli.app import main; main()", "differential", "--json"]
-    command += ["-n", str(programs), "--seed", str(seed), "--kernel", policy, "--without", without]
-    with Guest(boots.image, shlex.join(command), Hardware(memory=3072), boots.append, err=_passed) as guest:
-        ended = guest.wait(_PATIENCE)
-    if not ended.out:
-        raise NotAvailable(f"{boots.image.title}: the differential test did not run there (status {ended.status})")
-    return {**json.loads(ended.out), "splats": ended.splats}
-
-
-def _passed(data: bytes) -> None:
+def passed(data: bytes) -> None:
+    """What a command in a guest writes to stderr goes to ours."""
     sys.stderr.buffer.write(data)
     sys.stderr.flush()

@@ -1,24 +1,30 @@
 """Random programs in guests of the lab, as a campaign: a unit is some programs, for which one guest is booted.
 
-For `rmaplab differential --guest`, on this machine and on an engine's workers: no program touches the kernel of the
-machine that boots the guest.
+For `rmaplab differential --guest`, on this machine and on an engine's workers, and `rmaplab kernel test`: no program
+touches the kernel of the machine that boots the guest. Programs run in the guest, the model outside.
 """
 
+import io
 import json
 import shlex
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, ClassVar, Final
 
 from rmaplab.errors import NotAvailable
 from rmaplab.kernels.entries import parse
-from rmaplab.kernels.guest import Guest
-from rmaplab.kernels.obtain import bootable
+from rmaplab.kernels.guest import Ended, Guest
+from rmaplab.kernels.obtain import Bootable, bootable
 from rmaplab.kernels.qemu import Hardware
+from rmaplab.machine.differential.campaign import counted
+from rmaplab.machine.differential.counts import Progress
+from rmaplab.machine.differential.lived import Lived, unpacked
 from rmaplab.machine.differential.plan import Plan
+from rmaplab.machine.differential.runner import Outcome, hold
 from rmaplab.machine.differential.units import Told
-from rmaplab.trials.trial import policy
+from rmaplab.trials.trial import passed, policy
 
 EACH: Final = 20
 """Programs a boot."""
@@ -56,18 +62,9 @@ class InGuests:
 
     def run(self, unit: int) -> Told:
         """Boot a guest and run its programs there. Raises NotAvailable, GuestError."""
-        boots = bootable(parse(self.guest))
         begin = self.first + unit * EACH
-        count = min(EACH, self.first + self.programs - begin)
-        wanted = json.dumps([self.plan.kernel, self.plan.steps, sorted(self.plan.without), begin, count])
-        command = shlex.join([sys.executable, "-m", "rmaplab.machine.differential.inside", wanted])
-        with Guest(boots.image, command, Hardware(memory=3072), boots.append) as guest:
-            ended = guest.wait(_PATIENCE)
-        try:
-            return Told.read(json.loads(ended.out))
-        except ValueError as error:
-            said = ended.err.decode(errors="replace").strip().rpartition("\n")[2]
-            raise NotAvailable(f"{boots.image.title}: programs did not run there: {said}") from error
+        seeds = range(begin, min(begin + EACH, self.first + self.programs))
+        return in_guest(bootable(parse(self.guest)), self.plan, seeds)[0]
 
     def read(self, value: Any) -> Told:
         return Told.read(value)
@@ -76,3 +73,51 @@ class InGuests:
 def guests(kernel: str, plan: Plan, seeds: range) -> InGuests:
     """The campaign in guests of `kernel`, against the model with its rules. Raises RmaplabError, NotAvailable."""
     return InGuests(kernel, Plan(policy(parse(kernel)), plan.steps, plan.without), seeds.start, len(seeds))
+
+
+def tested(boots: Bootable, plan: Plan, seeds: range) -> dict[str, Any]:
+    """The programs of `seeds`, so many a guest: what `rmaplab differential --json` prints of them, and `splats`.
+    Mismatches, shrunk, go to stderr. Raises NotAvailable, GuestError."""
+    told, splats, progress = Told(), list[str](), Progress(len(seeds))
+    for begin in range(0, len(seeds), EACH):
+        more, said = in_guest(boots, plan, seeds[begin : begin + EACH])
+        told, splats = told.merge(more), splats + said
+        progress.say(told.counts)
+    for text in told.said.values():
+        sys.stderr.write(text)
+    return {**told.counts.numbers(plan.kernel), "splats": splats}
+
+
+def in_guest(boots: Bootable, plan: Plan, seeds: Sequence[int]) -> tuple[Told, list[str]]:
+    """What the programs of `seeds` came to in a guest, and what its kernel complained of. Those that mismatch are run in
+    another one, as often as it takes to be sure, and shrunk there. Raises NotAvailable, GuestError."""
+    ended = _ended(boots, plan, "lives", seeds)
+    told, wrong, out = Told(), list[int](), io.StringIO()
+    for lived in unpacked(ended.out):
+        counts, _ = counted(f"seed {lived.seed}", lived.program, partial(_held, lived, plan), out)
+        if counts.mismatches:
+            wrong.append(lived.seed)
+        else:
+            told = told.merge(Told.of(lived.seed, counts, ""))
+    lost = len(seeds) - told.counts.programs - len(wrong)
+    if lost:
+        raise NotAvailable(f"{boots.image.title}: {lost} programs did not run there (status {ended.status})")
+    if not wrong:
+        return told, ended.splats
+    again = _ended(boots, plan, "whole", wrong)
+    if not again.out:
+        raise NotAvailable(f"{boots.image.title}: programs did not run there again (status {again.status})")
+    return told.merge(Told.read(json.loads(again.out))), [*ended.splats, *again.splats]
+
+
+def _held(lived: Lived, plan: Plan) -> Outcome:
+    if isinstance(lived.life, Exception):
+        raise lived.life
+    return hold(lived.program, lived.life, plan.kernel)
+
+
+def _ended(boots: Bootable, plan: Plan, how: str, seeds: Sequence[int]) -> Ended:
+    wanted = json.dumps([plan.kernel, plan.steps, sorted(plan.without), list(seeds)])
+    command = shlex.join([sys.executable, "-m", "rmaplab.machine.differential.inside", how, wanted])
+    with Guest(boots.image, command, Hardware(memory=3072), boots.append, err=passed) as guest:
+        return guest.wait(_PATIENCE)

@@ -6,7 +6,7 @@ For `jobs`, which spreads a campaign over processes, and the tests.
 import os
 import sys
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import TextIO
 
@@ -60,34 +60,18 @@ class Campaign:
         for seed in seeds:
             yield seed, self.one(seed)
 
+    def program(self, seed: int) -> Program:
+        """The program of `seed`, here."""
+        return Generator(seed, self._orders, self.plan.steps, disk_order=self._disk_order, **self._able).program()
+
     def one(self, seed: int) -> Counts:
         """Run the program of `seed`."""
-        program = Generator(seed, self._orders, self.plan.steps, disk_order=self._disk_order, **self._able).program()
-        return self.hold(f"seed {seed}", program)
+        return self.hold(f"seed {seed}", self.program(seed))
 
     def hold(self, what: str, program: Program) -> Counts:
         """Run `program`, which messages call `what`."""
-        counts = Counts(1, operations=Counter(step.advice or step.do for step in program))
-        try:
-            outcome = settle(program, self.plan.kernel)
-        except (Broken, ContentLeak) as broken:
-            counts.mismatches += 1
-            print(f"{what}: the model contradicts itself: {broken}\n{script(program, str(broken))}", file=self.out)
-            return counts
-        except NotAvailable as missing:
-            # Somebody else began to use KSM or swap, or took the room: their right, and nothing the model could do about.
-            outcome = _none_of(program, f"{SURROUNDINGS}: {str(missing).partition(':')[0]}")
-            print(f"{what}: set aside: {missing}", file=self.out)
-        except MachineError as error:
-            outcome = _none_of(program, "machine error")
-            print(f"{what}: {error}", file=self.out)
-        counts.done, counts.compared = outcome.steps, outcome.compared
-        counts.reached = outcome.reached
-        if outcome.why:
-            counts.aside[outcome.why] += outcome.set_aside
-        if outcome.mismatch:
-            counts.mismatches = 1
-            counts.aside["after a mismatch"] += outcome.steps - outcome.compared
+        counts, outcome = counted(what, program, lambda: settle(program, self.plan.kernel), self.out)
+        if outcome and outcome.mismatch:
             self._mismatch(what, program, outcome.mismatch)
         return counts
 
@@ -108,6 +92,32 @@ class Campaign:
             return program_in_c(program, self.plan.kernel, why)
         except Unprintable as unprintable:
             return f"no C program: {unprintable}"
+
+
+def counted(what: str, program: Program, settled: Callable[[], Outcome], out: TextIO) -> tuple[Counts, Outcome | None]:
+    """What `program`, which messages call `what`, came to, and its outcome, None if the model contradicts itself."""
+    counts = Counts(1, operations=Counter(step.advice or step.do for step in program))
+    try:
+        outcome = settled()
+    except (Broken, ContentLeak) as broken:
+        counts.mismatches += 1
+        print(f"{what}: the model contradicts itself: {broken}\n{script(program, str(broken))}", file=out)
+        return counts, None
+    except NotAvailable as missing:
+        # Somebody else began to use KSM or swap, or took the room: their right, and nothing the model could do about.
+        outcome = _none_of(program, f"{SURROUNDINGS}: {str(missing).partition(':')[0]}")
+        print(f"{what}: set aside: {missing}", file=out)
+    except MachineError as error:
+        outcome = _none_of(program, "machine error")
+        print(f"{what}: {error}", file=out)
+    counts.done, counts.compared = outcome.steps, outcome.compared
+    counts.reached = outcome.reached
+    if outcome.why:
+        counts.aside[outcome.why] += outcome.set_aside
+    if outcome.mismatch:
+        counts.mismatches = 1
+        counts.aside["after a mismatch"] += outcome.steps - outcome.compared
+    return counts, outcome
 
 
 def _none_of(program: Program, why: str) -> Outcome:

@@ -4,7 +4,10 @@ For the runner, and for guests of the lab, where a program is lived and the mode
 by then: whoever waits for the system waits for no model.
 """
 
-from collections.abc import Sequence
+import base64
+import pickle
+import zlib
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -107,3 +110,24 @@ def live(program: Program) -> Life:
                 why = str(chance)
                 break
         return Life(seen, machine.trace(), machine.swaps, why or machine.chance())
+
+
+@dataclass(frozen=True, slots=True)
+class Lived:
+    """The program of `seed`, and its life, or why it had none."""
+
+    seed: int
+    program: Program
+    life: Life | NotAvailable | MachineError
+
+
+def packed(lived: Lived) -> bytes:
+    """One line of text."""
+    return base64.b64encode(zlib.compress(pickle.dumps(lived), 1)) + b"\n"
+
+
+def unpacked(lines: bytes) -> Iterator[Lived]:
+    """What a guest of ours packed: the lines that came whole."""
+    for line in lines.splitlines(keepends=True):
+        if line.endswith(b"\n"):
+            yield pickle.loads(zlib.decompress(base64.b64decode(line)))
