@@ -108,7 +108,7 @@ def test_an_unknown_thing_to_go_without_is_refused() -> None:
         (("-n", "1", "--on-workers"), "must come without no --scheduler"),
         (("-n", "1", "--scheduler", "local"), "must come with --guest KERNEL"),
         (("-n", "1", "--scheduler", "local", "--guest", "6.12", "--on-workers"), "must come with --guest KERNEL"),
-        (("-n", "1", "--guest", "6.12", "--jobs", "2"), "must come without --guest"),
+        (("-n", "1", "--scheduler", "local", "--guest", "6.12", "--jobs", "2"), "must come without --scheduler"),
     ],
 )
 def test_the_command_refuses_in_one_line(arguments: tuple[str, ...], says: str) -> None:
