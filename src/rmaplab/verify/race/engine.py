@@ -99,6 +99,7 @@ class Problem:
 
     `plain`: there are plain accesses. `flagged`: the promise that a flagged execution (a data race) breaks. `alike`: for
     each thread what it does, where those of one value do the same and only one order of theirs is to be looked at.
+    `spare`: reads guess only where a store may overtake them; without, wherever one comes later (for tests; slow).
     """
 
     model: MemoryModel
@@ -109,6 +110,7 @@ class Problem:
     judge: Any
     forever: Any = None
     future: bool = True
+    spare: bool = True
     promises: int = 1
     plain: bool = False
     flagged: int | None = None
@@ -136,7 +138,10 @@ class Problem:
         problem.full, problem.release = _mask(self.model.full, bits), _mask(self.model.release, bits)
         problem.marked = _mask(self.model.marked, bits)
         problem.full_after_rmw = _mask(self.model.full_after_rmw, bits)
-        problem.no_future = not self.future
+        problem.full_before_rmw = _mask(self.model.full_before_rmw, bits)
+        problem.acquire = _mask(self.model.acquire, bits)
+        problem.full_rmw = _mask(self.model.full_rmw, bits)
+        problem.no_future, problem.spare_none = not self.future, not self.spare
         problem.promises, problem.first_only = self.promises, self.first_only
         problem.flagged = 0 if self.flagged is None else 1 << self.flagged
         for thread, what in enumerate(self.alike):

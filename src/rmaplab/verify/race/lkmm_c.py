@@ -19,7 +19,7 @@ LOOPS: Final = 3
 _ORDERS: Final = {
     "": Row(("Once",), ("Once",), ("Mb",), ("Mb",), ("Once",), quiet=True),
     "_relaxed": Row(("Once",), ("Once",), failed=("Once",)),
-    "_acquire": Row(("Acquire",), ("Once",), failed=("Once",), early=False),
+    "_acquire": Row(("Acquire",), ("Once",), failed=("Once",)),
     "_release": Row(("Once",), ("Release",), failed=("Once",)),
 }
 _FENCES: Final = {

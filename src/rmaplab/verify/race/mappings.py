@@ -65,10 +65,8 @@ _LKMM: Final[Rows] = {
     "read_acquire": Row(("Acquire",), early=False),
     "write_release": Row((), ("Release",)),
     **_same(("add_release", "add_return_release", "fetch_and_release"), Row(_ONCE, ("Release",))),
-    **_same(
-        ("add_return_acquire", "fetch_or_acquire", "cmpxchg_acquire"),
-        Row(("Acquire",), _ONCE, failed=_ONCE, early=False),
-    ),
+    **_same(("add_return_acquire", "fetch_or_acquire"), Row(("Acquire",), _ONCE, early=False)),
+    "cmpxchg_acquire": Row(("Acquire",), _ONCE, failed=_ONCE),  # early if it fails: then it acquires nothing
     "cmpxchg_release": Row(_ONCE, ("Release",), failed=_ONCE),
     **_same(
         ("add_negative", "cmpxchg128", "full_add_return", "full_cmpxchg"),

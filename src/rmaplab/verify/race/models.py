@@ -19,8 +19,9 @@ from typing import Final
 @dataclass(frozen=True)
 class MemoryModel:
     """`text` are its axioms; `tags` what its events carry. `full`: fences over which no store passes an earlier read;
-    `full_after_rmw`: the same for reads up to a read-modify-write before the fence; `release`: stores that pass no
-    earlier read. (They spare guesses only.)
+    `full_after_rmw`: the same for reads up to a read-modify-write before the fence; `full_before_rmw`: for one behind it
+    and what follows; `release`: what passes no earlier read; `acquire`: what nothing later passes; `full_rmw`:
+    read-modify-writes that with both are such a fence. (They spare guesses only.)
 
     `future`: the model allows cycles of po and rf, so a read may return a store that comes later in (po | rf)+.
     `marked`: if any, only stores with one of these tags keep behind reads that they depend on by data or control.
@@ -33,7 +34,10 @@ class MemoryModel:
     tags: tuple[str, ...]
     full: tuple[str, ...]
     full_after_rmw: tuple[str, ...]
+    full_before_rmw: tuple[str, ...]
     release: tuple[str, ...]
+    acquire: tuple[str, ...]
+    full_rmw: tuple[str, ...]
     future: bool
     text: str
     plain: str
@@ -240,21 +244,30 @@ acyclic co | reserved as reservations
 
 
 def _model(
-    name: str, title: str, source: str, tags: str, full: str, release: str, text: str, plain: str = "", marked: str = ""
+    name: str,
+    title: str,
+    source: str,
+    tags: str,
+    full: str,
+    release: str,
+    acquire: str,
+    text: str,
+    plain: str = "",
+    marked: str = "",
 ) -> MemoryModel:
-    fences = tuple(full.split())
-    behind = tuple(tag for tag in fences if tag == "After-atomic")
-    full_ = tuple(tag for tag in fences if tag not in behind)
-    future = bool(fences)
+    fences = full.split()
     return MemoryModel(
         name,
         title,
         source,
         tuple(tags.split()),
-        full_,
-        behind,
+        tuple(tag for tag in fences if not tag.endswith("-atomic")),
+        tuple(tag for tag in fences if tag == "After-atomic"),
+        tuple(tag for tag in fences if tag == "Before-atomic"),
         tuple(release.split()),
-        future,
+        tuple(tag for tag in acquire.split() if tag != "AMO"),
+        tuple(tag for tag in acquire.split() if tag == "AMO"),
+        bool(fences),
         _COMMON + text,
         plain,
         tuple(marked.split()),
@@ -266,13 +279,14 @@ MODELS: Final[Mapping[str, MemoryModel]] = MappingProxyType(
     {
         m.name: m
         for m in (
-            _model("sc", "sequential consistency", f"Lamport 1979; {_HERD} sc.cat", "", "", "", _SC),
-            _model("tso", "x86-TSO", f"Owens, Sarkar, Sewell 2009; {_HERD} x86tso.cat", "MFENCE", "", "", _TSO),
+            _model("sc", "sequential consistency", f"Lamport 1979; {_HERD} sc.cat", "", "", "", "", _SC),
+            _model("tso", "x86-TSO", f"Owens, Sarkar, Sewell 2009; {_HERD} x86tso.cat", "MFENCE", "", "", "", _TSO),
             _model(
                 "c11",
                 "RC11",
                 f"Lahav et al., PLDI 2017, with C++20's release sequence; {_HERD} rc11.cat",
                 "NA RLX ACQ REL ACQ_REL SC",
+                "",
                 "",
                 "",
                 _RC11,
@@ -284,8 +298,9 @@ MODELS: Final[Mapping[str, MemoryModel]] = MappingProxyType(
                 "tools/memory-model/linux-kernel.{bell,cat} and lock.cat of 6.12; no SRCU",
                 "Once Acquire Release Noreturn LKR LKW UL LF RU Mb Rmb Wmb Before-atomic After-atomic After-spinlock "
                 "After-unlock-lock Rcu-lock Rcu-unlock Sync-rcu",
-                "Mb Sync-rcu After-atomic",
+                "Mb Sync-rcu After-atomic Before-atomic",
                 "Release",
+                "Acquire",
                 _LKMM,
                 _LKMM_PLAIN,
                 "Once Release LKW UL",
@@ -297,6 +312,7 @@ MODELS: Final[Mapping[str, MemoryModel]] = MappingProxyType(
                 "A L Q NoRet AMO X DMB DMB.LD DMB.ST ISB",
                 "DMB",
                 "L",
+                "A Q AMO",
                 _ARMV8,
             ),
             _model(
@@ -306,6 +322,7 @@ MODELS: Final[Mapping[str, MemoryModel]] = MappingProxyType(
                 "Acq Rel AcqRel AMO X Fence.rw.rw Fence.r.rw Fence.rw.w Fence.w.w Fence.r.r Fence.tso",
                 "Fence.rw.rw Fence.r.rw Fence.rw.w Fence.tso",
                 "Rel AcqRel",
+                "Acq AcqRel",
                 _RISCV,
             ),
             _model(
@@ -314,6 +331,7 @@ MODELS: Final[Mapping[str, MemoryModel]] = MappingProxyType(
                 f"Alglave, Maranget, Tautschnig, TOPLAS 2014; {_HERD} ppc.cat",
                 "SYNC LWSYNC ISYNC",
                 "SYNC LWSYNC",
+                "",
                 "",
                 _POWER,
             ),

@@ -123,8 +123,10 @@ class Programs:
         seconds: float,
         first_only: bool = False,
         rows: Mapping[str, Row] | None = None,
+        *,
+        spare: bool = True,
     ) -> Found:
-        """The raw enumeration."""
+        """The raw enumeration. `spare` as in `Problem`."""
         name, mapping = MAPPINGS[model]
         self.lib.race_select(program.number)
         self.lib.race_wants_dependencies(int(name in _DEPENDS))
@@ -143,6 +145,7 @@ class Programs:
             flagged=list(PROMISES).index(_RACED) if _RACED in program.promises else None,
             alike=[int(self.ffi.cast("uintptr_t", raw.thread[t])) for t in range(raw.threads)],
             first_only=first_only,
+            spare=spare,
             seconds=seconds,
         ).run()
 

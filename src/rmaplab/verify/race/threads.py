@@ -53,9 +53,11 @@ def explore(
     threads: Sequence[Thread],
     bad: Callable[[Outcome], bool],
     seconds: float = 60.0,
+    *,
+    spare: bool = True,
 ) -> Found:
     """Enumerate; promise 0 is broken by an execution whose outcome is `bad`, promise 1 by one that is not, promise 2 by
-    one with a data race.
+    one with a data race. `spare` as in `Problem`.
     """
     ffi, _ = library()
     numbers = {name: i for i, name in enumerate(rows)}
@@ -90,7 +92,16 @@ def explore(
         ffi.callback("unsigned(const struct graph *, const uint64_t *, unsigned)", judge),
     )
     found = Problem(
-        model, len(threads), initial, list(rows.values()), *callbacks, promises=3, plain=True, flagged=2, seconds=seconds
+        model,
+        len(threads),
+        initial,
+        list(rows.values()),
+        *callbacks,
+        promises=3,
+        plain=True,
+        flagged=2,
+        spare=spare,
+        seconds=seconds,
     ).run()
     if failures:
         raise failures[0]

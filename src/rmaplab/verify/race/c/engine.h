@@ -36,7 +36,7 @@ struct row {
 };
 
 struct event {
-	int thread, kind, loc, rf, rmw, twin; /* kind: tag bit of R, W or F; indices of events or -1 */
+	int thread, kind, row, loc, rf, rmw, twin; /* kind: tag bit of R, W or F; indices of events or -1 */
 	uint64_t value, tags, addr, data, ctrl;
 };
 
@@ -76,9 +76,13 @@ struct problem {
 	struct step code[CODE];
 	uint64_t full;          /* tags of fences that no later store passes backwards over an earlier read */
 	uint64_t full_after_rmw; /* the same for reads up to the last read-modify-write before them */
-	uint64_t release;       /* tags of stores that pass no earlier read */
+	uint64_t full_before_rmw; /* the same for a read-modify-write behind the fence, and for what comes after that */
+	uint64_t release;       /* tags of what passes no earlier read */
+	uint64_t acquire;       /* tags of reads that nothing later passes */
+	uint64_t full_rmw;      /* tags of read-modify-writes that are a full fence if they are acquire and release */
 	uint64_t marked;        /* if any: tags of stores that pass no read their value or their being made depends on; others may */
 	int no_future;          /* leave out reads from the future, whatever the rows say */
+	int spare_none;         /* guess also where no store can overtake the read, whatever the tags above say: for tests */
 	unsigned alike[THREADS]; /* other threads that do the same: one order of theirs is looked at for all */
 	int promises;
 	unsigned flagged;       /* promises that a flagged execution breaks */

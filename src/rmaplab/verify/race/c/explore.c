@@ -230,7 +230,7 @@ static void read_now(const struct graph *g, int thread, const struct op *op)
 static void read_future(const struct graph *g, int thread, const struct op *op)
 {
 	uint64_t value[VALUES];
-	const int count = guesses(g, thread, op->loc, value);
+	const int count = guesses(g, thread, op, value);
 	int i;
 
 	for (i = 0; i < count && !stop; i++) {

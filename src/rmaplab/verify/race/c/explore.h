@@ -43,7 +43,7 @@ int in_turn(const struct graph *g);
 void forget_future(void);
 int learned(void);
 void learn(const struct graph *g);
-int guesses(const struct graph *g, int thread, int loc, uint64_t *value);
+int guesses(const struct graph *g, int thread, const struct op *op, uint64_t *value);
 int hopeless(const struct graph *g, int thread, int closed);
 uint64_t reached(const struct graph *g, int e);
 

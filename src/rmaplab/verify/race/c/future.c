@@ -14,8 +14,8 @@ static uint64_t candidate[LOCATIONS][VALUES];
 static unsigned writer_of[LOCATIONS][VALUES];
 static int candidates[LOCATIONS], grown;
 
-/* Locations that a thread stores to behind a read of a location: at all, and where the store may overtake the read. */
-static unsigned any[THREADS][LOCATIONS], open_[THREADS][LOCATIONS];
+/* Locations that a thread stores to behind a read of a location: at all, and, by the read's row, where the store may overtake it. */
+static unsigned any[THREADS][LOCATIONS], open_[THREADS][LOCATIONS][ROWS];
 static int most[THREADS][LOCATIONS];
 
 void forget_future(void)
@@ -59,35 +59,97 @@ uint64_t reached(const struct graph *g, int e)
 	return seen & ~(1ull << e);
 }
 
-/* Does the last fence @f keep later stores behind the read @r of its thread? */
+/* What ends the time in which stores overtake a read: seen on the way from it through its thread. */
+struct shutter {
+	uint64_t kept; /* events that every model keeps behind the read, itself among them */
+	int rmw, before, all;
+};
+
+static struct shutter behind(const struct graph *g, int r)
+{
+	const struct event *read = &g->event[r];
+
+	return (struct shutter){ .kept = 1ull << r, .rmw = read->rmw >= 0, .all = !!(read->tags & problem->acquire) };
+}
+
+/* Do models keep the store behind what its value and its being made depend on? */
+static int binding(const struct event *e)
+{
+	return e->kind == TAG_W && (!problem->marked || e->rmw >= 0 || e->tags & problem->marked);
+}
+
+/*
+ * Is the read @x behind what its thread stored there before it? That is so of what it stored last, if the value came from what is
+ * kept behind, and of any such store if the read returns another thread's, which then comes later in the order.
+ */
+static int after_own_store(const struct graph *g, int x, uint64_t kept)
+{
+	const struct event *read = &g->event[x];
+	int w;
+
+	if (read->kind != TAG_R || read->rf < 0)
+		return 0;
+	for (w = 0; w < x; w++) {
+		const struct event *store = &g->event[w];
+
+		if (store->kind == TAG_W && store->thread == read->thread && store->loc == read->loc && binding(store) &&
+		    (store->addr | store->data) & kept && (read->rf == w || g->event[read->rf].thread != read->thread))
+			return 1;
+	}
+	return 0;
+}
+
+/* Is it the write of a read-modify-write that with acquire and release is a barrier? */
+static int full_rmw(const struct graph *g, const struct event *x)
+{
+	return x->kind == TAG_W && x->rmw >= 0 && x->tags & problem->full_rmw && x->tags & problem->release &&
+	       g->event[x->rmw].tags & problem->acquire;
+}
+
+/* On to the next event of the thread. */
+static void pass(const struct graph *g, struct shutter *s, int i)
+{
+	const struct event *x = &g->event[i];
+
+	s->rmw |= x->rmw >= 0;
+	s->before |= !!(x->tags & problem->full_before_rmw);
+	s->all |= (s->before && x->rmw >= 0) || x->tags & (problem->full | (s->rmw ? problem->full_after_rmw : 0));
+	if (s->all || x->tags & problem->release || (x->addr | (binding(x) ? x->data | x->ctrl : 0)) & s->kept ||
+	    after_own_store(g, i, s->kept)) {
+		s->kept |= 1ull << i;
+		s->all |= !!(x->tags & problem->acquire) || full_rmw(g, x);
+	}
+}
+
+/* Does the last event @f keep all later ones behind the read @r of its thread? */
 static int shut_by(const struct graph *g, int r, int f)
 {
-	int i, rmw = 0;
+	struct shutter s = behind(g, r);
+	int i;
 
-	for (i = r; i < f; i++)
-		rmw |= g->event[i].thread == g->event[f].thread && g->event[i].rmw >= 0;
-	return !!(g->event[f].tags & (problem->full | (rmw ? problem->full_after_rmw : 0)));
+	if (problem->spare_none)
+		return 0;
+	for (i = r + 1; i <= f; i++)
+		if (g->event[i].thread == g->event[r].thread)
+			pass(g, &s, i);
+	return s.all;
 }
 
 /* Is the store @w, behind the read @r in its thread, free to be seen before the read is done? */
 static int may_overtake(const struct graph *g, int r, int w)
 {
 	const struct event *read = &g->event[r], *store = &g->event[w];
-	const uint64_t binding = !problem->marked || store->rmw >= 0 || store->tags & problem->marked ? store->data | store->ctrl : 0;
-	uint64_t shut = 0;
-	int i, rmw = read->rmw >= 0;
+	struct shutter s = behind(g, r);
+	int i;
 
-	if (w == read->rmw || store->loc == read->loc || (store->addr | binding) >> r & 1)
+	if (w == read->rmw || store->loc == read->loc)
 		return 0;
-	for (i = r + 1; i < w; i++) {
-		const struct event *x = &g->event[i];
-
-		if (x->thread != read->thread)
-			continue;
-		rmw |= x->rmw >= 0;
-		shut |= x->tags & (problem->full | (rmw ? problem->full_after_rmw : 0));
-	}
-	return !shut && !(store->tags & problem->release);
+	if (problem->spare_none)
+		return 1;
+	for (i = r + 1; i <= w; i++)
+		if (g->event[i].thread == read->thread)
+			pass(g, &s, i);
+	return !(s.kept >> w & 1);
 }
 
 static void learn_bit(unsigned *bits, int bit)
@@ -118,7 +180,7 @@ static void learn_store(const struct graph *g, int w)
 
 			learn_bit(&any[t][read->loc], store->loc);
 			if (read->twin < 0 && may_overtake(g, r, w)) /* a read of 16 bytes guesses nothing */
-				learn_bit(&open_[t][read->loc], store->loc);
+				learn_bit(&open_[t][read->loc][read->row], store->loc);
 		}
 	}
 }
@@ -174,13 +236,14 @@ void learn(const struct graph *g)
 	learn_order(g);
 }
 
-/* A read of @loc by @thread lets a store overtake it, from which a chain of reads and stores of others leads to a store to @loc. */
-static int closes(const struct graph *g, int thread, int loc)
+/* The read @op of @thread lets a store overtake it, from which a chain of reads and stores of others leads to a store to its location. */
+static int closes(const struct graph *g, int thread, const struct op *op)
 {
 	unsigned to[THREADS] = { 0 }, before = 1, after = 0, x, l;
+	const int loc = op->loc;
 	int t, u;
 
-	to[thread] = open_[thread][loc];
+	to[thread] = open_[thread][loc][op->row];
 	while (before != after) {
 		before = after;
 		for (t = 0; t < problem->threads; t++)
@@ -198,12 +261,13 @@ static int closes(const struct graph *g, int thread, int loc)
 	return 0;
 }
 
-/* Values that a read of @loc by @thread may guess. Return: how many of @value. */
-int guesses(const struct graph *g, int thread, int loc, uint64_t *value)
+/* Values that the read @op of @thread may guess. Return: how many of @value. */
+int guesses(const struct graph *g, int thread, const struct op *op, uint64_t *value)
 {
+	const int loc = op->loc;
 	int i, count = 0;
 
-	if (!closes(g, thread, loc))
+	if (!closes(g, thread, op))
 		return 0;
 	for (i = 0; i < candidates[loc]; i++)
 		if (writer_of[loc][i] & ~(1u << thread))

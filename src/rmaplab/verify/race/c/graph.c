@@ -25,7 +25,7 @@ int add_event(struct graph *g, int thread, const struct op *op, int kind, int lo
 		fail(1);
 		return 0;
 	}
-	*e = (struct event){ .thread = thread, .kind = kind, .loc = loc, .rf = -1, .rmw = -1, .twin = -1,
+	*e = (struct event){ .thread = thread, .kind = kind, .row = op->row, .loc = loc, .rf = -1, .rmw = -1, .twin = -1,
 			     .tags = tags | (uint64_t)kind };
 	e->addr = kind == TAG_F ? 0 : events_of(t, op->addr);
 	e->data = kind == TAG_W ? events_of(t, op->data) : 0;
