@@ -23,8 +23,13 @@ FALSE_SHARED, PARTIAL, PMD, KNOWN, MAYBE_SHARED, NEEDLESS, UNSEEN, DOUBTFUL = 1,
 
 def render(look: Look) -> str:
     """The page as text."""
+    return page_of(page_data(look))
+
+
+def page_of(data: dict[str, Any]) -> str:
+    """The page with `data`, which is as `page_data` makes it."""
     template = files("rmaplab.report").joinpath("inspect_page.html").read_text(encoding="utf-8")
-    return template.replace("@DATA@", for_page(page_data(look)))
+    return template.replace("@DATA@", for_page(data))
 
 
 def page_data(look: Look) -> dict[str, Any]:
