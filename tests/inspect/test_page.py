@@ -37,7 +37,7 @@ NEEDLESS = 32
 
 PROBE = """
 <script>
-const report = {};
+const report = { linked: document.getElementById("process").value };
 const canvas = document.getElementById("map");
 report.cells = +document.body.dataset.cells;
 report.tallest = 0;
@@ -146,12 +146,12 @@ def chromium() -> str:
     return found
 
 
-def load(chromium: str, page: str, folder: Path) -> tuple[dict[str, object], str]:
+def load(chromium: str, page: str, folder: Path, fragment: str = "") -> tuple[dict[str, object], str]:
     """Load a page with PROBE at its end; returns what PROBE saw, and the console's lines."""
     path = folder / "page.html"
     path.write_text(page.replace("</body>", PROBE + "</body>"))
     done = subprocess.run(
-        [chromium, *FLAGS, f"--user-data-dir={folder / 'profile'}", "--dump-dom", path.as_uri()],
+        [chromium, *FLAGS, f"--user-data-dir={folder / 'profile'}", "--dump-dom", path.as_uri() + fragment],
         capture_output=True,
         text=True,
         timeout=120,
@@ -186,8 +186,9 @@ def test_each_picture_leads_to_the_folios_behind_it(
 ) -> None:
     """What a bar, an edge or a square says in bytes is the sum of the folios that a click on it leaves."""
     monkeypatch.setattr("rmaplab.report.inspect_html.parents", lambda _: np.array([-1, 0, 0]))
-    report, console = load(chromium, render(made_up(1000)), tmp_path)
+    report, console = load(chromium, render(made_up(1000)), tmp_path, f"#pid={2**22 + 1}")
     assert console == ""
+    assert report["linked"] == "1"  # a link from a watch's page
     assert report["painted"] is True
     behind = report["behind"]
     assert isinstance(behind, dict)

@@ -37,6 +37,17 @@ def family(children: int, pages: int) -> None:
     time.sleep(1)  # names of mappings are read while it is there
 
 
+def eroded(pages: int, *written: int) -> None:
+    """A child for each of `written`, which copies so many pages and says so; all stay until standard input ends."""
+    made = memory(pages)
+    for count in written:
+        if not os.fork():
+            write(made, count)
+            os.write(1, f"{count} {os.getpid()}\n".encode())
+            break
+    os.read(0, 1)
+
+
 def status(code: int) -> None:
     sys.exit(code)
 
@@ -68,4 +79,4 @@ if __name__ == "__main__":
     if sys.argv[1] == "placed":
         placed(int(sys.argv[2]), *sys.argv[3:])
     else:
-        {"family": family, "status": status, "wait": wait}[sys.argv[1]](*map(int, sys.argv[2:]))
+        {"family": family, "eroded": eroded, "status": status, "wait": wait}[sys.argv[1]](*map(int, sys.argv[2:]))

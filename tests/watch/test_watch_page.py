@@ -1,6 +1,8 @@
 """The page of a watch: widths are what was copied, names are text, curves begin with nothing and keep their ends."""
 
+import json
 import re
+import subprocess
 import sys
 from html.parser import HTMLParser
 from pathlib import Path
@@ -13,7 +15,7 @@ from hypothesis import strategies as st
 
 from commands import rmaplab
 from rmaplab.proctext import decoded
-from rmaplab.report.watch_html import WIDTH, curve_picture, flame, merged, page
+from rmaplab.report.watch_html import WIDTH, Kept, curve_picture, flame, merged, page
 from rmaplab.text import for_terminal
 from rmaplab.watch.answer import totals
 from rmaplab.watch.history import MOST_POINTS, History
@@ -22,6 +24,7 @@ from rmaplab.watch.records import BYTES, TOTALS, Outcome
 
 PROGRAM = (sys.executable, str(Path(__file__).with_name("programs_to_watch.py")))
 HOSTILE = (b"</title><script>", b"\x1b[2J", b"&amp;", b"\xff", b'"onload="', b"<!--", b"a\nb", "\u202e".encode())
+EVIL = "</td><script>alert(1)</script>"
 names = st.one_of(st.sampled_from(HOSTILE), st.binary(max_size=12)).map(decoded)
 stacks = st.lists(
     st.fixed_dictionaries(
@@ -79,6 +82,16 @@ class Page(HTMLParser):
         self.words += data
 
 
+def one_process(number: int, pid: int, name: str) -> dict[str, Any]:
+    usual = {"parent": None, "forked_at": None, "ended_at": None, "execs": 0, "blind_seconds": 0.0}
+    return {"number": number, "pid": pid, "name": name} | usual | totals(Process(1, 1, 0, "").totals)
+
+
+def sum_of(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    counts = totals(Process(1, 1, 0, "").totals)
+    return counts | {"processes": rows, "ended_early": 0, "seconds": 2.0, "exactness": "exact", "why": []}
+
+
 def made(name: str) -> str:
     """A page in which every name is `name`."""
     counts = totals(Process(1, 1, 0, "").totals) | {
@@ -88,9 +101,7 @@ def made(name: str) -> str:
         "needless_at_most": 1,
         "bytes": 9,
     }
-    usual = {"parent": None, "forked_at": None, "ended_at": None, "execs": 0, "blind_seconds": 0.0}
-    process = {"number": 1, "pid": 7, "name": name} | usual | counts
-    found = counts | {"processes": [process], "ended_early": 0, "seconds": 2.0, "exactness": "estimate", "why": [name]}
+    found = sum_of([one_process(1, 7, name) | counts]) | counts | {"why": [name]}
     return page(found, [{"frames": [name, "f"], "bytes": 9, "copied": 4, "needless": 3}], {1: [(0.0, 0), (1.0, 9)]})
 
 
@@ -134,6 +145,49 @@ def totals_of(copied: int) -> Any:
     made[BYTES], made[Outcome.NEEDED] = copied, 1
     assert len(made) == TOTALS
     return made
+
+
+def test_who_is_left_is_a_link_to_the_folios_and_who_ended_is_none() -> None:
+    rows = [one_process(number, 70 + number, EVIL) | {"ended_at": 1.0 if number == 2 else None} for number in (1, 2)]
+    found = sum_of(rows)
+    shown = page(
+        found, [], {}, Kept({71: [(0.0, 1.0), (1.0, 0.25)], 72: [(0.5, 0.5)]}, {71: EVIL, 72: EVIL}, 3, "w folios.html")
+    )
+    assert re.findall('href="([^"]*)"', shown) == ["w%20folios.html#pid=71"]
+    assert EVIL not in shown
+    words = Page(shown).words
+    assert "71: 25%" in words
+    assert "72: 50%" in words
+    assert words.index("71: 25%") < words.index("72: 50%")
+    assert "3 looks were not finished" in words
+
+
+@pytest.mark.live
+@pytest.mark.xdist_group("live")
+@pytest.mark.usefixtures("nothing_stays")
+def test_the_page_has_what_each_worker_kept_and_the_folios_behind_it(tmp_path: Path) -> None:
+    """Two children of a parent of 8192 pages, of which they have written 2048 and 6144."""
+    words, pipe = [*PROGRAM, "eroded", "8192", "2048", "6144"], subprocess.PIPE
+    with subprocess.Popen(words, stdin=pipe, stdout=pipe, text=True) as family:
+        assert family.stdout is not None
+        assert family.stdin is not None
+        said = dict(family.stdout.readline().split() for _ in range(2))
+        children = [int(said[count]) for count in ("2048", "6144")]
+        page_at = tmp_path / "w.html"
+        done = rmaplab("watch", "--html", str(page_at), "--seconds", "0.5", "--pid", str(family.pid))
+        family.stdin.close()
+    assert done.returncode == 0, done.stderr
+    shown = page_at.read_text(encoding="utf-8")
+    kept = {int(pid): int(part) for pid, part in re.findall(r"([0-9]+): ([0-9]+)%", Page(shown).words)}
+    assert set(kept) == set(children)
+    few, many = (kept[pid] for pid in children)
+    assert 60 < few < 90  # the interpreter's own pages are among them
+    assert 15 < many < 50
+    behind = tmp_path / "w-folios.html"
+    assert f'href="w-folios.html#pid={family.pid}"' in shown
+    assert behind.stat().st_mode & 0o777 == 0o600
+    data = json.loads(re.search('<script id="data"[^>]*>(.*?)</script>', behind.read_text(), re.DOTALL).group(1))  # type: ignore[union-attr]
+    assert {family.pid, *children} <= {one["pid"] for one in data["processes"]}
 
 
 @pytest.mark.live

@@ -28,6 +28,7 @@ from rmaplab.watch.budget import USUAL
 from rmaplab.watch.estimate import Estimate
 from rmaplab.watch.history import History
 from rmaplab.watch.ledger import MOST_STACKS
+from rmaplab.watch.looks import Looks, roots
 from rmaplab.watch.watcher import Watch
 
 _POLL = 0.05
@@ -75,7 +76,7 @@ def watch(
         lines = "a place for lines: --json, --html, --listen, --textfile or a terminal"
         options.refuse(context, lines, "every", rule="must come with")
     place = metrics.address(listen) if listen else None
-    for path in (textfile, csv, html):
+    for path in (textfile, csv, html, html and _behind(html)):
         if path is not None:
             check_place(path)
     for one in pid or []:
@@ -88,6 +89,8 @@ def watch(
         with ExitStack() as owned:
             watched = _watch(owned, budget or None)
             out = _Out(watched, owned, every, as_json, textfile, place, html)
+            if html is not None:
+                out.looks = owned.enter_context(Looks(budget or None, every))
             try:
                 if command:
                     running = watched.launch(command, sys.stderr.fileno() if as_json else None)
@@ -149,6 +152,7 @@ class _Out:
         self._last = time.monotonic()
         self._server: metrics.Server | None = None
         self._html, self._history = html, History()
+        self.looks: Looks | None = None
         self._stacks: list[dict[str, Any]] = []
         if not isinstance(watched, Watch) and (place or textfile or html):
             raise NotAvailable("--listen, --textfile, --html: need the kernel's programs: no counters without them")
@@ -186,6 +190,8 @@ class _Out:
     def _note(self, found: dict[str, Any]) -> None:
         if self._html and isinstance(self._watched, Watch):
             self._history.note(self._watched.began, found["seconds"], self._watched.ledger.processes)
+            if self.looks:
+                self.looks.note(roots(self._watched.ledger.processes), found["seconds"])
 
     def _expose(self, found: dict[str, Any]) -> None:
         if isinstance(self._watched, Watch) and (self._server or self._textfile):
@@ -204,6 +210,8 @@ class _Out:
             self._note(found)
             self._stacks = answer.stacks(self._watched, MOST_STACKS) if self._html else []
             self._watched.close()
+            if self.looks:
+                self.looks.last(roots(self._watched.ledger.processes), found["seconds"])
             self._expose(found)
         self._owned.close()
         if self._as_json:
@@ -216,9 +224,20 @@ class _Out:
 
     def write_page(self, found: dict[str, Any], path: Path) -> None:
         """The sum as a page, readable by its owner only."""
-        page = import_module("rmaplab.report.watch_html").page(found, self._stacks, self._history.curves)
-        write_file(path, page, private=True)
+        assert self.looks is not None
+        behind = _behind(path) if self.looks.page else None
+        made = import_module("rmaplab.report.watch_html")
+        kept = made.Kept(self.looks.curves, self.looks.names, self.looks.missed, behind.name if behind else "")
+        write_file(path, made.page(found, self._stacks, self._history.curves, kept), private=True)
         note(f"page written to {path}")
+        if behind is not None:
+            write_file(behind, self.looks.page, private=True)
+            note(f"the folios behind it: {behind}")
+
+
+def _behind(page: Path) -> Path | None:
+    """Where the folios behind a page go: beside it, if it is a file."""
+    return page.with_name(f"{page.stem}-folios.html") if page.is_file() or not page.exists() else None
 
 
 def _follow(

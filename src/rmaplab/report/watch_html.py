@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
 from typing import Any, Final
+from urllib.parse import quote
 
 from rmaplab.report.watch import as_known, size
 from rmaplab.report.watch_tree import tree
@@ -15,11 +16,14 @@ from rmaplab.text import for_terminal
 
 Answer = dict[str, Any]
 Curve = Sequence[tuple[float, int]]
+Line = Sequence[tuple[float, float]]
 
 WIDTH: Final = 1200
 _ROW, _LETTER, _LEAST = 18, 7, 2
 """Of the flame graph: height of a frame, width of a letter, and of the narrowest frame shown; pixels."""
 _CURVES: Final = 8
+_WIDE, _TALL, _SHARES = 760, 240, (0.0, 0.5, 1.0)
+"""Of a picture of curves: pixels, and the heights that have a line."""
 _COLOURS: Final = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#8a94a3", "#7a5c00")
 """Okabe and Ito's, which most who see colours differently can tell apart; dashes tell them apart as well."""
 _STYLE: Final = """
@@ -36,11 +40,23 @@ repeating-linear-gradient(90deg,var(--waste) 0 3px,transparent 3px 5px)}
 svg{max-width:100%;height:auto;display:block}svg text{font:12px ui-monospace,monospace;fill:#1b2330;pointer-events:none}
 .axis text{fill:var(--ink)}.axis line{stroke:var(--line)}
 .frame rect{fill:var(--copy);stroke:var(--back)}.frame.waste rect{stroke:var(--waste);stroke-width:2;stroke-dasharray:3 2}
+a{color:inherit}
 .frame:focus rect,.frame:hover rect{fill:#ffe29a}
 """
 
 
-def page(found: Answer, stacks: Sequence[Answer], curves: Mapping[int, Curve]) -> str:
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """How inheritances eroded. `curves`: by PID, seconds and the part of its inheritance that a worker still shared;
+    their `names`; how many looks were `missed`; `behind`: the page of folios beside this one, empty if there is none."""
+
+    curves: Mapping[int, Sequence[tuple[float, float]]] = field(default_factory=dict)
+    names: Mapping[int, str] = field(default_factory=dict)
+    missed: int = 0
+    behind: str = ""
+
+
+def page(found: Answer, stacks: Sequence[Answer], curves: Mapping[int, Curve], kept: Kept = Kept()) -> str:
     """The page. `found`: the sum; `stacks`: all of them, where `found` has the first few; `curves`: by number of a
     process, seconds and bytes copied by then."""
     named = {one["number"]: f"{one['name']} {one['pid']}" for one in found["processes"]}
@@ -48,7 +64,8 @@ def page(found: Answer, stacks: Sequence[Answer], curves: Mapping[int, Curve]) -
     drawn = flame(stacks)
     parts = [
         f"<h1>{_safe(sentence(found))}</h1>{why}",
-        f"<h2>Who copied: a process below its parent</h2>{_processes(found['processes'])}",
+        f"<h2>Who copied: a process below its parent</h2>{_processes(found['processes'], kept.behind)}",
+        f"<h2>Of what they inherited, workers still shared</h2>{kept_picture(kept, found['seconds'])}",
         f"<h2>Bytes copied so far, over time</h2>{curve_picture(named, curves, found['seconds'])}",
         "<h2>Code that copied: as wide as the bytes; dashed where most of them were copied for nothing</h2>",
         drawn or "<p class=dim>no stack copied anything</p>",
@@ -73,7 +90,8 @@ def sentence(found: Answer) -> str:
     )
 
 
-def _processes(rows: Sequence[Answer]) -> str:
+def _processes(rows: Sequence[Answer], behind: str) -> str:
+    """`behind`: the page of folios; who was alive to the end, and copied, is a link into it."""
     widest = max((one["bytes"] for one in rows), default=0) or 1
     head = "".join(f"<th>{name}</th>" for name in ("process", "faults", "reused", "copied", "for nothing", "bytes", ""))
     body = []
@@ -84,7 +102,10 @@ def _processes(rows: Sequence[Answer]) -> str:
         waste = wide * one["needless"] / one["copied"] if one["copied"] else 0.0
         bar = f'<i style="width:{wide - waste:.2f}%"></i><i class=waste style="width:{waste:.2f}%"></i>'
         cells = "".join(f"<td>{_safe(count)}</td>" for count in counts)
-        body.append(f"<tr><td>{_safe(name)}</td>{cells}<td><div class=bar>{bar}</div></td></tr>")
+        shown = _safe(name)
+        if behind and one["ended_at"] is None and one["pid"] is not None:
+            shown = f'<a href="{escape(quote(behind))}#pid={one["pid"]}">{shown}</a>'
+        body.append(f"<tr><td>{shown}</td>{cells}<td><div class=bar>{bar}</div></td></tr>")
     return f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(body)}</tbody></table>"
 
 
@@ -156,31 +177,61 @@ def curve_picture(named: Mapping[int, str], curves: Mapping[int, Curve], seconds
     most = sorted((n for n in curves if n in named and curves[n][-1][1]), key=lambda n: -curves[n][-1][1])[:_CURVES]
     if not most:
         return "<p class=dim>nobody copied anything</p>"
-    high, wide, tall = curves[most[0]][-1][1], 760, 240
+    high = curves[most[0]][-1][1]
     end = max(seconds, *(curves[n][-1][0] for n in most)) or 1.0
+    told = [f"{for_terminal(named[n])}: {size(curves[n][-1][1])}" for n in most]
+    lines = [[(at / end, copied / high) for at, copied in curves[n]] for n in most]
+    return _picture([size(share * high) for share in _SHARES], end, told, [_steps(line) for line in lines])
+
+
+def kept_picture(kept: Kept, seconds: float) -> str:
+    """The erosion curves of the workers that kept least, as SVG: a dot a look, dots joined."""
+    most = sorted(kept.curves, key=lambda pid: (kept.curves[pid][-1][1], pid))[:_CURVES]
+    missed = f"<p class=dim>{kept.missed} looks were not finished: a process ended meanwhile</p>" if kept.missed else ""
+    if not most:
+        return f"<p class=dim>no look found a worker with an inheritance</p>{missed}"
+    end = max(seconds, *(kept.curves[pid][-1][0] for pid in most)) or 1.0
+    told = [f"{for_terminal(kept.names[pid])} {pid}: {kept.curves[pid][-1][1]:.0%}" for pid in most]
+    lines = [[(at / end, share) for at, share in kept.curves[pid]] for pid in most]
+    return _picture([f"{share:.0%}" for share in _SHARES], end, told, [_dots(line) for line in lines]) + missed
+
+
+def _x(share: float) -> float:
+    return 70 + _WIDE * share
+
+
+def _y(share: float) -> float:
+    return 10 + _TALL * (1 - share)
+
+
+def _steps(line: Line) -> str:
+    rest = "".join(f"H{_x(x):.1f}V{_y(y):.1f}" for x, y in line[1:])
+    return f"M{_x(line[0][0]):.1f},{_y(line[0][1]):.1f}{rest}H{70 + _WIDE}"
+
+
+def _dots(line: Line) -> str:
+    """Joined, each point a small square."""
+    joined = "L".join(f"{_x(x):.1f},{_y(y):.1f}" for x, y in line)
+    return f"M{joined}" + "".join(f"M{_x(x) - 2:.1f},{_y(y) - 2:.1f}h4v4h-4z" for x, y in line)
+
+
+def _picture(scale: Sequence[str], end: float, told: Sequence[str], paths: Sequence[str]) -> str:
+    """Curves with their names beside them; `scale` has the words at _SHARES of the height."""
     drawn = [
-        f'<g class="axis"><line x1="70" y1="{y:.1f}" x2="{70 + wide}" y2="{y:.1f}"/>'
-        f'<text x="64" y="{y + 4:.1f}" text-anchor="end">{size(share * high)}</text></g>'
-        for share in (0.0, 0.5, 1.0)
-        for y in (10 + tall * (1 - share),)
+        f'<g class="axis"><line x1="70" y1="{_y(share):.1f}" x2="{70 + _WIDE}" y2="{_y(share):.1f}"/>'
+        f'<text x="64" y="{_y(share) + 4:.1f}" text-anchor="end">{words}</text></g>'
+        for share, words in zip(_SHARES, scale, strict=True)
     ]
-    drawn.append(f'<g class="axis"><text x="{70 + wide}" y="{tall + 26}" text-anchor="end">{end:.1f} s</text></g>')
-    for place, number in enumerate(most):
-        points = [(70 + wide * at / end, 10 + tall * (1 - copied / high)) for at, copied in curves[number]]
-        path = (
-            f"M{points[0][0]:.1f},{points[0][1]:.1f}"
-            + "".join(f"H{x:.1f}V{y:.1f}" for x, y in points[1:])
-            + f"H{70 + wide}"
-        )
-        told = f"{for_terminal(named[number])}: {size(curves[number][-1][1])}"
+    drawn.append(f'<g class="axis"><text x="{70 + _WIDE}" y="{_TALL + 26}" text-anchor="end">{end:.1f} s</text></g>')
+    for place, (words, path) in enumerate(zip(told, paths, strict=True)):
         y = 20 + place * 20
         line = f'fill="none" stroke="{_COLOURS[place]}" stroke-width="2" stroke-dasharray="{_dashes(place)}"'
         drawn.append(
-            f'<g tabindex="0"><title>{escape(told)}</title><path d="{path}" {line}/></g>'
-            f'<path d="M{90 + wide},{y}h26" {line}/>'
-            f'<g class="axis"><text x="{122 + wide}" y="{y + 4}">{escape(told[:36])}</text></g>'
+            f'<g tabindex="0"><title>{escape(words)}</title><path d="{path}" {line}/></g>'
+            f'<path d="M{90 + _WIDE},{y}h26" {line}/>'
+            f'<g class="axis"><text x="{122 + _WIDE}" y="{y + 4}">{escape(words[:36])}</text></g>'
         )
-    return f'<svg viewBox="0 0 {WIDTH} {tall + 34}" role="img">{"".join(drawn)}</svg>'
+    return f'<svg viewBox="0 0 {WIDTH} {_TALL + 34}" role="img">{"".join(drawn)}</svg>'
 
 
 def _dashes(place: int) -> str:
