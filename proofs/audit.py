@@ -20,7 +20,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-STATED = ("Definitions", "Witnesses", "Statements", "System", "Interleaved", "Uniform", "Width")
+STATED = ("Definitions", "Witnesses", "Statements", "System", "Interleaved", "Uniform", "Width", "Play")
 """The modules a reviewer reads: what they define is signed, their closed Props are the claims."""
 
 CLOSED = "Closed under the global context"

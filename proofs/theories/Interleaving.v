@@ -451,6 +451,47 @@ Proof.
   - refine (faults_unsettled j w (with_update e (with_holders hs w)) e eq_refl none _ el fa). intros f hf. now apply mine_old.
 Qed.
 
+(** Holders of one MM change their phase, page after page. *)
+Lemma turned_keeps m old new d p hs hs' c n : (d = 1 \/ d = -1) -> old <> Mapped -> new <> Mapped ->
+  (forall h, in_phase h = old -> coming (turn new h) = coming h /\ (unseen h -> unseen (turn new h)) /\
+    (if counted (turn new h) then 1 else 0) = (if counted h then 1 else 0) + d) ->
+  shape hs c -> turned m old new p hs hs' ->
+  shape hs' c /\ from_old hs hs' /\ (forall f, locked hs f -> locked hs' f) /\
+  num counted hs' = num counted hs + d /\ num (maps_as n) hs' = num (maps_as n) hs + (if m =? n then d else 0).
+Proof.
+  intros one was is same sh t. destruct t as [l h r mh ph fh] in sh |- *. destruct (same h fh) as (ec & eu & en).
+  split; [|split; [|split; [|split]]].
+  - apply (shape_moves l h); try easy; [now left|congruence].
+  - apply from_old_mid; try easy. now rewrite ec.
+  - intros f. apply locked_mid; try easy; [now rewrite ec|congruence].
+  - rewrite !num_mid. lia.
+  - rewrite !num_mid. unfold maps_as at 1 3. cbn [mm_of turn]. rewrite mh. destruct (m =? n); rewrite ?andb_true_r, ?andb_false_r; lia.
+Qed.
+
+Lemma sane_turned j w m old new d p k hs : sane j w -> section w = None -> 0 < k -> (d = 1 \/ d = -1) -> old <> Mapped -> new <> Mapped ->
+  (forall h, in_phase h = old -> coming (turn new h) = coming h /\ (unseen h -> unseen (turn new h)) /\
+    (if counted (turn new h) then 1 else 0) = (if counted h then 1 else 0) + d) ->
+  batch (turned m old new) p (holders w) hs k -> sane j (with_update (Ev m p (k * d) false) (with_holders hs w)).
+Proof.
+  intros ok none hk one was is same b. pose proof ok as [sh _ (real & ids & em & counts) _ _].
+  set (good := fun hs => shape hs (memory w) /\ from_old (holders w) hs /\ forall f, locked (holders w) f -> locked hs f).
+  assert (start : good (holders w)) by (split; [easy|split; [apply from_old_refl|easy]]).
+  assert (each : forall n q s s', good s -> turned m old new q s s' ->
+    good s' /\ num counted s' = num counted s + d /\ num (maps_as n) s' = num (maps_as n) s + (if m =? n then d else 0)).
+  { intros n q s s' (s1 & s2 & s3) t. destruct (turned_keeps m old new d q s s' (memory w) n one was is same s1 t) as (t1 & t2 & t3 & t4 & t5).
+    split; [|easy]. split; [easy|]. split; [now apply (from_old_trans _ s)|auto]. }
+  destruct (batch_keeps good (num counted) (turned m old new) d (fun q s s' g t => let '(conj a (conj b _)) := each 0 q s s' g t in conj a b)
+    p _ _ k b start) as [(shape' & old' & locked') more].
+  pose proof (fun n => proj2 (batch_keeps good (num (maps_as n)) (turned m old new) (if m =? n then d else 0)
+    (fun q s s' g t => let '(conj a (conj _ b)) := each n q s s' g t in conj a b) p _ _ k b start)) as tally.
+  apply sane_update; try easy; cbn [mm nr].
+  - destruct b as [|q s s' s'' k [l h r <- _ _] _]; [lia|]. apply sh, in_elt.
+  - rewrite em. intros [zero|less]%truth_refuses_proved; cbn [mm nr] in *; [nia|]. rewrite counts in less.
+    specialize (tally m). cbn beta in tally. rewrite Z.eqb_refl in tally. pose proof (num_bounds (maps_as m) hs). lia.
+  - intros n. rewrite tally. destruct (m =? n); lia.
+  - intros f _. apply locked'.
+Qed.
+
 Lemma sane_faults j w fs : sane j w ->
   (forall f, In f fs -> In f (faults w) \/ (locked (holders w) f /\ reading j w f /\ (granted f = true -> mine (holders w) f))) ->
   sane j (with_faults fs w).
@@ -463,8 +504,8 @@ Proof. intros hg old. apply in_mid in hg as [->|hg]; [now right|left; apply in_m
 
 Lemma act_sane room j w w' : never_false_exclusive room j -> room (updates w) -> sane j w -> act j w w' -> sane j w'.
 Proof.
-  intros never has ok [m p hm none|h child hh fh hc ne free|l h r eq fh none|l h r eq fh|l h r eq fh ph|l h r x eq fh ph away
-    |l h r eq fh free kids|l h r eq fh none|l h r eq fh|h hh fh|k hk|d open|h hh fh none free kids|l f r eq none|l f r eq|l f r eq
+  intros never has ok [m p hm none|h child hh fh hc ne free|m p k hs hk b none|l h r eq fh|l h r eq fh ph|l h r x eq fh ph away
+    |l h r eq fh free kids|m p k hs hk b none|l h r eq fh|h hh fh|k hk|d open|h hh fh none free kids|l f r eq none|l f r eq|l f r eq
     |l f r n eq st rc rr said|f l h r hf gr eq fh mh ph|l f r eq|h x hh ch np wh];
     pose proof ok as [sh ot tr wo fa].
   - (* TouchBegin *)
@@ -478,15 +519,8 @@ Proof.
     + intros f hf [(g & hg & rest) kin]. split; [exists g; split; [now right|easy]|].
       intros u [<-|hu]; [|now apply kin]. cbn. intros _ pu mu. now elim (free f hf).
   - (* CountIn *)
-    rewrite eq in *. assert (hin : In h (l ++ h :: r)) by (apply in_mid; now left).
-    assert (c0 : counted h = false) by (unfold counted; now rewrite fh).
-    apply sane_update; try easy; rewrite ?eq.
-    + apply (shape_moves l h); try easy; [unfold coming; cbn; now rewrite fh|left; now right|congruence].
-    + now apply sh.
-    + rewrite !num_mid, c0. change (counted (turn Counted h)) with true. cbn [nr]. lia.
-    + intros m. rewrite !num_mid. unfold maps_as at 1 3. rewrite c0. change (counted (turn Counted h)) with true. cbn [andb mm nr mm_of turn]. destruct (mm_of h =? m); lia.
-    + apply from_old_mid; try easy. unfold coming. cbn. now rewrite fh.
-    + intros f hf. apply locked_mid; try easy; [unfold coming; cbn; now rewrite fh|congruence].
+    rewrite <- (Z.mul_1_r k). apply (sane_turned j w m Referenced Counted 1 p k hs); try easy; [now left|].
+    intros h fh. unfold coming, counted, unseen. cbn. rewrite fh. repeat split; auto.
   - (* Shield *)
     set (p := page_at h). rewrite eq in *. destruct (shape_shielded p _ _ sh) as [shielded idle]. rewrite map_app in *. cbn [map] in *.
     assert (commute : shield p (turn Protected h) = turn Protected (shield p h)) by (unfold shield, p; cbn; now rewrite Z.eqb_refl).
@@ -526,19 +560,8 @@ Proof.
     + intros f hf _. apply mine_old, from_old_mid; easy.
     + intros f hf. apply locked_mid; try easy. intros _. right. intros [mf pf]. now apply (free f hf).
   - (* CountOut *)
-    rewrite eq in *. assert (hin : In h (l ++ h :: r)) by (apply in_mid; now left).
-    assert (c1 : counted h = true) by (unfold counted; now rewrite fh).
-    assert (ch : coming h = false) by (unfold coming; now rewrite fh).
-    apply sane_update; try easy; rewrite ?eq.
-    + apply (shape_moves l h); try easy; [left; intros un%unseen_coming; congruence|congruence].
-    + now apply sh.
-    + destruct tr as (real & ids & em & counts). rewrite em. intros no%truth_refuses_proved. cbn [mm nr] in no. rewrite counts in no.
-      pose proof (num_pos (maps_as (mm_of h)) h _ hin) as pos. unfold maps_as in pos at 1. rewrite c1, Z.eqb_refl in pos.
-      specialize (pos eq_refl). lia.
-    + rewrite !num_mid, c1. change (counted (turn Uncounted h)) with false. cbn [nr]. lia.
-    + intros m. rewrite !num_mid. unfold maps_as at 1 3. rewrite c1. change (counted (turn Uncounted h)) with false. cbn [andb mm nr mm_of turn]. destruct (mm_of h =? m); lia.
-    + now apply from_old_mid.
-    + intros f hf. apply locked_mid; try easy. congruence.
+    replace (- k) with (k * -1) by lia. apply (sane_turned j w m Cleared Uncounted (-1) p k hs); try easy; [now right|].
+    intros h fh. unfold coming, counted, unseen. cbn. rewrite fh. repeat split; intros [?|?]; easy.
   - (* Release *)
     rewrite eq in *. assert (ch : coming h = false) by (unfold coming; destruct fh as [-> | ->]; easy).
     assert (c0 : counted h = false) by (unfold counted; destruct fh as [-> | ->]; easy).
@@ -621,25 +644,32 @@ Proof.
   destruct (fa f hf) as (_ & _ & all). now apply (all gr).
 Qed.
 
-(** MM 1 touches a page and writes it after a fault. *)
+(** MM 1 touches two pages with one update, and writes the first after a fault. *)
 Theorem faults_are_granted_proved : faults_are_granted.
 Proof.
   set (j := mm_id_judge). pose proof (Before anything j) as r.
-  pose proof (Then _ _ _ _ r I (TouchBegin j nothing_yet 1 0 ltac:(lia) (fun h (hh : In h []) => match hh with end))) as r1. cbn in r1.
+  pose proof (Then _ _ _ _ r I (TouchBegin j nothing_yet 1 0 ltac:(lia) (fun h (hh : In h []) => match hh with end))) as r0. cbn in r0.
+  match type of r0 with happens _ _ ?w =>
+    pose proof (Then _ _ _ _ r0 I (TouchBegin j w 1 1 ltac:(lia) ltac:(intros h [<-|[]]; easy))) as r1 end. cbn in r1.
+  set (h0 := Holder 1 0 Referenced 1 false 0) in *. set (h1 := Holder 1 1 Referenced 1 false 0) in *.
+  assert (two : batch (turned 1 Referenced Counted) 0 [h1; h0] [turn Counted h1; turn Counted h0] 2).
+  { apply (Another (turned 1 Referenced Counted) 0 _ _ _ 1 (Turned 1 Referenced Counted 0 [h1] h0 [] eq_refl eq_refl eq_refl)).
+    apply batch_one. exact (Turned 1 Referenced Counted 1 [] h1 [turn Counted h0] eq_refl eq_refl eq_refl). }
   match type of r1 with happens _ _ ?w =>
-    pose proof (Then _ _ _ _ r1 I (CountIn j w [] _ [] eq_refl eq_refl eq_refl)) as r2 end. cbn in r2.
+    pose proof (Then _ _ _ _ r1 I (CountIn j w 1 0 2 _ ltac:(lia) two eq_refl)) as r2 end. clear two. cbn in r2. subst h0 h1.
   match type of r2 with happens _ _ ?w => pose proof (Then _ _ _ _ r2 I (SectionEnd j w _ eq_refl)) as r3 end. cbn in r3.
-  match type of r3 with happens _ _ ?w => pose proof (Then _ _ _ _ r3 I (Shield j w [] _ [] eq_refl eq_refl)) as r4 end. cbn in r4.
-  match type of r4 with happens _ _ ?w =>
-    pose proof (Then _ _ _ _ r4 I (TouchEnd j w [] _ [] 7 eq_refl eq_refl eq_refl (fun u (hu : In u []) => match hu with end))) as r5 end.
-  cbn in r5. match type of r5 with happens _ _ ?w =>
-    pose proof (Then _ _ _ _ r5 I (FaultBegin j w _ (or_introl eq_refl) eq_refl eq_refl
-      (fun f (hf : In f []) => match hf with end) ltac:(intros h [<-|[]]; easy))) as r6 end. cbn in r6.
+  match type of r3 with happens _ _ ?w =>
+    pose proof (Then _ _ _ _ r3 I (Shield j w [Holder 1 1 Counted 1 false 0] _ [] eq_refl eq_refl)) as r4 end. cbn in r4.
+  match type of r4 with happens _ _ ?w => pose proof (Then _ _ _ _ r4 I (TouchEnd j w [Holder 1 1 Counted 1 false 0] _ [] 7 eq_refl eq_refl eq_refl
+    ltac:(intros u [<-|[]]; easy))) as r5 end. cbn in r5.
+  match type of r5 with happens _ _ ?w =>
+    pose proof (Then _ _ _ _ r5 I (FaultBegin j w (Holder 1 0 Mapped 1 true 7) (or_intror (or_introl eq_refl)) eq_refl eq_refl
+      (fun f (hf : In f []) => match hf with end) ltac:(intros h [<-|[<-|[]]]; easy))) as r6 end. cbn in r6.
   match type of r6 with happens _ _ ?w => pose proof (Then _ _ _ _ r6 I (FaultCount j w [] _ [] eq_refl)) as r7 end. cbn in r7.
   match type of r7 with happens _ _ ?w => pose proof (Then _ _ _ _ r7 I (FaultRefs j w [] _ [] eq_refl)) as r8 end. cbn in r8.
   match type of r8 with happens _ _ ?w =>
-    pose proof (Then _ _ _ _ r8 I (FaultGrant j w [] _ [] 1 eq_refl (conj eq_refl eq_refl) eq_refl eq_refl eq_refl)) as r9 end. cbn in r9.
-  match type of r9 with happens _ _ ?w => exists w end. eexists. split; [exact r9|]. split; [now left|easy].
+    pose proof (Then _ _ _ _ r8 I (FaultGrant j w [] _ [] 2 eq_refl (conj eq_refl eq_refl) eq_refl eq_refl eq_refl)) as r9 end. cbn in r9.
+  match type of r9 with happens _ _ ?w => exists w end. eexists. split; [exact r9|]. split; [easy|]. split; [now left|easy].
 Qed.
 
 Theorem refs_bound_maps_proved : refs_bound_maps.

@@ -43,37 +43,25 @@ Definition tracked (vs : list view) (f : Z) (es : list event) : Prop :=
 Definition alone (vs : list view) : Prop := forall u v, In u vs -> In v vs -> writable v = true ->
   on_page (folio_of v) (page_of v) u = true -> owner_of u = owner_of v.
 
+Definition neat (vs : list view) (c : Z -> Z -> Z) : Prop :=
+  (forall v, In v vs -> c (folio_of v) (page_of v) = seen v) /\ alone vs /\ (forall v, In v vs -> 1 <= owner_of v).
+
 Definition ok (w : world) : Prop :=
-  isolated w /\ alone (views w) /\ (forall v, In v (views w) -> 1 <= owner_of v) /\
-  (forall f, 0 <= extra w f) /\ forall f, tracked (views w) f (history w f).
+  neat (views w) (content w) /\ (forall f, 0 <= extra w f) /\ forall f, tracked (views w) f (history w f).
 
 Lemma on_page_spec f p v : on_page f p v = true <-> folio_of v = f /\ page_of v = p.
 Proof. unfold on_page. rewrite andb_true_iff, !Z.eqb_eq. reflexivity. Qed.
 
-(** One more event, one more or one less mapping. *)
-Lemma tracked_step vs vs' f e es : 1 <= mm e -> tracked vs f es -> step (match mappings es with Some i => i | None => [] end) e <> None ->
-  (forall m, number (maps m f) vs' = number (maps m f) vs + (if mm e =? m then nr e else 0)) ->
-  tracked vs' f (es ++ [e]).
-Proof.
-  intros hm (real & ids & em & all) fine grows. split; [apply Forall_app; now split; [|constructor]|].
-  rewrite em in fine. destruct (step ids e) as [rest|] eqn:es1; [|easy]. exists rest. split.
-  - unfold mappings in *. rewrite mappings_from_app, em. cbn. now rewrite es1.
-  - intros m. rewrite (step_count _ _ _ _ es1), all, grows. reflexivity.
-Qed.
-
 Lemma tracked_same vs vs' f es : (forall m, number (maps m f) vs' = number (maps m f) vs) ->
   tracked vs f es -> tracked vs' f es.
 Proof. intros same (real & ids & em & all). split; [easy|]. exists ids. split; [easy|]. intros m. now rewrite same. Qed.
-
-Lemma step_maps ids m p : step ids (Ev m p 1 false) <> None.
-Proof. now unfold step. Qed.
 
 (** Where a COW fault keeps the page, all views of the folio are the writer's. *)
 Lemma reuse_all_mine room j w v u : never_false_exclusive room j -> ok w -> (forall f, room (history w f)) ->
   In v (views w) -> pinned v = false -> reuse j w v -> In u (views w) -> folio_of u = folio_of v ->
   owner_of u = owner_of v.
 Proof.
-  intros never (_ & _ & _ & some & all) has hv pv [says_so refs] hu fu.
+  intros never (_ & some & all) has hv pv [says_so refs] hu fu.
   set (f := folio_of v) in *. destruct (all f) as (real & ids & em & counts).
   assert (pu : pinned u = false).
   { destruct (pinned u) eqn:pu; [|easy]. unfold refcount, mapcount in refs.
@@ -96,56 +84,113 @@ Proof. unfold written. now destruct (on_page f p v && _). Qed.
 Lemma maps_elsewhere m f v : folio_of v <> f -> maps m f v = false.
 Proof. intros ne. unfold maps, on_folio. now rewrite (proj2 (Z.eqb_neq _ _) ne). Qed.
 
-Lemma maps_here m v : pinned v = false -> maps m (folio_of v) v = (owner_of v =? m).
-Proof. intros pv. unfold maps, on_folio. now rewrite pv, Z.eqb_refl. Qed.
+Lemma maps_is n g v : pinned v = false -> maps n g v = (folio_of v =? g) && (owner_of v =? n).
+Proof. intros pv. unfold maps, on_folio. now rewrite pv, andb_true_r. Qed.
 
-Lemma tracked_new w v vs : pinned v = false -> 1 <= owner_of v ->
-  (forall f, tracked (views w) f (history w f)) -> (forall m f, number (maps m f) vs = number (maps m f) (views w)) ->
-  forall f, tracked (v :: vs) f (log (folio_of v) (Ev (owner_of v) (page_of v) 1 false) (history w) f).
+(** One more event, as many mappings more or less. *)
+Lemma tracked_log w vs f e : 1 <= mm e -> nr e <> 0 -> (forall g, tracked (views w) g (history w g)) ->
+  (forall n g, number (maps n g) vs = number (maps n g) (views w) + (if (f =? g) && (mm e =? n) then nr e else 0)) ->
+  forall g, tracked vs g (log f e (history w) g).
 Proof.
-  intros pv ho all same f. unfold log. destruct (Z.eqb_spec f (folio_of v)) as [->|ne].
-  - apply (tracked_step (views w)); [easy|easy|apply step_maps|]. intros m.
-    rewrite number_cons, same, maps_here by easy. cbn [mm nr]. lia.
-  - apply (tracked_same (views w)); [|easy]. intros m. rewrite number_cons, same, maps_elsewhere by congruence. lia.
+  intros hm some all grows g. unfold log. destruct (Z.eqb_spec g f) as [->|ne].
+  - destruct (all f) as (real & ids & em & counts). split; [apply Forall_app; now split; [|constructor]|].
+    destruct (step ids e) as [rest|] eqn:es.
+    + exists rest. split; [unfold mappings in *; rewrite mappings_from_app, em; cbn; now rewrite es|].
+      intros n. rewrite (step_count _ _ _ _ es), counts, grows, Z.eqb_refl. reflexivity.
+    + exfalso. apply truth_refuses_proved in es as [zero|less]; [easy|]. rewrite counts in less.
+      pose proof (grows (mm e) f) as sum. rewrite !Z.eqb_refl in sum. cbn [andb] in sum.
+      pose proof (number_nonneg (maps (mm e) f) vs). lia.
+  - apply (tracked_same (views w)); [|easy]. intros n. rewrite grows, (proj2 (Z.eqb_neq f g)) by congruence. cbn [andb]. lia.
+Qed.
+
+(** ** Several pages at once *)
+
+Lemma batch_nonneg {S} (each : Z -> S -> S -> Prop) p (s s' : S) k : batch each p s s' k -> 0 <= k.
+Proof. induction 1; lia. Qed.
+
+(** What one page keeps, several keep; what one adds, [k] add [k] times. *)
+Lemma batch_keeps {S} (good : S -> Prop) (amount : S -> Z) (each : Z -> S -> S -> Prop) d : (forall p s s', good s -> each p s s' -> good s' /\ amount s' = amount s + d) ->
+  forall p s s' k, batch each p s s' k -> good s -> good s' /\ amount s' = amount s + k * d.
+Proof.
+  intros one p s s' k b. induction b as [p s|p s s' s'' k e b IH]; intros g; [split; [easy|lia]|].
+  destruct (one p s s' g e) as [g' a']. destruct (IH g') as [g'' a'']. split; [easy|lia].
+Qed.
+
+Definition adds (m f n g d : Z) : Z := if (f =? g) && (m =? n) then d else 0.
+
+Lemma adds_times m f n g k d : k * adds m f n g d = adds m f n g (k * d).
+Proof. unfold adds. destruct (_ && _); lia. Qed.
+
+Lemma touch_keeps m f p s s' n g : 1 <= m -> neat (fst s) (snd s) -> touch m f p s s' ->
+  neat (fst s') (snd s') /\ number (maps n g) (fst s') = number (maps n g) (fst s) + adds m f n g 1.
+Proof.
+  intros hm good t. destruct t as [vs c x none] in good |- *. cbn [fst snd] in *. destruct good as (iso & al & own).
+  assert (apart : forall v, In v vs -> ~ (folio_of v = f /\ page_of v = p)).
+  { intros v hv same. apply on_page_spec in same. now rewrite none in same. }
+  split; [split; [|split]|].
+  - intros v [<-|hv]; cbn; unfold store; [now rewrite !Z.eqb_refl|].
+    specialize (apart v hv). destruct (Z.eqb_spec (folio_of v) f), (Z.eqb_spec (page_of v) p); cbn; first [now apply iso|now elim apart].
+  - intros u v [<-|hu] [<-|hv] wr here; [easy| | |now apply al].
+    + apply on_page_spec in here as [e1 e2]. cbn in *. elim (apart v hv). split; congruence.
+    + apply on_page_spec in here. cbn in here. elim (apart u hu). easy.
+  - intros v [<-|hv]; [easy|auto].
+  - rewrite number_cons, maps_is by easy. cbn [folio_of owner_of]. unfold adds. lia.
+Qed.
+
+Lemma copy_keeps child f p vs vs' c n g : 1 <= child -> neat vs c -> copy child f p vs vs' ->
+  neat vs' c /\ number (maps n g) vs' = number (maps n g) vs + adds child f n g 1.
+Proof.
+  intros hc (iso & al & own) [v hv fv ev pv]. set (q := protect f p).
+  assert (same : forall u, owner_of (q u) = owner_of u /\ folio_of (q u) = folio_of u /\ page_of (q u) = page_of u /\ seen (q u) = seen u)
+    by (intros u; unfold q, protect; now destruct (on_page _ _ u)).
+  assert (wr : forall u, writable (q u) = true -> writable u = true /\ on_page f p u = false)
+    by (intros u; unfold q, protect; destruct (on_page _ _ u) eqn:here; [easy|now split]).
+  split; [split; [|split]|].
+  - intros u [<-|(z & <- & hz)%in_map_iff]; [cbn; rewrite <- fv, <- ev; exact (iso v hv)|].
+    destruct (same z) as (_ & -> & -> & ->). now apply iso.
+  - intros u z hu hz. assert (hz' : writable z = true -> exists y, z = q y /\ In y vs).
+    { destruct hz as [<-|(y & <- & hy)%in_map_iff]; [easy|now exists y]. }
+    intros wz here. destruct (hz' wz) as (y & -> & hy). apply wr in wz as [wy away].
+    apply on_page_spec in here as [e1 e2]. destruct (same y) as (oy & fy & py & _). rewrite fy, py in *. rewrite oy.
+    destruct hu as [<-|(t & <- & ht)%in_map_iff].
+    + exfalso. cbn in e1, e2. enough (on_page f p y = true) by congruence. now apply on_page_spec.
+    + destruct (same t) as (ot & ft & pt & _). rewrite ft, pt, ot in *. apply al; [easy..|]. now apply on_page_spec.
+  - intros u [<-|(z & <- & hz)%in_map_iff]; [easy|]. destruct (same z) as (-> & _). auto.
+  - rewrite number_cons, maps_is, number_map by (easy || intros; apply maps_protect). cbn [folio_of owner_of]. unfold adds. lia.
+Qed.
+
+Lemma neat_sub vs vs' c : (forall u, In u vs' -> In u vs) -> neat vs c -> neat vs' c.
+Proof. intros sub (iso & al & own). split; [|split]; auto. intros u z hu hz. apply al; auto. Qed.
+
+Lemma in_rest (u v : view) before after : In u (before ++ after) -> In u (before ++ v :: after).
+Proof. intros [|]%in_app_iff; apply in_app_iff; [now left|right; now right]. Qed.
+
+Lemma drop_keeps m f p vs vs' c n g : neat vs c -> drop m f p vs vs' ->
+  neat vs' c /\ number (maps n g) vs' = number (maps n g) vs + adds m f n g (-1).
+Proof.
+  intros good t. destruct t as [before v after ov fv _ pv] in good |- *. split.
+  - apply (neat_sub (before ++ v :: after)); [intros u; apply in_rest|easy].
+  - rewrite number_middle, maps_is, ov, fv by easy. unfold adds. destruct (_ && _); lia.
 Qed.
 
 Lemma move_ok room j w w' : never_false_exclusive room j -> (forall f, room (history w f)) ->
   ok w -> move j w w' -> ok w'.
 Proof.
-  intros never has good m. pose proof good as (iso & al & own & some & all).
-  destruct m as [m f p x hm none|v child hc hv pv|v hv pv|before v after eq pv|before v after eq pv|f k hk|v x hv pv how];
-    unfold ok, isolated in *; cbn [views content extra history].
+  intros never has good m. pose proof good as (tidy & some & all). pose proof tidy as (iso & al & own).
+  destruct m as [m f p k vs c hm hk b|child f p k vs hc hk b|v hv pv|m f p k vs hk b|before v after eq pv|f k hk|v x hv pv how];
+    unfold ok; cbn [views content extra history].
   - (* Touch *)
-    assert (apart : forall v, In v (views w) -> ~ (folio_of v = f /\ page_of v = p)).
-    { intros v hv same. apply on_page_spec in same. now rewrite none in same. }
-    split; [|split; [|split; [|split; [easy|]]]].
-    + intros v [<-|hv]; cbn; unfold store; [now rewrite !Z.eqb_refl|].
-      specialize (apart v hv). destruct (Z.eqb_spec (folio_of v) f), (Z.eqb_spec (page_of v) p); cbn; first [now apply iso|now elim apart].
-    + intros u v [<-|hu] [<-|hv] wr here; [easy| | |now apply al].
-      * apply on_page_spec in here as [e1 e2]. cbn in *. elim (apart v hv). split; congruence.
-      * apply on_page_spec in here. cbn in here. elim (apart u hu). easy.
-    + intros v [<-|hv]; [easy|auto].
-    + exact (tracked_new w (View m f p false true x) (views w) eq_refl hm all (fun _ _ => eq_refl)).
+    pose proof (fun n g => batch_keeps (fun s => neat (fst s) (snd s)) (fun s => number (maps n g) (fst s)) _ _
+      (fun q s s' => touch_keeps m f q s s' n g hm) p _ _ k b tidy) as keeps.
+    split; [exact (proj1 (keeps 0 0))|]. split; [easy|]. apply tracked_log; cbn [mm nr]; [easy|lia|easy|].
+    intros n g. pose proof (proj2 (keeps n g)) as more. cbn beta iota delta [fst] in more. rewrite more, adds_times, Z.mul_1_r. reflexivity.
   - (* Share *)
-    set (q := protect (folio_of v) (page_of v)).
-    assert (same : forall u, owner_of (q u) = owner_of u /\ folio_of (q u) = folio_of u /\ page_of (q u) = page_of u /\ seen (q u) = seen u)
-      by (intros u; unfold q, protect; now destruct (on_page _ _ u)).
-    assert (wr : forall u, writable (q u) = true -> writable u = true /\ on_page (folio_of v) (page_of v) u = false)
-      by (intros u; unfold q, protect; destruct (on_page _ _ u) eqn:here; [easy|now split]).
-    split; [|split; [|split; [|split; [easy|]]]].
-    + intros u [<-|(z & <- & hz)%in_map_iff]; [exact (iso v hv)|]. destruct (same z) as (_ & -> & -> & ->). now apply iso.
-    + intros u z hu hz. assert (hz' : writable z = true -> exists y, z = q y /\ In y (views w)).
-      { destruct hz as [<-|(y & <- & hy)%in_map_iff]; [easy|now exists y]. }
-      intros wz here. destruct (hz' wz) as (y & -> & hy). apply wr in wz as [wy away].
-      apply on_page_spec in here as [e1 e2]. destruct (same y) as (oy & fy & py & _). rewrite fy, py in *. rewrite oy.
-      destruct hu as [<-|(t & <- & ht)%in_map_iff].
-      * exfalso. cbn in e1, e2. enough (on_page (folio_of v) (page_of v) y = true) by congruence. now apply on_page_spec.
-      * destruct (same t) as (ot & ft & pt & _). rewrite ft, pt, ot in *. apply al; [easy..|]. now apply on_page_spec.
-    + intros u [<-|(z & <- & hz)%in_map_iff]; [easy|]. destruct (same z) as (-> & _). auto.
-    + apply (tracked_new w (View child (folio_of v) (page_of v) false false (seen v))); [easy..|].
-      intros m f. apply number_map. intros u. apply maps_protect.
+    pose proof (fun n g => batch_keeps (fun s => neat s (content w)) (fun s => number (maps n g) s) _ _
+      (fun q s s' => copy_keeps child f q s s' (content w) n g hc) p _ _ k b tidy) as keeps.
+    split; [exact (proj1 (keeps 0 0))|]. split; [easy|]. apply tracked_log; cbn [mm nr]; [easy|lia|easy|].
+    intros n g. pose proof (proj2 (keeps n g)) as more. cbn beta in more. rewrite more, adds_times, Z.mul_1_r. reflexivity.
   - (* Pin *)
-    split; [|split; [|split; [|split; [easy|]]]].
+    split; [split; [|split]|split; [easy|]].
     + intros u [<-|hu]; [exact (iso v hv)|now apply iso].
     + intros u z [<-|hu] [<-|hz] wz here; [easy| |easy|now apply al]. cbn in *. apply al; [easy..|].
       apply on_page_spec. now apply on_page_spec in here.
@@ -153,28 +198,17 @@ Proof.
     + intros f. apply (tracked_same (views w)); [|easy]. intros m. rewrite number_cons. unfold maps at 1. cbn [pinned negb].
       now rewrite andb_false_r.
   - (* Unmap *)
-    assert (sub : forall u, In u (before ++ after) -> In u (views w)).
-    { intros u hu. rewrite eq. apply in_app_iff in hu as [|]; apply in_app_iff; [now left|right; now right]. }
-    split; [|split; [|split; [|split; [easy|]]]]; auto.
-    + intros u z hu hz. apply al; auto.
-    + intros f. unfold log. destruct (Z.eqb_spec f (folio_of v)) as [->|ne].
-      * destruct (all (folio_of v)) as (real & ids & em & counts).
-        assert (hv : In v (views w)) by (rewrite eq; apply in_elt).
-        apply (tracked_step (views w)); [now apply own|now split; [|exists ids]| |].
-        -- rewrite em. intros no%truth_refuses_proved. cbn [mm nr] in no. rewrite counts in no.
-           pose proof (number_pos (maps (owner_of v) (folio_of v)) v (views w) hv) as pos.
-           rewrite maps_here, Z.eqb_refl in pos by easy. specialize (pos eq_refl). lia.
-        -- intros m. rewrite eq, number_middle, maps_here by easy. cbn [mm nr]. destruct (owner_of v =? m); lia.
-      * apply (tracked_same (views w)); [|easy]. intros m. rewrite eq, number_middle, maps_elsewhere by congruence. lia.
+    pose proof (fun n g => batch_keeps (fun s => neat s (content w)) (fun s => number (maps n g) s) _ _
+      (fun q s s' => drop_keeps m f q s s' (content w) n g) p _ _ k b tidy) as keeps.
+    split; [exact (proj1 (keeps 0 0))|]. split; [easy|]. apply tracked_log; cbn [mm nr]; [|lia|easy|].
+    + destruct b as [|q s s' s'' k [before v after <- _ _ _] _]; [lia|]. apply own, in_elt.
+    + intros n g. pose proof (proj2 (keeps n g)) as more. cbn beta in more. rewrite more, adds_times. unfold adds. destruct (_ && _); lia.
   - (* Unpin *)
-    assert (sub : forall u, In u (before ++ after) -> In u (views w)).
-    { intros u hu. rewrite eq. apply in_app_iff in hu as [|]; apply in_app_iff; [now left|right; now right]. }
-    split; [|split; [|split; [|split; [easy|]]]]; auto.
-    + intros u z hu hz. apply al; auto.
-    + intros f. apply (tracked_same (views w)); [|easy]. intros m. rewrite eq, number_middle. unfold maps at 2. rewrite pv.
-      now rewrite andb_false_r.
+    split; [apply (neat_sub (views w)); [rewrite eq; intros u; apply in_rest|easy]|]. split; [easy|].
+    intros f. apply (tracked_same (views w)); [|easy]. intros m. rewrite eq, number_middle. unfold maps at 2. rewrite pv.
+    now rewrite andb_false_r.
   - (* Hold *)
-    split; [easy|]. split; [easy|]. split; [easy|]. split; [|easy]. intros g. destruct (g =? f); auto.
+    split; [easy|]. split; [|easy]. intros g. destruct (g =? f); auto.
   - (* Write *)
     set (g := written (owner_of v) (folio_of v) (page_of v) x).
     assert (mine : forall u, In u (views w) -> on_page (folio_of v) (page_of v) u = true -> owner_of u = owner_of v).
@@ -186,7 +220,7 @@ Proof.
     { intros u hu here. unfold g, written. now rewrite here, (mine u hu here), Z.eqb_refl. }
     assert (miss : forall u, on_page (folio_of v) (page_of v) u = false -> g u = u)
       by (intros u here; unfold g, written; now rewrite here).
-    split; [|split; [|split; [|split; [easy|]]]].
+    split; [split; [|split]|split; [easy|]].
     + intros u (z & <- & hz)%in_map_iff. destruct (same z) as (_ & fz & pz). rewrite fz, pz. unfold store.
       destruct (on_page (folio_of v) (page_of v) z) eqn:here.
       * rewrite hit by easy. unfold on_page in here. now rewrite here.
@@ -206,13 +240,13 @@ Qed.
 Lemma reachable_ok room j w : never_false_exclusive room j -> reachable room j w -> ok w.
 Proof.
   intros never reach. induction reach as [|w w' _ IH has m].
-  - split; [intros v []|]. split; [intros u v []|]. split; [intros v []|]. split; [easy|].
+  - split; [split; [intros v []|split; [intros u v []|intros v []]]|]. split; [easy|].
     intros f. split; [constructor|]. exists []. split; [easy|]. intros m. reflexivity.
   - exact (move_ok room j w w' never has IH m).
 Qed.
 
 Theorem non_interference_proved : non_interference.
-Proof. intros room j never w reach. exact (proj1 (reachable_ok room j w never reach)). Qed.
+Proof. intros room j never w reach. exact (proj1 (proj1 (reachable_ok room j w never reach))). Qed.
 
 Lemma number_none s vs : (forall v, In v vs -> s v = false) -> number s vs = 0.
 Proof.
@@ -223,10 +257,10 @@ Qed.
 Theorem liveness_proved : liveness.
 Proof.
   intros room j w v never right reach has hv pv mine none.
-  destruct (reachable_ok room j w never reach) as (_ & _ & _ & _ & all).
+  destruct (reachable_ok room j w never reach) as (_ & _ & all).
   destruct (all (folio_of v)) as (real & ids & em & counts). split.
   - apply (right _ ids); [easy..| |].
-    + apply count_pos. rewrite counts. apply (number_pos _ v); [easy|]. now rewrite maps_here, Z.eqb_refl.
+    + apply count_pos. rewrite counts. apply (number_pos _ v); [easy|]. now rewrite maps_is, !Z.eqb_refl.
     + intros m hm. apply count_pos in hm. rewrite counts in hm. destruct (Z.eq_dec m (owner_of v)) as [|ne]; [easy|].
       rewrite number_none in hm; [lia|]. intros u hu. unfold maps, on_folio.
       destruct (Z.eqb_spec (folio_of u) (folio_of v)) as [eq|]; [|easy]. destruct (mine u hu eq) as [-> ->].

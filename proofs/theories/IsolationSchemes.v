@@ -71,20 +71,25 @@ Qed.
 
 (** ** Leaks: MM 1 maps two pages, its child gets the second; the scheme looks at the first. *)
 
+Lemma batch_one {S} (each : Z -> S -> S -> Prop) p s s' : each p s s' -> batch each p s s' 1.
+Proof. intros e. exact (Another each p s s' s' 0 e (Nothing each (p + 1) s')). Qed.
+
+Lemma touch_first m f p c x : touch m f p ([], c) ([View m f p false true x], store f p x c).
+Proof. constructor. intros v []. Qed.
+
 Lemma leaks answer : answer (FirstPage 3 0 1) = EXCLUSIVE ->
   exists w, reachable anything (first_page_judge answer) w /\ ~ isolated w.
 Proof.
   intros said. set (j := first_page_judge answer).
   pose proof (Start anything j) as r.
-  pose proof (Next _ _ _ _ r (fun _ => I) (Touch j empty_world 1 0 0 0 ltac:(lia) (fun v (hv : In v []) => match hv with end))) as r1.
-  cbn [views content extra history empty_world] in r1.
-  match type of r1 with reachable _ _ ?w =>
-    assert (away : forall v, In v (views w) -> on_page 0 1 v = false) by (intros v [<-|[]]; reflexivity);
-    pose proof (Next _ _ _ _ r1 (fun _ => I) (Touch j w 1 0 1 0 ltac:(lia) away)) as r2 end.
-  cbn [views content extra history] in r2.
+  assert (two : batch (touch 1 0) 0 (views empty_world, content empty_world)
+    ([View 1 0 1 false true 0; View 1 0 0 false true 0], store 0 1 0 (store 0 0 0 (content empty_world))) 2).
+  { apply (Another (touch 1 0) 0 _ _ _ 1 (touch_first 1 0 0 _ 0)), batch_one. constructor. intros v [<-|[]]. reflexivity. }
+  pose proof (Next _ _ _ _ r (fun _ => I) (Touch j empty_world 1 0 0 2 _ _ ltac:(lia) ltac:(lia) two)) as r2. clear two.
+  cbn [views content extra history empty_world] in r2.
   match type of r2 with reachable _ _ ?w =>
-    pose proof (Next _ _ _ _ r2 (fun _ => I)
-      (Share j w (View 1 0 1 false true 0) 2 ltac:(lia) (or_introl eq_refl) eq_refl)) as r3 end.
+    pose proof (Next _ _ _ _ r2 (fun _ => I) (Share j w 2 0 1 1 _ ltac:(lia) ltac:(lia)
+      (batch_one _ _ _ _ (Copied 2 0 1 (views w) (View 1 0 1 false true 0) (or_introl eq_refl) eq_refl eq_refl eq_refl)))) as r3 end.
   match type of r3 with reachable _ _ ?w =>
     assert (keep : reuse j w (View 1 0 1 false false 0)) by (split; [exact said|reflexivity]);
     pose proof (Next _ _ _ _ r3 (fun _ => I)
@@ -106,15 +111,16 @@ Qed.
 Theorem reuse_needs_references_proved : reuse_needs_references.
 Proof.
   set (j := mm_id_judge). pose proof (Start anything j) as r.
-  pose proof (Next _ _ _ _ r (fun _ => I) (Touch j empty_world 1 0 0 0 ltac:(lia) (fun v (hv : In v []) => match hv with end))) as r1.
+  pose proof (Next _ _ _ _ r (fun _ => I) (Touch j empty_world 1 0 0 1 _ _ ltac:(lia) ltac:(lia)
+    (batch_one _ _ _ _ (touch_first 1 0 0 (content empty_world) 0)))) as r1.
   match type of r1 with reachable _ _ ?w =>
-    pose proof (Next _ _ _ _ r1 (fun _ => I)
-      (Share j w (View 1 0 0 false true 0) 2 ltac:(lia) (or_introl eq_refl) eq_refl)) as r2 end.
+    pose proof (Next _ _ _ _ r1 (fun _ => I) (Share j w 2 0 0 1 _ ltac:(lia) ltac:(lia)
+      (batch_one _ _ _ _ (Copied 2 0 0 (views w) (View 1 0 0 false true 0) (or_introl eq_refl) eq_refl eq_refl eq_refl)))) as r2 end.
   match type of r2 with reachable _ _ ?w =>
     pose proof (Next _ _ _ _ r2 (fun _ => I) (Pin j w (View 2 0 0 false false 0) (or_introl eq_refl) eq_refl)) as r3 end.
   match type of r3 with reachable _ _ ?w =>
-    pose proof (Next _ _ _ _ r3 (fun _ => I) (Unmap j w [View 2 0 0 true false 0] (View 2 0 0 false false 0)
-      [View 1 0 0 false false 0] eq_refl eq_refl)) as r4 end.
+    pose proof (Next _ _ _ _ r3 (fun _ => I) (Unmap j w 2 0 0 1 _ ltac:(lia) (batch_one _ _ _ _
+      (Dropped 2 0 0 [View 2 0 0 true false 0] (View 2 0 0 false false 0) [View 1 0 0 false false 0] eq_refl eq_refl eq_refl eq_refl)))) as r4 end.
   match type of r4 with reachable _ _ ?w => exists w end. exists (View 1 0 0 false false 0).
   split; [exact r4|]. split; [right; now left|]. split; [easy|]. split; [reflexivity|].
   exists (View 2 0 0 true false 0). split; [now left|]. split; easy.

@@ -48,23 +48,37 @@ Definition store (f p x : Z) (c : Z -> Z -> Z) : Z -> Z -> Z :=
 Definition log (f : Z) (e : event) (h : Z -> list event) : Z -> list event :=
   fun g => if g =? f then h g ++ [e] else h g.
 
+(** [each] is done to [k] pages in a row, from [p] on. *)
+Inductive batch {S : Type} (each : Z -> S -> S -> Prop) : Z -> S -> S -> Z -> Prop :=
+  | Nothing : forall p s, batch each p s s 0
+  | Another : forall p s s' s'' k, each p s s' -> batch each (p + 1) s' s'' k -> batch each p s s'' (k + 1).
+
+(** A page nobody has a view of, of a new folio or of one in use, is filled and mapped. *)
+Inductive touch (m f p : Z) : list view * (Z -> Z -> Z) -> list view * (Z -> Z -> Z) -> Prop :=
+  | Touched : forall vs c x, (forall v, In v vs -> on_page f p v = false) ->
+      touch m f p (vs, c) (View m f p false true x :: vs, store f p x c).
+
+(** Fork: an entry is copied, nobody may write the page any more. *)
+Inductive copy (child f p : Z) (vs : list view) : list view -> Prop :=
+  | Copied : forall v, In v vs -> folio_of v = f -> page_of v = p -> pinned v = false ->
+      copy child f p vs (View child f p false false (seen v) :: map (protect f p) vs).
+
+Inductive drop (m f p : Z) : list view -> list view -> Prop :=
+  | Dropped : forall before v after, owner_of v = m -> folio_of v = f -> page_of v = p -> pinned v = false ->
+      drop m f p (before ++ v :: after) (before ++ after).
+
+(** Several pages of a folio are mapped, forked or unmapped at once: one rmap update. *)
 Inductive move (j : judge) (w : world) : world -> Prop :=
-  (* a page nobody has a view of, of a new folio or of one in use, is filled and mapped *)
-  | Touch : forall m f p x, 1 <= m -> (forall v, In v (views w) -> on_page f p v = false) ->
-      move j w (World (View m f p false true x :: views w) (store f p x (content w)) (extra w)
-                      (log f (Ev m p 1 false) (history w)))
-  (* fork, page by page: the entry is copied, nobody may write any more *)
-  | Share : forall v child, 1 <= child -> In v (views w) -> pinned v = false ->
-      move j w (World (View child (folio_of v) (page_of v) false false (seen v)
-                       :: map (protect (folio_of v) (page_of v)) (views w)) (content w) (extra w)
-                      (log (folio_of v) (Ev child (page_of v) 1 false) (history w)))
+  | Touch : forall m f p k vs c, 1 <= m -> 0 < k -> batch (touch m f) p (views w, content w) (vs, c) k ->
+      move j w (World vs c (extra w) (log f (Ev m p k false) (history w)))
+  | Share : forall child f p k vs, 1 <= child -> 0 < k -> batch (copy child f) p (views w) vs k ->
+      move j w (World vs (content w) (extra w) (log f (Ev child p k false) (history w)))
   | Pin : forall v, In v (views w) -> pinned v = false ->
       move j w (World (View (owner_of v) (folio_of v) (page_of v) true false (seen v) :: views w)
                       (content w) (extra w) (history w))
   (* unmap (one step of an exit, the first of a COW copy, whose second is Touch) *)
-  | Unmap : forall before v after, views w = before ++ v :: after -> pinned v = false ->
-      move j w (World (before ++ after) (content w) (extra w)
-                      (log (folio_of v) (Ev (owner_of v) (page_of v) (-1) false) (history w)))
+  | Unmap : forall m f p k vs, 0 < k -> batch (drop m f) p (views w) vs k ->
+      move j w (World vs (content w) (extra w) (log f (Ev m p (- k) false) (history w)))
   | Unpin : forall before v after, views w = before ++ v :: after -> pinned v = true ->
       move j w (World (before ++ after) (content w) (extra w) (history w))
   | Hold : forall f k, 0 <= k ->

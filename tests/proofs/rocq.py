@@ -15,7 +15,7 @@ THEORIES = PROOFS / "theories"
 
 needs_coqc = pytest.mark.skipif(shutil.which("coqc") is None, reason="coqc: not found (Debian package coq)")
 
-STATED = ["Definitions", "Witnesses", "Statements", "System", "Interleaved", "Uniform", "Width"]
+STATED = ["Definitions", "Witnesses", "Statements", "System", "Interleaved", "Uniform", "Width", "Play"]
 """Theories that are read: definitions, and what is claimed of them."""
 ORDER = [
     *STATED,
@@ -35,6 +35,7 @@ ORDER = [
     "Weights",
     "Density",
     "Wrapping",
+    "Playing",
 ]
 """The theories, each after all it imports."""
 

@@ -135,7 +135,43 @@ MUTATIONS = {
         "Definitions", "fp_first s + fp_entire s <=? 1", "fp_first s + fp_entire s <=? 0", "Counters"
     ),
     "an update may begin inside another's section": Mutation(
-        "Interleaved", "in_phase h = Referenced -> section w = None ->", "in_phase h = Referenced ->", "Interleaving"
+        "Interleaved",
+        "batch (turned m Referenced Counted) p (holders w) hs k -> section w = None ->",
+        "batch (turned m Referenced Counted) p (holders w) hs k ->",
+        "Interleaving",
+    ),
+    "an update of several pages counts one": Mutation(
+        "Interleaved", "(with_update (Ev m p k false)", "(with_update (Ev m p 1 false)", "Interleaving"
+    ),
+    "an unmapping of several pages counts one": Mutation(
+        "Interleaved", "(with_update (Ev m p (- k) false)", "(with_update (Ev m p (-1) false)", "Interleaving"
+    ),
+    "an update counts another's pages": Mutation(
+        "Interleaved", "| Turned : forall l h r, mm_of h = m ->", "| Turned : forall l h r,", "Interleaving"
+    ),
+    "an update counts what nobody references": Mutation(
+        "Interleaved",
+        "page_at h = p -> in_phase h = old ->\n      turned",
+        "page_at h = p ->\n      turned",
+        "Interleaving",
+    ),
+    "several pages are mapped at once and one is counted": Mutation(
+        "System", "(log f (Ev m p k false) (history w)))", "(log f (Ev m p 1 false) (history w)))", "Isolation"
+    ),
+    "several pages are unmapped at once and one is counted": Mutation(
+        "System", "(log f (Ev m p (- k) false) (history w)))", "(log f (Ev m p (-1) false) (history w)))", "Isolation"
+    ),
+    "fork copies a pin": Mutation(
+        "System",
+        "folio_of v = f -> page_of v = p -> pinned v = false ->\n      copy",
+        "folio_of v = f -> page_of v = p ->\n      copy",
+        "Isolation",
+    ),
+    "pages are touched that somebody has": Mutation(
+        "System", "forall vs c x, (forall v, In v vs -> on_page f p v = false) ->", "forall vs c x,", "Isolation"
+    ),
+    "another's entry is unmapped": Mutation(
+        "System", "forall before v after, owner_of v = m -> folio_of", "forall before v after, folio_of", "Isolation"
     ),
     "a fault does not notice an update": Mutation(
         "Interleaved",

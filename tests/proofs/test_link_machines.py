@@ -1,0 +1,215 @@
+"""The machines of System.v and Interleaved.v equal the model's: mapcounts, references, COW decisions and every byte read.
+
+Random programs of processes on one folio of four pages (touch, fork, write, unmap of several pages, pin, exit) run on
+`ModelMachine`, its IDs recycled; in Rocq (Machines.v) by `play`, which only makes moves (claim `plays_are_runs`); and
+again with what Interleaved.v's steps change, one operation after the other.
+"""
+
+import random
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from itertools import count
+from pathlib import Path
+
+import pytest
+from rocq import build, compile_theory, evaluate, needed, needs_coqc
+from test_link import rocq_list
+
+from rmaplab.machine.model import ContentLeak, ModelMachine, kernels
+from rmaplab.machine.model.process import ModelProcess
+from rmaplab.machine.protocol import PAGE_SIZE, Pin
+from rmaplab.schemes import SCHEMES
+
+pytestmark = needs_coqc
+
+PAGES, MOST, STEPS, PROGRAMS = 4, 4, 14, 8
+
+JUDGES = {
+    "mm-id": "mm_id_judge",
+    "moments-flag": "(moments_flag_judge 62 64 (moments_flag_bound 64 22))",
+    "owner-counter": "owner_counter_judge",
+    "moments": "(linear_judge (2^64) moments_addends (moments_verdict 64 (moments_bits 64 2)))",
+    "packed": "(linear_judge (2^64) (packed_addends 24) (packed_verdict 64 24 (packed_bits 64 24 2)))",
+    "generations-safe": "(linear_judge (2^64) (safe_addends 64 2 24) (safe_verdict 64 2 24))",
+    "estimated-sharers": "(first_page_judge estimated_sharers_verdict)",
+    "likely-shared": "(first_page_judge (likely_shared_verdict 4))",
+}
+"""Each scheme as System.v and Interleaved.v have it; all of them beside a mapcount that ends (`bounded`)."""
+
+
+HEAD = """
+From Rmaplab Require Import Definitions System Play Machines. Import ListNotations. Open Scope Z_scope.
+"""
+
+
+@dataclass
+class Played:
+    """A program in Rocq's words, and what the model shows after each of its operations. `ids`: of MM 1, 2, .."""
+
+    program: list[str] = field(default_factory=list)
+    shown: list[list[int]] = field(default_factory=list)
+    ids: list[int] = field(default_factory=list)
+
+
+@dataclass
+class Family:
+    """Processes by MM, which are numbered as they come; all map one folio at `at`."""
+
+    machine: ModelMachine
+    rng: random.Random
+    played: Played = field(default_factory=Played)
+    members: dict[int, ModelProcess] = field(default_factory=dict)
+    pins: list[tuple[int, int, Pin]] = field(default_factory=list)
+    fresh: Iterator[int] = field(default_factory=lambda: count(1))
+
+    def __post_init__(self) -> None:
+        first = self.machine.spawn()
+        self.at = first.mmap(PAGES * PAGE_SIZE, order=2)
+        self.join(1, first)
+        first.write(self.at, PAGES * PAGE_SIZE, 1)
+        folio = first.folio(self.at)
+        assert folio is not None
+        self.folio, self.leaked = folio.ident, False
+        self.did(f"Touches 1 0 0 {PAGES} 1")
+
+    def join(self, mm: int, process: ModelProcess) -> None:
+        self.members[mm] = process
+        self.played.ids.append(process.mm)
+
+    def maps(self, mm: int, page: int) -> bool:
+        folio = self.members[mm].folio(self.at + page * PAGE_SIZE)
+        return folio is not None and folio.ident == self.folio
+
+    def runs(self, mm: int) -> Iterator[tuple[int, int]]:
+        """(first page, pages) of each run of the folio's pages that it maps."""
+        start = None
+        for page in range(PAGES + 1):
+            here = page < PAGES and self.maps(mm, page)
+            if here and start is None:
+                start = page
+            if not here and start is not None:
+                yield start, page - start
+                start = None
+
+    def did(self, *operations: str) -> None:
+        """What it is called in Rocq, and what the folio is now; operations before the last have no look of their own."""
+        self.played.program += operations
+        self.played.shown += [[]] * (len(operations) - 1) + [self.look()]
+
+    def look(self) -> list[int]:
+        one = next(((m, p) for m in self.members for p in range(PAGES) if self.maps(m, p)), None)
+        folio = self.members[one[0]].folio(self.at + one[1] * PAGE_SIZE) if one else None
+        row = [folio.mapcount, folio.refs] if folio else [0, len(self.pins)]
+        pages = []
+        for mm in range(1, MOST * 3):
+            for page in range(PAGES):
+                here = mm in self.members and self.maps(mm, page)
+                pages += [1, self.read(mm, page)] if here else [0, -1]
+        return [*row, 0 if self.leaked else 1, *pages]
+
+    def read(self, mm: int, page: int) -> int:
+        try:
+            return int(self.members[mm].read(self.at + page * PAGE_SIZE, PAGE_SIZE)[0])
+        except ContentLeak:
+            self.leaked = True
+            return -2
+
+    def step(self) -> None:
+        """One operation at random of one process that maps something."""
+        able = [m for m in self.members if any(self.maps(m, p) for p in range(PAGES))]
+        if not able:
+            return
+        mm = self.rng.choice(able)
+        page = self.rng.choice([p for p in range(PAGES) if self.maps(mm, p)])
+        what = self.rng.choice(("fork", "fork", "write", "write", "write", "unmap", "pin", "unpin", "exit"))
+        process, start = self.members[mm], self.at + page * PAGE_SIZE
+        if what == "fork" and len(self.members) < MOST:
+            child, runs = len(self.played.ids) + 1, list(self.runs(mm))
+            if child < MOST * 3:
+                self.join(child, process.fork())
+                self.did(*(f"Forks {mm} {child} 0 {p} {k}" for p, k in runs))
+        elif what == "write":
+            value = self.rng.randrange(2, 256)
+            process.write(start, PAGE_SIZE, value)
+            self.did(f"Writes {mm} 0 {page} {value} {next(self.fresh)}")
+        elif what == "unmap":
+            pages = next(k - (page - p) for p, k in self.runs(mm) if p <= page < p + k)
+            pages = self.rng.randint(1, pages)
+            process.madvise(start, pages * PAGE_SIZE, "dontneed")
+            self.did(f"Unmaps {mm} 0 {page} {pages}")
+        elif what == "pin":
+            self.pins.append((mm, page, process.pin(start, PAGE_SIZE)))
+            self.did(f"Pins {mm} 0 {page}")
+        elif what == "unpin" and self.pins:
+            owner, pinned, pin = self.pins.pop()
+            self.members[owner].unpin(pin)
+            self.did(f"Unpins {owner} 0 {pinned}")
+        elif what == "exit" and len(self.members) > 1:
+            gone = [*(f"Unpins {m} 0 {p}" for m, p, _ in self.pins if m == mm)]
+            gone += [f"Unmaps {mm} 0 {p} {k}" for p, k in self.runs(mm)]
+            self.pins = [pin for pin in self.pins if pin[0] != mm]
+            del self.members[mm]
+            process.exit()
+            self.did(*gone)
+
+
+def played(scheme: str, seed: int) -> Played:
+    """A random program until it ends, or leaks."""
+    machine = ModelMachine(replace(kernels["series-2023"], scheme=SCHEMES[scheme]), recycle_ids=True)
+    family = Family(machine, random.Random(f"{scheme} {seed}"))
+    for _ in range(STEPS):
+        if not family.leaked:
+            family.step()
+    return family.played
+
+
+def script(how: str, judge: str, runs: list[Played]) -> str:
+    mms, pages = rocq_list(range(1, MOST * 3)), rocq_list(range(PAGES))
+    return (
+        "From Rmaplab Require Import Definitions System Play Machines. Import ListNotations. Open Scope Z_scope.\n"
+        + "".join(
+            f"Eval vm_compute in ({how} {judge} {rocq_list([1, *p.ids])} {mms} {pages} {rocq_list(p.program)}).\n"
+            for p in runs
+        )
+    )
+
+
+def differs(folder: Path, how: str, judge: str, runs: list[Played]) -> str:
+    """The first look that is not the model's, in words; "" if there is none."""
+    for one, answer in zip(runs, evaluate(folder, script(how, judge, runs)), strict=True):
+        assert isinstance(answer, list)
+        assert len(answer) == len(one.shown)
+        for number, (wanted, got) in enumerate(zip(one.shown, answer, strict=True)):
+            leaked = wanted and wanted[2] == 0
+            if wanted and (got[:3] != wanted[:3] if leaked else got != wanted):
+                return f"{one.program[: number + 1]}: Rocq {got}, model {wanted}"
+    return ""
+
+
+@pytest.fixture(scope="module")
+def machines(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = build(tmp_path_factory.mktemp("machines"), [*needed("Interleaved"), "Play"])
+    shutil.copy(Path(__file__).with_name("Machines.v"), folder)
+    done = compile_theory(folder, "Machines")
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+@pytest.fixture(scope="module")
+def programs() -> dict[str, list[Played]]:
+    return {scheme: [played(scheme, seed) for seed in range(PROGRAMS)] for scheme in JUDGES}
+
+
+def leaks(runs: list[Played]) -> bool:
+    return any(row[2] == 0 for one in runs for row in one.shown if row)
+
+
+def test_only_the_guesses_leak_in_these_programs(programs: dict[str, list[Played]]) -> None:
+    assert {scheme for scheme, runs in programs.items() if leaks(runs)} == {"estimated-sharers", "likely-shared"}
+
+
+@pytest.mark.parametrize("how", ["move_by_move", "step_by_step"])
+@pytest.mark.parametrize("scheme", JUDGES)
+def test_rocqs_machine_equals_the_model(machines: Path, programs: dict[str, list[Played]], scheme: str, how: str) -> None:
+    assert differs(machines, how, JUDGES[scheme], programs[scheme]) == ""
