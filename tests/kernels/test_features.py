@@ -1,5 +1,8 @@
 """The matrix of kernels says of each feature what was tried, and every reason once."""
 
+import json
+import platform
+
 import pytest
 
 from commands import rmaplab
@@ -38,7 +41,18 @@ def test_what_is_tried_here_is_what_the_probes_say() -> None:
     assert states["`rmaplab inspect`"] in ("works", "estimate")
 
 
+@pytest.mark.live
+@pytest.mark.xdist_group("live")
+@pytest.mark.skipif(bool(lacking()), reason=lacking())
+def test_the_kernel_that_runs_is_a_column_and_boots_nothing() -> None:
+    ended = rmaplab("kernel", "features", "--kernel", "here", "--json")
+    assert ended.returncode == 0
+    ((title, features),) = json.loads(ended.stdout).items()
+    assert title == f"{platform.release()}, here"
+    assert {"name": "scenarios on real processes", "state": "works", "why": ""} in features
+
+
 def test_an_unknown_kernel_is_one_line() -> None:
     ended = rmaplab("kernel", "features", "--kernel", "5.4")
     assert ended.returncode == 2
-    assert "'5.4': must be of 6.1" in ended.stderr
+    assert "'5.4': must be of here, 6.1" in ended.stderr

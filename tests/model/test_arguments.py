@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from rmaplab.errors import NotAvailable
 from rmaplab.machine.choose import open_machine
 from rmaplab.machine.model import ModelMachine
-from rmaplab.machine.protocol import MOST_LENGTH, PAGE_SIZE, BadOperation, Machine, Process
+from rmaplab.machine.protocol import MOST_KEPT, MOST_LENGTH, PAGE_SIZE, BadOperation, Machine, Process
 
 
 class Raises:
@@ -79,6 +79,7 @@ OTHERS: dict[str, Callable[[Machine, Process, int], object]] = {
     "file too long": lambda m, p, at: m.file(128 << 40),
     "file longer": lambda m, p, at: m.truncate(m.file(PAGE_SIZE), 128 << 40),
     "shared memory too long": lambda m, p, at: p.mmap(64 << 40, shared=True),
+    "shared memory longer than a file": lambda m, p, at: p.mmap(MOST_KEPT + PAGE_SIZE, shared=True),
     "swap too long": lambda m, p, at: m.swap(64 << 40),
     "file kind": lambda m, p, at: m.file(PAGE_SIZE, kind=None),  # type: ignore[arg-type]
     "swap length": lambda m, p, at: m.swap("2M"),  # type: ignore[arg-type]
@@ -120,6 +121,15 @@ def refusals(machine: Machine) -> dict[str, str]:
 def test_the_model_refuses_and_goes_on() -> None:
     with ModelMachine() as machine:
         refusals(machine)
+
+
+def test_what_nobody_touched_costs_the_model_nothing() -> None:
+    with ModelMachine() as machine:
+        process = machine.spawn()
+        at = process.mmap(1 << 40)
+        process.write(at + (1 << 39), PAGE_SIZE, 3)
+        assert process.read(at + (1 << 39), PAGE_SIZE).tolist() == [3]
+        assert machine.bytes < 16 << 20
 
 
 @pytest.mark.live

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Final, Generic, NoReturn, TypeVar
 
-from rmaplab.machine.protocol import ARENA_BASE, MOST_LENGTH, PAGE_SIZE, PMD_SIZE, BadOperation
+from rmaplab.machine.protocol import ARENA_BASE, MOST_KEPT, MOST_LENGTH, PAGE_SIZE, PMD_SIZE, BadOperation
 
 __all__ = ["Area", "Areas", "Arena", "check_length", "check_range", "check_swap", "refuse_beyond", "refuse_guard"]
 
@@ -72,12 +72,12 @@ def _block_up(address: int) -> int:
     return -(-address // PMD_SIZE) * PMD_SIZE
 
 
-def check_length(call: str, length: int) -> None:
-    """Raise BadOperation unless `length` is a positive number of whole pages, `MOST_LENGTH` at most."""
+def check_length(call: str, length: int, most: int = MOST_LENGTH) -> None:
+    """Raise BadOperation unless `length` is a positive number of whole pages, `most` at most."""
     if length <= 0 or length % PAGE_SIZE:
         raise BadOperation(call, f"length {length}", f"must be a positive multiple of {PAGE_SIZE}")
-    if length > MOST_LENGTH:
-        raise BadOperation(call, f"length {length}", f"must be at most {MOST_LENGTH}")
+    if length > most:
+        raise BadOperation(call, f"length {length}", f"must be at most {most}")
 
 
 def check_swap(length: int, *, again: bool) -> None:
@@ -86,7 +86,7 @@ def check_swap(length: int, *, again: bool) -> None:
         raise BadOperation("swap", f"length {length}", "the machine has a swap device already")
     if length <= 0 or length % PMD_SIZE:
         raise BadOperation("swap", f"length {length}", f"must be a positive multiple of {PMD_SIZE}")
-    check_length("swap", length)
+    check_length("swap", length, MOST_KEPT)
 
 
 def check_range(call: str, address: int, length: int) -> None:

@@ -12,7 +12,7 @@ import polars as pl
 
 from rmaplab.machine.arena import Area, Areas, Arena, check_length
 from rmaplab.machine.observation import Observation
-from rmaplab.machine.protocol import PAGE_SIZE, BadOperation, File, Pin, Process
+from rmaplab.machine.protocol import MOST_KEPT, PAGE_SIZE, BadOperation, File, Pin, Process
 
 F = TypeVar("F", bound=File)
 P = TypeVar("P", bound=Process)
@@ -175,7 +175,7 @@ def check_offset(offset: int, length: int, file: File | None) -> None:
 
 def check_hole(offset: int, length: int, file: File) -> None:
     """Raise BadOperation unless [offset, offset + length) is one or more whole pages of `file`."""
-    check_length("punch_hole", length)
+    check_length("punch_hole", length, MOST_KEPT)
     if offset < 0 or offset % PAGE_SIZE or offset + length > file.length:
         raise BadOperation("punch_hole", f"offset {offset}", f"must be in pages, within {file.length} bytes")
 

@@ -28,6 +28,7 @@ from rmaplab.trace import KIND, Trace
 
 __all__ = [
     "ARENA_BASE",
+    "MOST_KEPT",
     "MOST_LENGTH",
     "OBSERVATION",
     "PAGE_SIZE",
@@ -51,8 +52,10 @@ PMD_SIZE: Final = PAGE_SIZE << PMD_ORDER
 ARENA_BASE: Final = 0x1000_0000_0000
 """Where machines place the first mapping. Each next one starts at the following 2 MiB boundary, one free 2 MiB
 block in between, so that the kernel never merges two mappings or spans a THP over both."""
-MOST_LENGTH: Final = 1 << 34
-"""Bytes of the longest mapping, file or swap device: 16 GiB, of each page of which a machine keeps some 20 bytes."""
+MOST_LENGTH: Final = 1 << 42
+"""Bytes of the longest mapping: 4 TiB. What nobody touched of it costs nothing."""
+MOST_KEPT: Final = 1 << 34
+"""Bytes of the longest file, shared memory or swap device: 16 GiB. Of each page of it a machine keeps some 20 bytes."""
 
 Advice = Literal[
     "hugepage",

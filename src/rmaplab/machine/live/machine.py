@@ -22,7 +22,7 @@ from rmaplab.machine.live.record.recorder import Recorder
 from rmaplab.machine.live.system import LiveSystem
 from rmaplab.machine.live.workers.swap import why_not as why_no_swap
 from rmaplab.machine.observation import Observation
-from rmaplab.machine.protocol import File, NotAvailable
+from rmaplab.machine.protocol import MOST_KEPT, File, NotAvailable
 from rmaplab.trace import Meta, Trace
 
 _SALT: Final = secrets.token_bytes(16)
@@ -62,7 +62,7 @@ class LiveMachine(BaseMachine[LiveProcess]):
     def file(self, length: int, *, kind: Literal["file", "shmem"] = "shmem", order: int = 0) -> LiveFile:
         """A `shmem` file is a memfd; a `file` stands on a disk file system, or NotAvailable is raised (`diskfile`)."""
         self._system.check_open("file")
-        check_length("file", length)
+        check_length("file", length, MOST_KEPT)
         if kind == "shmem":
             fd = os.memfd_create("rmaplab", os.MFD_CLOEXEC)
             os.ftruncate(fd, length)
@@ -76,7 +76,7 @@ class LiveMachine(BaseMachine[LiveProcess]):
     def truncate(self, file: File, length: int) -> None:
         self._system.check_open("truncate")
         own = self._system.own_file("truncate", file)
-        check_length("truncate", length)
+        check_length("truncate", length, MOST_KEPT)
         if own.kind == "file":
             self._system.write_back()
         elif self._swaps and length < own.length:

@@ -13,7 +13,7 @@ from typing import Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from rmaplab.machine.arena import Areas, check_range
+from rmaplab.machine.arena import Areas, check_length, check_range
 from rmaplab.machine.arguments import checked
 from rmaplab.machine.base import (
     BaseProcess,
@@ -38,6 +38,8 @@ from rmaplab.machine.live.workers import sharing
 from rmaplab.machine.live.workers.control import Answer, Worker, WorkerDied, fork_worker
 from rmaplab.machine.live.workers.wire import Op
 from rmaplab.machine.protocol import (
+    MOST_KEPT,
+    MOST_LENGTH,
     PAGE_SIZE,
     PMD_SIZE,
     Advice,
@@ -93,6 +95,7 @@ class LiveProcess(BaseProcess[Area, LivePin]):
         over: int | None = None,
     ) -> int:
         self._check_alive("mmap")
+        check_length("mmap", length, MOST_KEPT if shared else MOST_LENGTH)
         ours = self._system.own_file("mmap", file) if file is not None else None
         check_offset(offset, length, ours)
         flags, fd = mmap.MAP_SHARED if shared else mmap.MAP_PRIVATE, -1

@@ -21,7 +21,7 @@ from rmaplab.machine.model.space.addressspace import AddressSpace
 from rmaplab.machine.model.system import ModelSystem
 from rmaplab.machine.model.thp import khugepaged
 from rmaplab.machine.observation import Observation
-from rmaplab.machine.protocol import File
+from rmaplab.machine.protocol import MOST_KEPT, File
 from rmaplab.trace import Meta, Trace
 
 
@@ -60,7 +60,7 @@ class ModelMachine(BaseMachine[ModelProcess]):
     @checked
     def file(self, length: int, *, kind: Literal["file", "shmem"] = "shmem", order: int = 0) -> ModelFile:
         self._system.check_open("file")
-        check_length("file", length)
+        check_length("file", length, MOST_KEPT)
         made = ModelFile(self.memory, kind, length >> PAGE_SHIFT, order)
         self._system.files.append(made)
         return made
@@ -69,7 +69,7 @@ class ModelMachine(BaseMachine[ModelProcess]):
     def truncate(self, file: File, length: int) -> None:
         self._system.check_open("truncate")
         own = self._system.own_file("truncate", file)
-        check_length("truncate", length)
+        check_length("truncate", length, MOST_KEPT)
         if own.on_disk:
             self._system.write_back()
         truncate(self.world, own, length >> PAGE_SHIFT, self._system.next_version())

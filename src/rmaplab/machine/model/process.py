@@ -37,7 +37,18 @@ from rmaplab.machine.model.space.folio import Folio, folio_at
 from rmaplab.machine.model.space.questions import ask
 from rmaplab.machine.model.space.vma import Vma
 from rmaplab.machine.model.system import ModelSystem
-from rmaplab.machine.protocol import PAGE_SIZE, PMD_ORDER, Advice, BadOperation, File, Pin, Process, Written
+from rmaplab.machine.protocol import (
+    MOST_KEPT,
+    MOST_LENGTH,
+    PAGE_SIZE,
+    PMD_ORDER,
+    Advice,
+    BadOperation,
+    File,
+    Pin,
+    Process,
+    Written,
+)
 
 Need = Literal["any", "mapped", "readable", "writable"]
 """What every page of a range must be."""
@@ -90,7 +101,7 @@ class ModelProcess(BaseProcess[Area, ModelPin]):
         over: int | None = None,
     ) -> int:
         self._check_alive("mmap")
-        check_length("mmap", length)
+        check_length("mmap", length, MOST_KEPT if shared else MOST_LENGTH)
         backing = self._system.own_file("mmap", file) if file is not None else None
         check_offset(offset, length, backing)
         if not (self._system.policy.mthp or order == PMD_ORDER or file is not None):

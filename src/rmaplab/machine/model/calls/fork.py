@@ -54,7 +54,17 @@ def _fork_region(
     """The child's leaves of a region of which it gets `vmas`."""
     leaves: dict[int, Leaf] = {}
     frames, huge = [np.zeros(0, np.uint32)], [np.zeros(0, np.bool_)]
+    plain = all(v.anonymous for v in vmas)
+    last = region.start + region.pages
+    whole_region = plain and any(v.start <= region.start and last <= v.end for v in vmas)
     for number in sorted(region.leaves) if vmas else ():
+        leaf = region.leaves[number]
+        if whole_region and leaf.sharers > 1 and leaf.mapped is not None:
+            frames.append(leaf.mapped[0])
+            huge.append(leaf.mapped[1])
+            leaf.sharers += 1
+            leaves[number] = leaf
+            continue
         base = region.start + number * LEAF
         end = base + region.leaf_pages(number)
         ranges = [(max(v.start, base) - base, min(v.end, end) - base) for v in vmas if v.start < end and base < v.end]
@@ -62,7 +72,7 @@ def _fork_region(
             continue
         pinned = _protect_parent(parent, region, number, ranges, step)
         leaf = region.leaves[number]
-        left_out = pinned if all(v.anonymous for v in vmas) else np.concatenate((pinned, _file_pmds(parent, leaf)))
+        left_out = pinned if plain else np.concatenate((pinned, _file_pmds(parent, leaf)))
         for lo, hi in ranges:
             mapped, whole = _mapped(leaf, lo, hi, left_out)
             frames.append(mapped)
@@ -70,6 +80,8 @@ def _fork_region(
             if parent.swap.device is not None:
                 parent.swap.device.get(leaf.frame[lo + np.flatnonzero(leaf.flags[lo:hi] & SWAP)].astype(np.int64))
         leaves[number] = _child_leaf(child, leaf, ranges, left_out, len(pinned), step)
+        if leaves[number] is leaf and whole_region and parent.swap.device is None:
+            leaf.mapped = mapped, whole
     _dup(child, np.concatenate(frames), np.concatenate(huge), step)
     return leaves
 

@@ -18,7 +18,7 @@ _LONG_RUN: Final = 16
 
 
 class Columns:
-    """Named arrays of one common length that grow by doubling; `columns["name"]` is the array itself.
+    """Named arrays of one common length that grow by an eighth; `columns["name"]` is the array itself.
 
     New rows are zero. O(1) amortised an appended row.
     """
@@ -36,7 +36,7 @@ class Columns:
         first = self.rows
         self.rows += rows
         if self.rows > self._capacity:
-            self._capacity = max(self.rows, self._capacity * 2)
+            self._capacity = max(self.rows, self._capacity + self._capacity // 8)
             for name, old in self._arrays.items():
                 self._arrays[name] = np.zeros(self._capacity, old.dtype)
                 self._arrays[name][:first] = old[:first]

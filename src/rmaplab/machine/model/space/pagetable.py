@@ -41,7 +41,8 @@ class Leaf:
     """Up to `LEAF` consecutive pages, from a 2 MiB boundary on. 9 B a page and one per 2 MiB.
 
     `expect` is the content version a private page must read as (the leak oracle); `tables` says which 2 MiB blocks have
-    a table of PTEs, even an empty one. `sharers` counts the page tables that hold this leaf.
+    a table of PTEs, even an empty one. `sharers` counts the page tables that hold this leaf. `mapped` is what fork found
+    all of it to map, kept while nobody may change the leaf.
     """
 
     frame: NDArray[np.uint32]
@@ -49,6 +50,7 @@ class Leaf:
     expect: NDArray[np.uint32]
     tables: NDArray[np.bool_]
     sharers: int = 1
+    mapped: tuple[NDArray[np.uint32], NDArray[np.bool_]] | None = None
 
     @classmethod
     def empty(cls, pages: int) -> "Leaf":
@@ -190,6 +192,7 @@ class PageTable:
         if leaf.sharers > 1:
             leaf.sharers -= 1
             leaf = region.leaves[number] = leaf.copy()
+        leaf.mapped = None
         return leaf
 
     def drop(self) -> None:
