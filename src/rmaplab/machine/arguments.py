@@ -23,9 +23,12 @@ _MOST: Final = 1 << 47
 
 def _whole(call: str, name: str, value: object) -> int:
     """Python's and NumPy's integers. True is none, 4096.0 neither."""
-    if isinstance(value, bool) or not isinstance(value, int | np.integer):  # no code of the caller's is asked
+    if type(value) is int:
+        number = value
+    elif isinstance(value, bool) or not isinstance(value, int | np.integer):  # no code of the caller's is asked
         raise BadOperation(call, f"{name} {shortened(value)}", "must be a whole number")
-    number = int.__index__(value) if isinstance(value, int) else int(value)
+    else:
+        number = int.__index__(value) if isinstance(value, int) else int(value)
     if not -_MOST < number < _MOST:
         raise BadOperation(call, f"{name} {shortened(number)}", "must be below 2^47")
     return number
@@ -71,7 +74,9 @@ def _one_of(words: tuple[str, ...]) -> Callable[[str, str, object], str]:
     return rule
 
 
-_RULES: Final[dict[str, Callable[[str, str, object], Any]]] = {
+Rule = Callable[[str, str, Any], Any]
+
+_RULES: Final[dict[str, Rule]] = {
     **dict.fromkeys(("length", "old_length", "new_length", "address", "offset"), _whole),
     **dict.fromkeys(("writable", "readable", "move", "dontunmap", "shared", "longterm", "disabled"), _flag),
     "over": _whole_or_none,
@@ -84,18 +89,19 @@ _RULES: Final[dict[str, Callable[[str, str, object], Any]]] = {
 """By the parameter's name in the protocol."""
 
 
+def _any(_call: str, _name: str, value: Any) -> Any:
+    return value
+
+
 def checked(operation: Callable[P, R]) -> Callable[P, R]:
     """The operation, a method, with arguments as the protocol has them. Raises BadOperation."""
-    call, names = operation.__name__, list(signature(operation).parameters)
-
-    def kept(name: str, value: object) -> Any:
-        rule = _RULES.get(name)
-        return value if rule is None else rule(call, name, value)
+    call = operation.__name__
+    rules: list[tuple[str, Rule]] = [(name, _RULES.get(name, _any)) for name in signature(operation).parameters]
 
     @wraps(operation)
     def with_checked(*args: P.args, **kwargs: P.kwargs) -> R:
-        known = [kept(name, value) for name, value in zip(names, args, strict=False)]
-        named = {name: kept(name, value) for name, value in kwargs.items()}
+        known = [rule(call, name, value) for (name, rule), value in zip(rules, args, strict=False)]
+        named = {name: _RULES.get(name, _any)(call, name, value) for name, value in kwargs.items()}
         return operation(*known, *args[len(known) :], **named)  # type: ignore[arg-type]
 
     return with_checked

@@ -240,8 +240,9 @@ class ModelProcess(BaseProcess[Area, ModelPin]):
             self._system.write_back()
         if advice not in ADVICE:
             raise BadOperation("madvise", advice, "not in the model yet")
-        check_guards(advice, ordinary=all(v.anonymous for v in self.space.vmas.within(start, end)))
-        locked = [vma for vma in self.space.vmas.within(start, end) if vma.locked and advice in LOCK_FORBIDS]
+        vmas = self.space.vmas.within(start, end)
+        check_guards(advice, ordinary=all(v.anonymous for v in vmas))
+        locked = [vma for vma in vmas if vma.locked and advice in LOCK_FORBIDS]
         if locked:
             end = max(locked[0].start, start)
         if start < end:
