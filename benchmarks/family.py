@@ -2,7 +2,7 @@
 
 For docs/inspect.md. Every step of a look is timed in turn within one process, some rounds; a figure is the median CPU
 time, and what it is beside the scan. The same with a family of 15 that writes ten times as much shows what
-depends on the number of workers, and what on the number of mappings.
+depends on the number of workers, and what on the number of mappings; `--workers 75 150 300` how it grows.
 
     python benchmarks/family.py [--rounds 5] [--workers 150] [--mib 64] [--json]
 
@@ -23,6 +23,8 @@ from contextlib import contextmanager
 from typing import Any
 
 from rmaplab.inspect.disagree import disagreements, large_folios
+from rmaplab.inspect.erosion import erosion, worker_rows
+from rmaplab.inspect.family import common
 from rmaplab.inspect.price import what_if_write
 from rmaplab.inspect.probes import KernelView, probe
 from rmaplab.inspect.sharers import sharers
@@ -78,6 +80,9 @@ def steps(view: KernelView, pid: int) -> dict[str, float]:
     timed("rows of the table", lambda: rows(Scope(snapshot, large), "process", details=False))
     timed("sharers (JSON only)", lambda: sharers(snapshot))
     timed("price of the parent", lambda: what_if_write(snapshot, snapshot.mm_of_pid[pid], view))
+    timed("family: what it shares", lambda: common(snapshot))
+    timed("family: by worker", lambda: worker_rows(snapshot, erosion(snapshot, view)))
+    timed("family: price of each", lambda: [what_if_write(snapshot, mm, view) for mm in snapshot.targets.tolist()])
     found["mappings"] = float(len(snapshot.sharing.joined.extent))
     return found
 
@@ -97,12 +102,12 @@ def members(group: int) -> list[int]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--workers", type=int, default=150)
+    parser.add_argument("--workers", type=int, nargs="+", default=[150])
     parser.add_argument("--mib", type=int, default=64)
     parser.add_argument("--json", action="store_true")
     wish = parser.parse_args()
-    pages, few = wish.mib << 8, max(1, wish.workers // 10)
-    sizes = {f"{wish.workers} workers": (wish.workers, pages // 64), f"{few} workers": (few, pages * 10 // 64)}
+    pages, few = wish.mib << 8, max(1, wish.workers[0] // 10)
+    sizes = {f"{few} workers": (few, pages * 10 // 64), **{f"{n} workers": (n, pages // 64) for n in wish.workers}}
     results: dict[str, list[dict[str, float]]] = {name: [] for name in sizes}
     view = probe()
     for _ in range(wish.rounds):

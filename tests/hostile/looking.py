@@ -13,9 +13,10 @@ from rmaplab.inspect.snapshot import of_pids
 from rmaplab.inspect.views import Row, rows
 
 
-def look_at(view: KernelView, *tenants: Tenant, write: bool = False) -> Look:
+def look_at(view: KernelView, *tenants: Tenant, write: bool = False, family: bool = False) -> Look:
     """A look at some tenants from here, with addresses."""
-    return look(lambda mms: of_pids(mms, [t.pid for t in tenants]), view, write=write, addresses=True)
+    pids = [t.pid for t in tenants]
+    return look(lambda mms: of_pids(mms, pids), view, write=write, family=family, addresses=True)
 
 
 def apart(tenant: Tenant, length: int) -> int:

@@ -131,6 +131,39 @@ def test_private_hugetlb_is_priced_as_it_is_copied(view: KernelView, tenants: Ho
 
 
 @pytest.mark.usefixtures("pool")
+def test_in_sequence_the_last_one_keeps_its_hugetlb(view: KernelView, tenants: Household) -> None:
+    parent = tenants.start()
+    at = parent.map(HUGE, flags=PRIVATE | ANONYMOUS | HUGETLB)
+    parent.write(at, HUGE)
+    members = sorted((parent, parent.fork()), key=lambda one: one.pid)
+    price = look_at(view, *members, write=True, family=True).sequence
+    assert price is not None
+    copied = [copied_by(one, at, HUGE) for one in members]
+    assert copied == [HUGE, 0]
+    for turn, truth in zip(price.turns, copied, strict=True):
+        assert truth <= turn.precise <= truth + OWN
+        assert turn.most <= OWN
+
+
+@pytest.mark.usefixtures("pool")
+def test_hugetlb_that_the_pool_has_no_page_for_has_no_price_but_bounds(view: KernelView, tenants: Household) -> None:
+    parent, other = tenants.start(), tenants.start()
+    at = parent.map(HUGE, flags=PRIVATE | ANONYMOUS | HUGETLB)
+    parent.write(at, HUGE)
+    parent.fork()
+    left = 2
+    taken = int((POOL.parent / "free_hugepages").read_text()) - left
+    other.write(other.map(taken * PMD, flags=PRIVATE | ANONYMOUS | HUGETLB), taken * PMD)
+    price = look_at(view, parent, write=True).prices[parent.pid]
+    copied = copied_by(parent, at, HUGE)
+    assert copied == left * PMD
+    assert price.kernel <= copied + OWN
+    assert price.kernel_most >= HUGE
+    assert (price.as_json()["kernel"], price.exactness.label) == (None, "estimate")
+    assert f"{HUGE - left * PMD} bytes of hugetlb" in price.exactness.why
+
+
+@pytest.mark.usefixtures("pool")
 def test_shared_hugetlb_is_not_in_the_price(view: KernelView, tenants: Household) -> None:
     parent = tenants.start()
     at = parent.map(HUGE, flags=SHARED | ANONYMOUS | HUGETLB)

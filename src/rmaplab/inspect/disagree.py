@@ -58,6 +58,8 @@ def large_folios(snapshot: Snapshot, view: KernelView) -> LargeFolios:
 
 def _needless(snapshot: Snapshot, view: KernelView, rows: Index) -> Index:
     """Pages of the folios `rows` (ascending) that a write would copy by the kernel's rule and not by a precise one."""
+    if not len(rows):
+        return np.zeros(0, np.int64)
     pages = private_pages(snapshot, snapshot.targets, rows)
     verdict = judge(snapshot, view, pages)
     chosen = verdict.kernel & ~verdict.precise & ~verdict.unsure

@@ -48,6 +48,14 @@ class Worker:
     exact: bool
 
 
+@dataclass(frozen=True, slots=True)
+class _Elder:
+    """Somebody others descend from: its private pages, and names of the VMAs they were first faulted into, each once."""
+
+    pages: Pages
+    births: Words | None
+
+
 def kept(sizes: Row) -> float | None:
     """still_shared / inherited; None where nothing was inherited."""
     inherited = int(sizes["still_shared"] + sizes["alone"] + sizes["copied"])
@@ -55,38 +63,33 @@ def kept(sizes: Row) -> float | None:
 
 
 def erosion(snapshot: Snapshot, view: KernelView) -> list[Worker]:
-    """Every target that descends from another target. O(pages of private writable mappings, twice per generation)."""
+    """Every target that descends from another target. O(pages of private writable mappings, once per generation)."""
     parent = parents(snapshot)
     workers = [mm for mm in snapshot.targets.tolist() if parent[mm] >= 0]
-    births = _births(snapshot, view)
-    own: dict[int, Pages] = {}
+    births, elders = _births(snapshot, view), set(parent.tolist())
+    kept_elders: dict[int, _Elder] = {}
 
-    def pages_of(mm: int) -> Pages:
-        if mm not in own:
-            own[mm] = private_pages(snapshot, np.array([mm]))
-        return own[mm]
+    def elder(mm: int) -> _Elder:
+        if mm not in kept_elders:
+            pages = private_pages(snapshot, np.array([mm]))
+            kept_elders[mm] = _Elder(pages, None if births is None else np.unique(births[pages.folio]))
+        return kept_elders[mm]
 
-    found = []
-    for mm in workers:
-        elders = ancestors(parent, mm)
-        childless = mm not in parent
-        found.append(_worker(snapshot, mm, pages_of(mm), [pages_of(one) for one in elders], births, childless))
-        if childless:
-            del own[mm]  # nobody's ancestor: not needed again
-    return found
+    return [
+        _worker(snapshot, mm, [elder(one) for one in ancestors(parent, mm)], births, childless=mm not in elders)
+        for mm in workers
+    ]
 
 
-def _worker(
-    snapshot: Snapshot, mm: int, mine: Pages, elders: list[Pages], births: Words | None, childless: bool
-) -> Worker:
-    sharing = snapshot.sharing
+def _worker(snapshot: Snapshot, mm: int, elders: list[_Elder], births: Words | None, *, childless: bool) -> Worker:
+    sharing, mine = snapshot.sharing, private_pages(snapshot, np.array([mm]))
     anonymous = np.isin(sharing.folios.kind[mine.folio], (ANON, KSM))
     mine = mine[anonymous]
     shared = _page_owners(snapshot, mine.pfn) > 1
     shared |= sharing.is_unseen(mine.folio)
     there = np.zeros(len(mine), np.bool_)
     same = np.zeros(len(mine), np.bool_)
-    for elder in elders:
+    for elder in (one.pages for one in elders):
         at = np.minimum(np.searchsorted(elder.vpn, mine.vpn), max(len(elder) - 1, 0))
         hit = elder.vpn[at] == mine.vpn if len(elder) else there
         there = there | hit
@@ -94,12 +97,13 @@ def _worker(
     if births is None:
         inherited = same | shared
     else:
-        old = np.unique(np.concatenate([np.zeros(0, np.uint64), *(births[np.unique(e.folio)] for e in elders)]))
-        inherited = same | np.isin(births[mine.folio], old[old != 0])
+        mother = births[mine.folio]
+        of_elder = [np.isin(mother, one.births) for one in elders if one.births is not None]
+        inherited = same | ((mother != 0) & np.any(of_elder, axis=0))
         if childless:  # then whoever else maps a page has it from where I have it
             inherited |= shared
     kind = np.where(inherited, np.where(shared, _SHARED, _ALONE), np.where(there, _COPIED, _BORN))
-    vmas = np.flatnonzero(snapshot.vmas.mm == mm)
+    vmas = snapshot.vmas.of(np.array([mm]))
     start = snapshot.vmas.start[vmas] // np.uint64(snapshot.page_size)
     place = np.searchsorted(start, mine.vpn.astype(np.uint64), side="right") - 1
     table = np.bincount(place * len(KINDS) + kind, minlength=len(vmas) * len(KINDS)).reshape(-1, len(KINDS))

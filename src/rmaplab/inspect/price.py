@@ -14,10 +14,11 @@ import numpy as np
 from rmaplab import proctext
 from rmaplab.inspect.exactness import Exactness, Reason
 from rmaplab.inspect.folios import ANON, FILE, HUGETLB, KSM, SHMEM, SPECIAL, ZERO
+from rmaplab.inspect.hugepool import short
+from rmaplab.inspect.join import Index, spread
 from rmaplab.inspect.probes import KernelView
-from rmaplab.inspect.processes import swaps
 from rmaplab.inspect.snapshot import Snapshot
-from rmaplab.inspect.write_rule import Bools, Pages, judge, private_pages
+from rmaplab.inspect.write_rule import Bools, Pages, Verdict, judge, private_pages
 from rmaplab.machine.live.proc import procfs
 from rmaplab.system.reading import content
 
@@ -72,7 +73,9 @@ def what_if_write(snapshot: Snapshot, mm: int, view: KernelView) -> Price:
     """The price for MM `mm`. O(pages written); raises procfs.Missing without root, BpfError if reading fails."""
     pages = private_pages(snapshot, np.array([mm]))
     verdict = judge(snapshot, view, pages)
-    unsure = verdict.unsure | moved(snapshot, mm, pages)
+    adrift = verdict.unsure | moved(snapshot, mm, pages)
+    wanting = without_a_page(snapshot, pages, verdict)
+    unsure = adrift | wanting
     kind, size = snapshot.sharing.folios.kind[pages.folio], snapshot.page_size
 
     def of(*kinds: int) -> int:
@@ -84,8 +87,9 @@ def what_if_write(snapshot: Snapshot, mm: int, view: KernelView) -> Price:
     def most(copied: Bools) -> int:
         return size * int((copied | (unsure & np.isin(kind, (ANON, FILE, SHMEM, KSM, HUGETLB)))).sum())
 
-    mine = (snapshot.vmas.mm == mm) & snapshot.vmas.writable & ~snapshot.vmas.shared
-    slots = snapshot.slots.slot[mine[snapshot.slots.vma]]
+    mine = snapshot.vmas.of(np.array([mm]))
+    mine = mine[snapshot.vmas.writable[mine] & ~snapshot.vmas.shared[mine]]
+    slots = slots_of(snapshot, mine)
     return Price(
         written=of(ANON, FILE, SHMEM, KSM, HUGETLB),
         unasked=size * int(verdict.unasked.sum()),
@@ -98,21 +102,27 @@ def what_if_write(snapshot: Snapshot, mm: int, view: KernelView) -> Price:
         precise_most=most(verdict.precise),
         zero=size * int(snapshot.absent_pages("zero")[mine].sum()) + of(ZERO),
         swapped=size * len(slots),
-        swapped_shared=size * int(_shared_slots(snapshot, mine).sum()),
+        swapped_shared=size * int(snapshot.shared_slots[slots].sum()),
         special=of(SPECIAL),
-        exactness=snapshot.exactness.and_also(_reasons(snapshot, view, pages, unsure, len(slots), of(SPECIAL))),
+        exactness=snapshot.exactness.and_also(reasons(snapshot, view, pages, adrift, wanting, len(slots), of(SPECIAL))),
     )
 
 
-def _shared_slots(snapshot: Snapshot, mine: Bools) -> Bools:
-    """Per page in swap of the VMAs `mine`: whether another page-table entry has the slot."""
-    slots = snapshot.slots
-    _, place, count = np.unique(slots.slot, return_inverse=True, return_counts=True)
-    return np.asarray((count[place] > 1)[mine[slots.vma]])
+def without_a_page(snapshot: Snapshot, pages: Pages, verdict: Verdict) -> Bools:
+    """Pages of hugetlb folios that would be copied, and perhaps are not, for want of a free huge page."""
+    hugetlb = snapshot.sharing.folios.kind[pages.folio] == HUGETLB
+    copied = np.unique(pages.folio[hugetlb & (verdict.kernel | verdict.precise)])
+    return np.asarray(np.isin(pages.folio, copied[short(snapshot.sharing.folios, copied)]))
 
 
-def _reasons(
-    snapshot: Snapshot, view: KernelView, pages: Pages, unsure: Bools, swapped: int, special: int
+def slots_of(snapshot: Snapshot, vmas: Index) -> Index:
+    """Rows of the slots that the VMAs `vmas` have, O(rows found)."""
+    first, after = (np.searchsorted(snapshot.slots.vma, vmas.astype(np.uint32), side) for side in ("left", "right"))
+    return spread(first, after - first)
+
+
+def reasons(
+    snapshot: Snapshot, view: KernelView, pages: Pages, adrift: Bools, wanting: Bools, swapped: int, special: int
 ) -> list[Reason]:
     """What makes a price an estimate besides what makes the look one."""
     found = []
@@ -124,11 +134,13 @@ def _reasons(
         found.append("kpageflags does not show AnonExclusive")
     if view.flag_bit < 0 and (view.reader is None or view.reader.has_mm_ids):
         found.append("the kernel's maybe-shared flag is not understood")
-    if unsure.any():
-        found.append(f"{int(unsure.sum())} pages moved, or their folios changed, while they were priced")
+    if adrift.any():
+        found.append(f"{int(adrift.sum())} pages moved, or their folios changed, while they were priced")
+    if wanting.any():
+        size = snapshot.page_size * int(wanting.sum())
+        found.append(f"{size} bytes of hugetlb are copied only if huge pages become free: the pool has too few")
     cached = _cached(snapshot, pages)
-    notes = snapshot.notes
-    if (swapped or cached) and (notes.blind or notes.torn or any(swaps(pid) for pid in notes.unread)):
+    if (swapped or cached) and snapshot.slots_may_be_elsewhere:
         found.append("whether somebody unseen has the same swap slots cannot be told")
     if swapped and _swap_cache_in_use():
         found.append("the swap cache is not empty: whether others map from it what this one has in swap is not looked up")

@@ -6,21 +6,25 @@ several MMs map a folio every rule copies. The last one's pages are reused iff o
 than one mapping; a folio that PMDs map, or a small one, is reused by its references alone. Nobody is forked meanwhile.
 
 Whose a slot is, is told by elimination: the MM that maps as many pages as the slot counts, in every folio that has the
-slot's ID. Where several are left, the price is a pair of bounds.
+slot's ID. Where several are left, the price is a pair of bounds. Where memory moved meanwhile, or a huge page may be
+wanting, there is no price.
 """
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rmaplab.inspect.disagree import LargeFolios
-from rmaplab.inspect.folios import ANON
+from rmaplab.inspect.exactness import Exactness
+from rmaplab.inspect.folios import HUGETLB, SPECIAL
 from rmaplab.inspect.join import Index
+from rmaplab.inspect.price import moved, reasons, slots_of, without_a_page
 from rmaplab.inspect.probes import KernelView
 from rmaplab.inspect.snapshot import Snapshot
-from rmaplab.inspect.write_rule import judge, mapped_only, private_pages
+from rmaplab.inspect.write_rule import Pages, Verdict, anonymous, judge, mapped_only, private_pages
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,23 +39,28 @@ class Turn:
 
 @dataclass(frozen=True, slots=True)
 class SequencePrice:
-    """The turns, in the order of writing."""
+    """The turns, in the order of writing. `sure`: whether every page stayed what it was while it was priced."""
 
     turns: tuple[Turn, ...]
+    sure: bool
+    exactness: Exactness
+
+    @property
+    def together(self) -> Turn:
+        """The sum of the turns, of no PID."""
+        return Turn(0, *(sum(getattr(t, name) for t in self.turns) for name in ("precise", "least", "most")))
 
     def as_json(self) -> dict[str, Any]:
-        """For the JSON. `needless`: null unless the bounds agree."""
-        rows = [
-            {"pid": t.pid, "precise": t.precise, "needless": t.least if t.least == t.most else None}
-            | {"needless_bounds": [t.least, t.most]}
-            for t in self.turns
-        ]
-        least, most = (sum(getattr(t, name) for t in self.turns) for name in ("least", "most"))
+        """For the JSON. `needless`: null unless the bounds agree; all of it unless `sure`."""
+        rows = [{"pid": t.pid} | self._numbers(t) for t in self.turns]
+        trust = {"exactness": self.exactness.label, "why": self.exactness.why}
+        return self._numbers(self.together) | trust | {"turns": rows}
+
+    def _numbers(self, turn: Turn) -> dict[str, Any]:
         return {
-            "precise": sum(t.precise for t in self.turns),
-            "needless": least if least == most else None,
-            "needless_bounds": [least, most],
-            "turns": rows,
+            "precise": turn.precise if self.sure else None,
+            "needless": turn.least if self.sure and turn.least == turn.most else None,
+            "needless_bounds": [turn.least, turn.most] if self.sure else None,
         }
 
 
@@ -66,9 +75,8 @@ def what_if_sequence(snapshot: Snapshot, large: LargeFolios, view: KernelView) -
     place[targets] = np.arange(len(targets))
     pages = private_pages(snapshot, np.array(targets))
     verdict = judge(snapshot, view, pages)
-    anon = snapshot.sharing.folios.kind[pages.folio] == ANON
-    always = np.bincount(place[pages.mm[verdict.precise & ~anon]], minlength=len(targets))
-    asked = anon & ~verdict.unasked
+    asked = anonymous(snapshot, pages) & ~verdict.unasked
+    always = np.bincount(place[pages.mm[verdict.precise & ~asked]], minlength=len(targets))
     key = pages.folio[asked] * len(targets) + place[pages.mm[asked]]
     rows, which, count = np.unique(key, return_inverse=True, return_counts=True)
     folio, turn = rows // len(targets), rows % len(targets)
@@ -83,7 +91,7 @@ def what_if_sequence(snapshot: Snapshot, large: LargeFolios, view: KernelView) -
     stays = mapped > count
     others = np.repeat(np.add.reduceat(stays.astype(np.int64), first), leaving) if len(folio) else turn
     alone = last & (owners == np.repeat(leaving, leaving)) & (others - stays == 0)
-    alone &= mapped_only(snapshot, view, folio)
+    alone &= mapped_only(snapshot, view, folio) | (snapshot.sharing.folios.kind[folio] == HUGETLB)
     precise = np.bincount(turn, np.where(alone, 0, count), len(targets)) + always
     size = snapshot.page_size
     no, maybe = _untracked(snapshot, large, folio, mms, mapped)
@@ -94,8 +102,22 @@ def what_if_sequence(snapshot: Snapshot, large: LargeFolios, view: KernelView) -
         tuple(
             Turn(snapshot.mms[mm].leader.pid, int(precise[n]) * size, int(least[n]) * size, int(most[n]) * size)
             for n, mm in enumerate(targets)
-        )
+        ),
+        *_trust(snapshot, view, pages, verdict),
     )
+
+
+def _trust(snapshot: Snapshot, view: KernelView, pages: Pages, verdict: Verdict) -> tuple[bool, Exactness]:
+    """Whether the pages are what they were, and what the price may be called."""
+    edges = np.flatnonzero(np.diff(pages.mm, prepend=-1, append=-1))
+    adrift = verdict.unsure.copy()
+    for low, high in pairwise(edges.tolist()):
+        adrift[low:high] |= moved(snapshot, int(pages.mm[low]), pages[slice(low, high)])
+    wanting = without_a_page(snapshot, pages, verdict)
+    slots = slots_of(snapshot, snapshot.vmas.of(snapshot.targets))
+    special = int((snapshot.sharing.folios.kind[pages.folio] == SPECIAL).sum()) * snapshot.page_size
+    found = reasons(snapshot, view, pages, adrift, wanting, len(slots), special)
+    return not (adrift.any() or wanting.any()), snapshot.exactness.and_also(found)
 
 
 def _mapped(snapshot: Snapshot, folio: Index, mm: Index) -> Index:

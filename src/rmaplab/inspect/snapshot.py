@@ -20,9 +20,9 @@ from rmaplab.inspect.bpf import BpfError
 from rmaplab.inspect.exactness import Exactness, Reason
 from rmaplab.inspect.extents import ABSENT, Extents, Slots
 from rmaplab.inspect.folios import ANON, HUGETLB, KSM, Folios, folios
-from rmaplab.inspect.join import Index, close_to, join, keep, reached
+from rmaplab.inspect.join import Index, close_to, join, keep, reached, spread
 from rmaplab.inspect.probes import KernelView
-from rmaplab.inspect.processes import Mm, Notes, Process, cgroup_of, group, process, processes, unseen
+from rmaplab.inspect.processes import Mm, Notes, Process, cgroup_of, group, process, processes, swaps, unseen
 from rmaplab.inspect.scan import Scan, scan
 from rmaplab.inspect.sharing import Sharing, reached_folios, share
 from rmaplab.machine.live.proc import ownpages, procfs
@@ -55,6 +55,11 @@ class Vmas:
     def __len__(self) -> int:
         return len(self.mm)
 
+    def of(self, mms: Index) -> Index:
+        """Rows of the VMAs of the MMs `mms`, ascending. O(rows found + mms log VMAs)."""
+        first, after = (np.searchsorted(self.mm, np.sort(mms), side) for side in ("left", "right"))
+        return spread(first, after - first)
+
 
 @dataclass(frozen=True)
 class Snapshot:
@@ -85,6 +90,22 @@ class Snapshot:
     def mm_of_pid(self) -> dict[int, int]:
         """Index of the MM of every process seen."""
         return by_pid(self.mms)
+
+    @cached_property
+    def shared_slots(self) -> NDArray[np.bool_]:
+        """Per row of `slots`: whether another page-table entry has the slot too."""
+        _, place, count = np.unique(self.slots.slot, return_inverse=True, return_counts=True)
+        return np.asarray(count[place] > 1)
+
+    @cached_property
+    def slots_by_device(self) -> NDArray[np.uint64]:
+        """The slots in use as numbers in which those of a device follow each other (`procfs.slot_place`), ascending."""
+        return np.sort(procfs.slot_place(self.slots.slot))
+
+    @cached_property
+    def slots_may_be_elsewhere(self) -> bool:
+        """Whether somebody whose page table was not read may have pages in swap."""
+        return self.notes.blind or bool(self.notes.torn) or any(swaps(pid) for pid in self.notes.unread)
 
     @cached_property
     def cgroups(self) -> tuple[str, ...]:

@@ -22,11 +22,12 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from rmaplab.inspect.extents import HUGE
+from rmaplab.inspect.extents import HUGE, Extents
 from rmaplab.inspect.folio_state import FolioState
-from rmaplab.inspect.folios import ANON, FILE, HUGETLB, KSM, SHMEM
+from rmaplab.inspect.folios import ANON, FILE, HUGETLB, KSM, SHMEM, Folios
 from rmaplab.inspect.join import Index, spread
 from rmaplab.inspect.probes import KernelView
+from rmaplab.inspect.sharing import member
 from rmaplab.inspect.snapshot import Snapshot
 from rmaplab.machine.live.proc import procfs
 
@@ -50,7 +51,7 @@ class Pages:
     def __len__(self) -> int:
         return len(self.pfn)
 
-    def __getitem__(self, which: Bools) -> "Pages":
+    def __getitem__(self, which: Bools | slice) -> "Pages":
         return Pages(self.vpn[which], self.pfn[which], self.folio[which], self.mm[which], self.huge[which])
 
 
@@ -68,11 +69,15 @@ class Verdict:
 def private_pages(snapshot: Snapshot, mms: Index, folios: Index | None = None) -> Pages:
     """All pages that the MMs `mms` have in private writable mappings; of the folios `folios` (ascending) only, if given.
 
-    32 bytes a page.
+    32 bytes a page. O(their extents, and pages found).
     """
     vmas, extents, sharing = snapshot.vmas, snapshot.sharing.extents, snapshot.sharing
-    wanted = np.isin(vmas.mm, mms) & vmas.writable & ~vmas.shared
-    own = extents[wanted[extents.vma]]
+    mine = vmas.of(mms)
+    mine = mine[vmas.writable[mine] & ~vmas.shared[mine]]
+    first, after = (np.searchsorted(extents.vma, mine.astype(extents.vma.dtype), side) for side in ("left", "right"))
+    own = extents[spread(first, after - first)]
+    if folios is not None:
+        own = own[_reaching(sharing.folios, own, folios)]
     pfn = spread(own.pfn.astype(np.int64), own.pages)
     heads = sharing.folios.head
     folio = np.searchsorted(heads, pfn.astype(heads.dtype), side="right") - 1
@@ -83,7 +88,15 @@ def private_pages(snapshot: Snapshot, mms: Index, folios: Index | None = None) -
         np.repeat(vmas.mm[own.vma], own.pages),
         np.repeat((own.flags & HUGE) != 0, own.pages),
     )
-    return pages if folios is None else pages[np.isin(folio, folios)]
+    return pages if folios is None else pages[member(folios, folio)]
+
+
+def _reaching(table: Folios, extents: Extents, folios: Index) -> Bools:
+    """Which extents, all of pages of the table's folios, map a page of one of `folios` (rows, ascending)."""
+    first = extents.pfn.astype(table.head.dtype)
+    low = np.searchsorted(table.head, first, side="right") - 1
+    high = np.searchsorted(table.head, first + (extents.pages - 1).astype(table.head.dtype), side="right")
+    return np.asarray(np.searchsorted(folios, low) < np.searchsorted(folios, high))
 
 
 def judge(snapshot: Snapshot, view: KernelView, pages: Pages) -> Verdict:
@@ -137,6 +150,16 @@ def _anonymous(snapshot: Snapshot, view: KernelView, pages: Pages) -> tuple[Bool
     return ~reused, ~precise[place], unsure[place]
 
 
+def anonymous(snapshot: Snapshot, pages: Pages) -> Bools:
+    """Which pages are reused once nobody else maps them: anonymous ones, hugetlb's too, but not KSM's."""
+    kind = snapshot.sharing.folios.kind[pages.folio]
+    out = kind == ANON
+    hugetlb = np.flatnonzero(kind == HUGETLB)
+    heads = snapshot.sharing.folios.head[pages.folio[hugetlb]].astype(np.uint64)
+    out[hugetlb] = (procfs.kpageflags(heads) & procfs.KPF_ANON) != 0
+    return np.asarray(out)
+
+
 def mapped_only(snapshot: Snapshot, view: KernelView, rows: Index) -> Bools:
     """Per folio: whether all references that count at a write are mappings; taken for true without BPF."""
     if view.reader is None or not len(rows):
@@ -177,11 +200,6 @@ def _references(snapshot: Snapshot, state: FolioState, head: NDArray[np.uint32],
 
 def _slots_in_use(snapshot: Snapshot, first: NDArray[np.uint64], pages: Index) -> Bools:
     """Whether a page table has one of the slots `first` to `first` + `pages` - 1 of the same swap device."""
-    used, low = np.sort(_by_device(snapshot.slots.slot)), _by_device(first)
+    used, low = snapshot.slots_by_device, procfs.slot_place(first)
     high = low + pages.astype(np.uint64)
     return np.asarray(np.searchsorted(used, low) < np.searchsorted(used, high))
-
-
-def _by_device(slot: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    """Slots as numbers in which those of a device follow each other: type above, offset (at most 50 bits) below."""
-    return np.asarray((slot & procfs.SWAP_TYPE) << np.uint64(50) | slot >> np.uint64(5))

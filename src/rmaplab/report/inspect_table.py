@@ -14,6 +14,7 @@ from rmaplab.inspect.extents import ABSENT
 from rmaplab.inspect.fork_price import ForkPrice
 from rmaplab.inspect.look import Family, Look
 from rmaplab.inspect.price import Price
+from rmaplab.inspect.sequence import SequencePrice
 from rmaplab.inspect.views import By, Row
 from rmaplab.report.sheet import Column, Sheet
 from rmaplab.text import for_terminal
@@ -192,15 +193,21 @@ def footer(look: Look) -> Iterator[str]:
     for pid, price in look.prices.items():
         yield from price_lines(pid, price, look)
     if look.sequence is not None:
-        turns = look.sequence.turns
-        needless = [sum(turn.least for turn in turns), sum(turn.most for turn in turns)]
-        yield (
-            "if the family wrote all that, one after the other by PID: copied"
-            f" {size(sum(turn.precise for turn in turns))} by a precise rule, and needlessly beside by this kernel"
-            f" {' to '.join(dict.fromkeys(map(size, needless)))}"
-        )
+        yield sequence_line(look.sequence)
     for pid, forked in look.forks.items():
         yield fork_line(pid, forked)
+
+
+def sequence_line(price: SequencePrice) -> str:
+    """What the family's writes in turn cost."""
+    begins = "if the family wrote all that, one after the other by PID: "
+    if not price.sure:
+        return f"{begins}no price ({price.exactness.why})"
+    all_of_it = price.together
+    needless = " to ".join(dict.fromkeys(map(size, (all_of_it.least, all_of_it.most))))
+    trust = "" if price.exactness.label == "exact" else f" (estimate: {price.exactness.why})"
+    precise = size(all_of_it.precise)
+    return f"{begins}copied {precise} by a precise rule, and needlessly beside by this kernel {needless}{trust}"
 
 
 def family_lines(family: Family) -> Iterator[str]:

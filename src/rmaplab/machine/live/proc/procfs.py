@@ -282,6 +282,12 @@ def _words(name: str, pfns: Words) -> Words:
     return wanted
 
 
+def slot_place(slot: Words) -> Words:
+    """Swap slots as pagemap has them, as numbers in which those of a device follow each other: type above, offset (at
+    most 50 bits) below."""
+    return np.asarray((slot & SWAP_TYPE) << np.uint64(50) | slot >> np.uint64(5))
+
+
 def kpageflags(pfns: Words) -> Words:
     """The KPF_* bits of every PFN: uint64 of the same shape. About 100 ns a page. Raises Missing without root."""
     return _words("kpageflags", pfns)
