@@ -9,6 +9,7 @@ from places import HERE, Place
 from tenants import FIXED, PAGE, PMD, SHARED, Household, Tenant
 
 from rmaplab.inspect.erosion import worker_rows
+from rmaplab.inspect.fork_price import what_if_fork
 from rmaplab.inspect.groups import HOST, container, total
 from rmaplab.inspect.look import Look, look
 from rmaplab.inspect.probes import KernelView, probe
@@ -211,3 +212,32 @@ def test_without_page_mapcounts_partial_mappings_of_shared_folios_go_unnoticed(
     child.end()
     told = look(lambda mms: of_pids(mms, [parent.pid]), view, statistics=True).without_page_mapcounts()["all"]
     assert (told["partial"], told["partial_noticed"]) == (1, 1)
+
+
+def test_the_total_counts_once_what_the_targets_map_and_nothing_of_others(view: KernelView, tenants: Household) -> None:
+    parent = tenants.start()
+    at = parent.thp(PMD)
+    child = parent.fork()
+    child.do("unmap", at + PAGE, PMD - PAGE)
+    found = look_at(view, child)
+    whole = total(found.scope)
+    assert whole["once"] <= whole["resident"] < PMD
+    both = total(look_at(view, parent, child).scope)
+    assert PMD <= both["once"] < both["resident"]
+
+
+def test_what_a_child_does_not_get_is_in_no_price_of_a_fork(view: KernelView, tenants: Household) -> None:
+    parent = tenants.start()
+    length, dontfork, wipeonfork = 64 * PAGE, 10, 18
+    stays = [parent.memory(length) for _ in range(3)]
+    for at, advice in zip(stays, (dontfork, wipeonfork), strict=False):
+        parent.do("advise", at, length, advice)
+    found = look_at(view, parent)
+
+    def meanwhile(_: float) -> None:
+        for at in stays:
+            parent.write(at, length, 9)
+
+    price = what_if_fork(found.snapshot, int(found.snapshot.targets[0]), 0.1, meanwhile)
+    assert length <= price.private < 2 * length
+    assert length <= price.least <= price.most < 2 * length

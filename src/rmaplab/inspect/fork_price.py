@@ -12,10 +12,12 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from rmaplab import proctext
 from rmaplab.errors import NotAvailable
 from rmaplab.inspect.folios import ANON
+from rmaplab.inspect.join import Index
 from rmaplab.inspect.snapshot import Snapshot
 from rmaplab.inspect.write_rule import private_pages
 from rmaplab.inspect.written import Wait, written
@@ -25,9 +27,9 @@ from rmaplab.system.reading import content
 
 @dataclass(frozen=True, slots=True)
 class ForkPrice:
-    """Bytes, for one MM. `private`: anonymous pages present in private writable mappings, the most that it can copy, once
-    for each fork; `least`, `most`: of these written in `seconds`; `huge`: of `private`, mapped by PMDs; `tables`: page
-    tables, of which the fork itself copies those of anonymous memory. `by`: how the writes are known."""
+    """Bytes, for one MM. `private`: anonymous pages present in private writable mappings that a child gets, the most that
+    it can copy, once for each fork; `least`, `most`: of these written in `seconds`; `huge`: of `private`, mapped by PMDs;
+    `tables`: page tables, of which the fork itself copies those of anonymous memory. `by`: how the writes are known."""
 
     private: int
     least: int
@@ -45,9 +47,9 @@ class ForkPrice:
 def what_if_fork(snapshot: Snapshot, mm: int, seconds: float, wait: Wait = time.sleep) -> ForkPrice:
     """The price for MM `mm`, whose writes are looked at for `seconds`. Raises NotAvailable if it is gone."""
     pages = private_pages(snapshot, np.array([mm]))
-    pages = pages[snapshot.sharing.folios.kind[pages.folio] == ANON]
-    order = np.argsort(pages.vpn)
     pid = snapshot.mms[mm].leader.tid
+    pages = pages[(snapshot.sharing.folios.kind[pages.folio] == ANON) & ~_kept_back(pid, pages.vpn)]
+    order = np.argsort(pages.vpn)
     found = written(pid, pages.vpn[order], pages.huge[order], seconds, wait)
     size = mmap.PAGESIZE
     return ForkPrice(
@@ -59,6 +61,17 @@ def what_if_fork(snapshot: Snapshot, mm: int, seconds: float, wait: Wait = time.
         round(found.seconds, 3),
         found.by,
     )
+
+
+def _kept_back(pid: int, vpn: Index) -> NDArray[np.bool_]:
+    """Which pages a child does not get: of mappings with MADV_DONTFORK or MADV_WIPEONFORK."""
+    try:
+        found = procfs.flagged(pid, b"dc", b"wf")
+    except procfs.ProcfsError as error:
+        raise NotAvailable(f"PID {pid}: what a fork leaves out cannot be told: {error}") from error
+    start, end = (np.array([getattr(one, name) for one in found], np.int64) for name in ("start", "end"))
+    at = np.searchsorted(start, vpn * mmap.PAGESIZE, side="right")
+    return np.asarray((at > 0) & (vpn * mmap.PAGESIZE < np.append(0, end)[at]))
 
 
 def _tables(pid: int) -> int:

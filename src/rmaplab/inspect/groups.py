@@ -14,7 +14,7 @@ from typing import Final
 
 import numpy as np
 
-from rmaplab.inspect.folios import COUNTED
+from rmaplab.inspect.family import common
 from rmaplab.inspect.join import Index, regroup
 from rmaplab.inspect.sharing import share
 from rmaplab.inspect.sums import Row, Scope, Sums
@@ -74,15 +74,14 @@ def by_file(scope: Scope) -> list[Row]:
 
 
 def total(scope: Scope) -> Row:
-    """All that is shown as one owner: `exclusive` and `uss` are what nobody else maps, `once` what is mapped, each page
+    """All that is shown as one owner: `exclusive` and `uss` are what nobody else maps, `once` what they map, each page
     counted once."""
     snapshot = scope.snapshot
     inside = np.isin(np.arange(len(snapshot.mms)), snapshot.targets)
     row = _sums_of_owners(scope, np.where(inside, 0, np.arange(len(snapshot.mms)) + 1), len(snapshot.mms) + 1)
     processes = sum(len(snapshot.mms[mm].pids) for mm in snapshot.targets.tolist())
-    sharing = snapshot.sharing
-    once = int(sharing.mapped[sharing.folios.kind < COUNTED].sum()) * snapshot.page_size
-    return {"processes": processes} | row.row(0) | ({} if scope.mappings is not None else {"once": once}) | row.trust(0)
+    once = {} if scope.mappings is not None else {"once": sum(common(snapshot).by_members)}
+    return {"processes": processes} | row.row(0) | once | row.trust(0)
 
 
 def _by_owner(scope: Scope, key: str, labels: Sequence[str]) -> list[Row]:

@@ -135,16 +135,16 @@ def _region(line: bytes) -> Region:
     return Region(start, end, perms[0] == "r", perms[1] == "w", perms[3] == "s", offset, path)
 
 
-def flagged(pid: int, flag: bytes) -> list[Region]:
-    """The VMAs of `pid` with this word among the VmFlags of smaps ("lo": locked, "hg": MADV_HUGEPAGE), ascending. Raises
-    ProcessGone, Missing."""
-    path, found = PROC.joinpath(str(pid), "smaps"), list[Region]()
+def flagged(pid: int, *flags: bytes) -> list[Region]:
+    """The VMAs of `pid` with one of these words among the VmFlags of smaps ("lo": locked, "hg": MADV_HUGEPAGE), in order
+    of address. Raises ProcessGone, Missing."""
+    path, found, wanted = PROC.joinpath(str(pid), "smaps"), list[Region](), set(flags)
     last = b""
     try:
         for line in lines(content(path, SMAPS)):
             if line[:1] in b"0123456789abcdef":
                 last = line
-            elif line.startswith(b"VmFlags:") and flag in line.split():
+            elif line.startswith(b"VmFlags:") and wanted & set(line.split()):
                 found.append(_region(last))
     except OSError as error:
         raise _fault(error, path) from error
