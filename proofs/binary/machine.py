@@ -17,6 +17,7 @@ import archinfo
 import pyvex
 import z3
 from elftools.elf.elffile import ELFFile
+from polynomials import multiplies
 
 ARCH = archinfo.ArchAMD64()
 ARGUMENTS = ("rdi", "rsi", "rdx", "rcx", "r8")
@@ -183,6 +184,18 @@ def feasible(when: list[z3.BoolRef]) -> bool:
     return bool(solver.check() != z3.unsat)
 
 
+def choice(test: z3.BoolRef, yes: z3.BitVecRef, no: z3.BitVecRef) -> z3.BitVecRef:
+    """`yes` if `test`, else `no`; plain `no` where they are equal whenever `test` holds.
+
+    So is what a failed compare-exchange hands back, or what one stores that exchanges a value for itself (a 16-byte load
+    without vector instructions): the choice would stand in the middle of products.
+    """
+    test = z3.simplify(test)
+    if not any(map(multiplies, (test, yes, no))) and not feasible([test, yes != no]):
+        return no
+    return z3.If(test, yes, no)
+
+
 def possible(value: z3.BitVecRef) -> int:
     """The bits of a value that may be 1."""
     size, full = value.size(), (1 << value.size()) - 1
@@ -268,7 +281,7 @@ class Block:
             case pyvex.expr.Unop():
                 return unary_operation(e.op.removeprefix("Iop_"), self.value(e.args[0]))
             case pyvex.expr.ITE():
-                return z3.If(self.value(e.cond) == 1, self.value(e.iftrue), self.value(e.iffalse))
+                return choice(self.value(e.cond) == 1, self.value(e.iftrue), self.value(e.iffalse))
             case pyvex.expr.CCall() if e.cee.name == "amd64g_calculate_rflags_all":
                 # Flags that cmpxchg16b leaves as they were. Whoever used them would find them unknown.
                 return z3.BitVec(f"flags_{next(iter(self.fresh))}", 64)
@@ -299,7 +312,7 @@ class Block:
         old = [self.state.load(address + i * size, size) for i in range(len(wanted))]
         equal = z3.simplify(z3.And(*(a == b for a, b in zip(old, wanted, strict=True))))
         for i, (was, put) in enumerate(zip(old, new, strict=True)):
-            self.state.store(address + i * size, z3.simplify(z3.If(equal, put, was)))
+            self.state.store(address + i * size, z3.simplify(choice(equal, put, was)))
         self.values.update(zip([s.oldLo, s.oldHi], old, strict=False))
 
     def run(self, block: pyvex.IRSB) -> list[State]:

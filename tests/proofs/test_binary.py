@@ -14,7 +14,13 @@ pytestmark = [needs_coqc, pytest.mark.skipif(shutil.which("gcc") is None, reason
 
 CORE = PROOFS.parent / "core"
 
-FUNCTIONS = ("moments_shared_set_first", "packed_set_first", "moments_flag_cow_reuse", "moments_shared_verdict")
+FUNCTIONS = (
+    "moments_shared_set_first",
+    "packed_set_first",
+    "moments_flag_cow_reuse",
+    "moments_shared_verdict",
+    "packed_verdict",
+)
 """A few that are proved in seconds; `make binary` proves the rest."""
 
 FAULTS = {
@@ -31,6 +37,9 @@ FAULTS = {
         "moments_flag.h", "const u64 sum = (u64)(s64)nr * mm->id;", "const u64 sum = mm->id;", "moments_flag_set_first"),
     "mm-id clears its flag for who has more than all": (
         "mm_id.h", "== total)\n\t\t\treturn word", "> total)\n\t\t\treturn word", "mm_id_unmap"),
+    "packed's COW decision keeps the word": (
+        "packed.h", "rmap_write_release(&folio->packed.lo, word.lo);",
+        "rmap_write_release(&folio->packed.lo, frozen.lo);", "packed_cow_reuse"),
     "packed-fallback counts on without room": (
         "packed.h", "if (unlikely(!rmap_packed_room(lo, nr)))", "if (unlikely(0))", "packed_fallback_map"),
 }  # fmt: skip
