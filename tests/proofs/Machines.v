@@ -2,7 +2,7 @@
     other, by the functions its steps are made of; and what such a machine shows. *)
 
 From Coq Require Import ZArith List Bool.
-From Rmaplab Require Import Definitions Statements System Interleaved Play.
+From Rmaplab Require Import Definitions Statements System Interleaved Uniform Play.
 Import ListNotations.
 Open Scope Z_scope.
 
@@ -60,3 +60,10 @@ Definition step_by_step j table mms pages program := let j := bounded (2^23 - 2)
 Definition move_by_move j table mms pages program :=
   map (fun k => match play (bounded (2^23 - 2) (told (ids table) j)) empty_world (firstn k program) with
     Some w => look mms pages w | None => [-1] end) (seq 1 (length program)).
+
+(** A judge's answers after every event; and what Uniform.v says of how often pages are mapped. *)
+Definition told_by j es asks :=
+  map (fun k => map (fun x => match says j (after j (firstn k es)) x with UNKNOWN => 0 | EXCLUSIVE => 1 | SHARED => 2 end) asks)
+      (seq 1 (length es)).
+Definition weighed_up modulus weights counts :=
+  [weighed modulus weights counts; total_of counts; if seems_uniform modulus weights counts then 1 else 0].

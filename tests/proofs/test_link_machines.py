@@ -9,21 +9,26 @@ import random
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from itertools import count
+from itertools import count, pairwise, product
 from pathlib import Path
 
 import pytest
-from rocq import build, compile_theory, evaluate, needed, needs_coqc
+from rocq import build, compile_theory, evaluate, needs_coqc
+from rocq import replace as change
 from test_link import rocq_list
 
+from rmaplab.core import Folios, Op, available, variants, why_missing
 from rmaplab.machine.model import ContentLeak, ModelMachine, kernels
 from rmaplab.machine.model.process import ModelProcess
 from rmaplab.machine.protocol import PAGE_SIZE, Pin
 from rmaplab.schemes import SCHEMES
+from rmaplab.schemes.uniform import Uniform
 
 pytestmark = needs_coqc
 
 PAGES, MOST, STEPS, PROGRAMS = 4, 4, 14, 8
+
+ORDER_HERE = ["Definitions", "Witnesses", "Statements", "System", "Interleaved", "Uniform", "Play"]
 
 JUDGES = {
     "mm-id": "mm_id_judge",
@@ -189,7 +194,7 @@ def differs(folder: Path, how: str, judge: str, runs: list[Played]) -> str:
 
 @pytest.fixture(scope="module")
 def machines(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = build(tmp_path_factory.mktemp("machines"), [*needed("Interleaved"), "Play"])
+    folder = build(tmp_path_factory.mktemp("machines"), ORDER_HERE)
     shutil.copy(Path(__file__).with_name("Machines.v"), folder)
     done = compile_theory(folder, "Machines")
     assert done.returncode == 0, done.stderr
@@ -213,3 +218,64 @@ def test_only_the_guesses_leak_in_these_programs(programs: dict[str, list[Played
 @pytest.mark.parametrize("scheme", JUDGES)
 def test_rocqs_machine_equals_the_model(machines: Path, programs: dict[str, list[Played]], scheme: str, how: str) -> None:
     assert differs(machines, how, JUDGES[scheme], programs[scheme]) == ""
+
+
+FAULTS = {
+    "a pin is no reference": ("System", "number (on_folio f) (views w) + extra w f", "mapcount w f + extra w f"),
+    "a write reaches all pages": ("System", "if (g =? f) && (q =? p) then x else c g q", "if g =? f then x else c g q"),
+    "a pin is a mapping": ("Interleaved", "Mapped | Cleared => true", "Mapped | Cleared | Pinned => true"),
+    "an update counts twice": ("Interleaved", "(Some (nr e)) (faults w)", "(Some (nr e + nr e)) (faults w)"),
+}
+"""What stands in a stated theory, and what stands there instead."""
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_a_fault_in_the_machine_is_noticed(
+    machines: Path, programs: dict[str, list[Played]], tmp_path: Path, name: str
+) -> None:
+    where, old, new = FAULTS[name]
+    folder = shutil.copytree(machines, tmp_path / "machines")
+    change(folder / f"{where}.v", old, new)
+    for theory in [*ORDER_HERE[ORDER_HERE.index(where) :], "Machines"]:
+        done = compile_theory(folder, theory)
+        assert done.returncode == 0, done.stderr
+    how = "move_by_move" if where == "System" else "step_by_step"
+    assert any(differs(folder, how, JUDGES[scheme], programs[scheme]) for scheme in ("mm-id", "moments"))
+
+
+@pytest.mark.skipif(not available(), reason=str(why_missing()))
+@pytest.mark.parametrize("scheme", ["mm-id", "moments-flag", "moments", "packed", "generations-safe"])
+def test_a_mapcount_that_ends_answers_as_the_core_does(machines: Path, scheme: str) -> None:
+    """Below its last value, at it, one above, and ever after."""
+    top = (1 << 23) - 2 if scheme == "packed" else (1 << 31) - 1
+    asks, some = (5, 6, 7), 1 << 22 if scheme == "packed" else 1 << 30
+    ups = [(5, top - some - 2), (5, some)]
+    ends = {
+        "below": [(6, 1), (6, -1), (5, 1), (6, 1), (6, -1)],
+        "at": [(5, 2), (5, -1), (5, 1), (5, -some), (5, -(top - some))],
+        "above": [(5, 2), (6, 1), (6, -1), (5, -some), (5, -(top - some)), (7, 1)],
+    }
+    said, terms = [], []
+    for end in ends.values():
+        core, rows = Folios(variants()[scheme], 9, 1, asks), []
+        for mm, nr in (*ups, *end):
+            core.apply(Op.MAP if nr > 0 else Op.UNMAP, 0, asks.index(mm), 0, abs(nr))
+            rows.append([int(core.verdict(0, k)) for k in range(len(asks))])
+        said.append(rows)
+        events = rocq_list(f"Ev {mm} 0 ({nr}) false" for mm, nr in (*ups, *end))
+        judge = JUDGES[scheme].replace("64 2)", "64 9)").replace("64 24 2)", "64 24 9)").replace("64 2 24", "64 9 24")
+        terms.append(f"Eval vm_compute in (told_by (Interleaved.bounded {top} {judge}) {events} {rocq_list(asks)}).\n")
+    assert evaluate(machines, HEAD + "".join(terms)) == said
+
+
+def test_page_weights_equal_their_rocq_definition(machines: Path) -> None:
+    """All counts 0 .. 2 of four pages, in words so short that some pass which are not uniform."""
+    scheme = Uniform(word_bits=4)
+    sums = [int(w) for w in scheme.prefix(2)]
+    weights = [(b - a) % 16 for a, b in pairwise(sums)]
+    folios = list(product(range(3), repeat=4))
+    words = [sum(w * c for w, c in zip(weights, counts, strict=True)) % 16 for counts in folios]
+    wanted = [[w, sum(c), int(scheme.passes(2, w, sum(c)))] for w, c in zip(words, folios, strict=True)]
+    assert any(passes for (_, _, passes), c in zip(wanted, folios, strict=True) if len(set(c)) > 1)
+    term = f"map (weighed_up 16 {rocq_list(weights)}) {rocq_list(map(rocq_list, folios))}"
+    assert evaluate(machines, HEAD + f"Eval vm_compute in ({term}).\n") == [wanted]
