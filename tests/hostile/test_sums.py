@@ -421,3 +421,19 @@ def test_hugetlb_whose_page_tables_somebody_unseen_may_share_is_an_estimate(view
     (row,) = [r for r in said["rows"] if r["hugetlb"]]
     assert row["exactness"] == "estimate"
     assert any("page tables that several share are counted once" in reason["why"] for reason in said["reasons"])
+
+
+def test_of_large_folios_that_do_not_add_up_it_is_not_said_that_nothing_is_needless(
+    view: KernelView, tenants: Household, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parent = tenants.start()
+    parent.thp(PMD)
+    child = parent.fork()
+    shown = __import__("rmaplab.inspect.snapshot", fromlist=["processes"]).processes
+    monkeypatch.setattr("rmaplab.inspect.snapshot.processes", lambda: [p for p in shown() if p.pid != child.pid])
+    found = look_at(view, parent)
+    if found.needless is None or found.scope.large is None or not len(found.scope.large.row):
+        pytest.skip("no THP, or no flag to be read")
+    assert found.scope.large.untold > 0
+    (line,) = [line for line in footer(found) if line.startswith("needless because")]
+    assert f"of {found.scope.large.untold} large folios it is not known" in line

@@ -23,13 +23,15 @@ from rmaplab.inspect.write_rule import judge, private_pages
 class LargeFolios:
     """The large folios of some MMs with the kernel's state beside: `row` of the folio table (int64), `state` (None
     without BPF), and bool: `false_shared`, `false_exclusive`. `needless` (pages, int64): what a write to all of the
-    folio would copy by the kernel's rule and not by a precise one: nothing of a folio that is not mapped privately."""
+    folio would copy by the kernel's rule and not by a precise one: nothing of a folio that is not mapped privately.
+    `untold`: of so many nothing is said, for they moved, do not add up, or the kernel's flag is not known."""
 
     row: Index
     state: FolioState | None
     false_shared: NDArray[np.bool_]
     false_exclusive: NDArray[np.bool_]
     needless: Index
+    untold: int = 0
 
     @property
     def asked(self) -> bool:
@@ -44,7 +46,7 @@ def large_folios(snapshot: Snapshot, view: KernelView) -> LargeFolios:
     row = np.flatnonzero((sharing.folios.order > 0) & (sharing.folios.kind < COUNTED))
     nothing, none = np.zeros(len(row), np.bool_), np.zeros(len(row), np.int64)
     if view.reader is None or not len(row):
-        return LargeFolios(row, None, nothing, nothing, none)
+        return LargeFolios(row, None, nothing, nothing, none, len(row))
     state = view.reader.read(sharing.folios.head[row].astype(np.uint64), np.ones(len(row), np.bool_), view.flag_bit)
     owners = sharing.owners_of(row)
     asked = state.known & (state.maybe_shared >= 0) & ~member(snapshot.account.doubtful, row)
@@ -53,7 +55,8 @@ def large_folios(snapshot: Snapshot, view: KernelView) -> LargeFolios:
     false_shared = asked & (owners == 1) & (state.maybe_shared == 1)
     needless = np.zeros(len(row), np.int64)
     needless[false_shared] = _needless(snapshot, view, row[false_shared])
-    return LargeFolios(row, state, false_shared, asked & (owners > 1) & (state.maybe_shared == 0), needless)
+    false_exclusive = asked & (owners > 1) & (state.maybe_shared == 0)
+    return LargeFolios(row, state, false_shared, false_exclusive, needless, int((~asked).sum()))
 
 
 def _needless(snapshot: Snapshot, view: KernelView, rows: Index) -> Index:

@@ -187,7 +187,9 @@ def footer(look: Look) -> Iterator[str]:
     for found in look.disagreements:
         yield f"disagreement: {found.count} {found.what}: {size(found.bytes)}"
     if look.needless is not None:
-        yield f"needless because of the two slots: {size(look.needless)}"
+        untold = 0 if look.scope.large is None else look.scope.large.untold
+        unknown = f", and of {untold} large folios it is not known" if untold else ""
+        yield f"needless because of the two slots: {size(look.needless)}{unknown}"
     if look.statistics is not None:
         yield from statistics_lines(look.without_page_mapcounts()["all"])
     for pid, price in look.prices.items():
