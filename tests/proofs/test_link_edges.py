@@ -11,6 +11,7 @@ import pytest
 from rocq import build, compile_theory, evaluate, needs_coqc, replace
 from test_link import LINEAR, PRELUDE, Event, edge_ids, edge_sequence, random_sequence, rocq_list
 from test_link import replay as replay_scheme
+from test_mutations import MUTATIONS
 
 from rmaplab.schemes import SCHEMES, LinearScheme
 from rmaplab.schemes.generations import POSTED, GenerationsSafe
@@ -323,6 +324,13 @@ EQUIVALENT = {
     "mm-id takes a free slot for all": "a free slot holds 0, and a total of 0 clears the flag anyway",
 }
 """Mutants that change nothing: why."""
+
+
+def test_sixty_faults_of_one_line_in_definitions_are_tried() -> None:
+    """Here by comparison, in test_mutations by the proofs; none twice."""
+    proved = {m.new for m in MUTATIONS.values() if m.where == "Definitions"}
+    compared = {new for _, _, new in MUTANTS.values()}
+    assert len(proved | compared) >= 60
 
 
 @pytest.mark.parametrize("name", MUTANTS)
