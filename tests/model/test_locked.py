@@ -3,7 +3,10 @@
 import numpy as np
 import pytest
 
+from kernel import lacking
 from rmaplab.machine.base import LOCK_FORBIDS
+from rmaplab.machine.differential import runner
+from rmaplab.machine.differential.program import Step
 from rmaplab.machine.model import ModelMachine
 from rmaplab.machine.protocol import Advice, BadOperation, Machine, Process
 
@@ -233,3 +236,40 @@ def test_a_folio_that_is_locked_in_one_mapping_is_not_reclaimed_through_another(
     process.madvise(second, BLOCK, "pageout")
     seen = machine.observe()
     assert set(seen.filter(seen["address"] >= second)["state"]) == ({"present"} if locked else {"none"})
+
+
+@pytest.mark.parametrize("pages", [512, 177])
+def test_reclaim_takes_a_folio_from_the_mappings_before_one_that_locked_a_part_of_it(
+    machine: Machine, pages: int
+) -> None:
+    process = machine.spawn()
+    file = machine.file(BLOCK, order=9)
+    areas = [process.mmap(size, file=file, shared=True) for size in (BLOCK, pages * PAGE)]
+    process.read(areas[0], BLOCK)
+    if not machine.observe()["pmd_mapped"].all():
+        pytest.skip("no THP of a file here")
+    process.read(areas[1], pages * PAGE)
+    process.mlock(areas[1], pages * PAGE)
+    process.madvise(areas[0], BLOCK, "pageout")
+    seen = machine.observe()
+    left = seen.filter(seen["state"] == "present")["address"].to_list()
+    # What is locked as a whole is unevictable.
+    assert len(left) == (2 * 512 if pages == 512 else pages)
+    assert set(range(areas[1], areas[1] + pages * PAGE, PAGE)) <= set(left)
+
+
+@pytest.mark.live
+@pytest.mark.xdist_group("live")
+def test_a_page_that_a_process_unlocked_at_its_end_is_held_by_nobody() -> None:
+    program = (
+        Step("spawn", makes=1),
+        Step("mmap", process=1, pages=1, makes=2),
+        Step("fork", process=1, makes=4),
+        Step("mlock", process=4, area=2, pages=1),
+        Step("fork", process=4, makes=6),
+        Step("exit", process=4),
+        Step("peek", process=6, area=2, pages=1),
+    )
+    if lacking():
+        pytest.skip(lacking())
+    assert runner.settle(program, "linux-6.18").mismatch is None

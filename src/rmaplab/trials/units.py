@@ -99,6 +99,9 @@ def in_guest(boots: Bootable, plan: Plan, seeds: Sequence[int]) -> tuple[Told, l
             wrong.append(lived.seed)
         else:
             told = told.merge(Told.of(lived.seed, counts, ""))
+            sys.stderr.write(out.getvalue())  # why it was set aside, if it was
+        out.seek(0)
+        out.truncate()
     lost = len(seeds) - told.counts.programs - len(wrong)
     if lost:
         raise NotAvailable(f"{boots.image.title}: {lost} programs did not run there (status {ended.status})")

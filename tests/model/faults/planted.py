@@ -20,6 +20,12 @@ class Fault:
 
 
 PLANTED: Final = (
+    Fault(
+        "reclaim-passes-locked-folios-by",
+        "        unmap_up_to_lock(world, slot)\n",
+        "        pass\n",
+        "reclaim of a folio of a file that a locked VMA maps takes it from the VMAs before that one",
+    ),
     # --- copy-on-write -------------------------------------------------------------------------------------------
     Fault(
         "cow-held-large-folio-is-reused",

@@ -263,6 +263,7 @@ class Worker:
                 return
             op, *args = REQUEST.unpack(request)
             thp, op = bool(op >> 31), op & 0x7FFF_FFFF
+            self.drain()  # what a process that is gone left there: it unlocked its pages at its end
             try:
                 if thp:
                     _libc.prctl(PR_SET_THP_DISABLE, 0, 0, 0, 0)

@@ -16,7 +16,7 @@ from rmaplab.machine.model.physical.memory import Frames, Memory
 from rmaplab.machine.model.space.addressspace import AddressSpace, World
 from rmaplab.machine.model.space.pagetable import DIRTY, PMD, Leaf, W, Window
 from rmaplab.machine.model.space.questions import may_split, maybe_shared
-from rmaplab.machine.model.space.rmap import locked_frames, unmap_everywhere
+from rmaplab.machine.model.space.rmap import locked_frames, unmap_everywhere, unmap_up_to_lock
 from rmaplab.machine.model.space.vma import Vma
 from rmaplab.trace import KINDS
 
@@ -88,11 +88,13 @@ def _split(world: World, file: ModelFile, slot: Frames, first: int) -> None:
 
 def _reclaim(world: World, file: ModelFile, first: Index) -> None:
     """Unmap the folios of `file` that begin at the pages `first`; let go of those nobody holds, if what was written to
-    them is on the disk or goes to swap. What a locked VMA maps stays as it is (try_to_unmap_one()). Of a large one
+    them is on the disk or goes to swap. What a locked VMA maps stays, mapped by that one at least. Of a large one
     without room there as a whole, the pages go one by one."""
     memory, swap = world.memory, world.swap
     slots = memory.frame["folio"][file.frame[first]]
     free = ~np.isin(slots, memory.frame["folio"][locked_frames(world)])
+    for slot in slots[~free].tolist():
+        unmap_up_to_lock(world, slot)
     first, slots = first[free], slots[free]
     if not len(slots):
         return
