@@ -1,0 +1,115 @@
+"""Rules that random programs seldom show: planted faults in them had stayed alive. On the kernel and on the model."""
+
+import pytest
+
+from rmaplab.machine.model import ModelMachine
+from rmaplab.machine.protocol import Machine, Process
+
+PAGE = 4096
+BLOCK = 512 * PAGE
+
+
+def orders(machine: Machine, process: Process) -> list[int | None]:
+    seen = machine.observe()
+    return seen.filter(seen["mm"] == process.mm).sort("address")["order"].to_list()
+
+
+def states(machine: Machine, process: Process) -> set[str]:
+    seen = machine.observe()
+    return set(seen.filter(seen["mm"] == process.mm)["state"])
+
+
+def mthp(machine: Machine) -> tuple[Process, int]:
+    """A process with a folio of order 4, written to."""
+    process = machine.spawn()
+    address = process.mmap(16 * PAGE, order=4)
+    process.write(address, 16 * PAGE, 7)
+    if orders(machine, process) != [4] * 16:
+        pytest.skip("no folio of order 4 here")
+    return process, address
+
+
+def test_what_a_pmd_maps_of_a_file_is_not_inherited(machine: Machine) -> None:
+    parent, file = machine.spawn(), machine.file(2 * BLOCK, order=9)
+    address = parent.mmap(2 * BLOCK, file=file)
+    parent.read(address, PAGE)
+    if not machine.observe()["pmd_mapped"].any():
+        pytest.skip("no THP of a file here")
+    parent.write(address + BLOCK, PAGE)
+    child = parent.fork()
+    seen = machine.who(address)
+    assert seen.filter(seen["mm"] == child.mm)["state"].to_list() in (["none"], [])
+    assert len(machine.who(address + BLOCK).filter(machine.who(address + BLOCK)["state"] == "present")) == 2
+
+
+@pytest.mark.parametrize("zeroes", [0, 4, 16])
+def test_small_folios_come_back_as_a_large_one_if_all_or_none_of_them_were_zeroes(machine: Machine, zeroes: int) -> None:
+    machine.swap(64 << 20)
+    process, address = mthp(machine)
+    process.madvise(address, PAGE, "cold")
+    assert orders(machine, process) == [0] * 16
+    before = process.mmap(15 * PAGE)
+    process.write(before, 15 * PAGE, 1)
+    process.madvise(before, 15 * PAGE, "pageout")  # after the header: what follows begins at slot 16
+    if zeroes:
+        process.write(address, zeroes * PAGE, 0)
+    process.madvise(address, 16 * PAGE, "pageout")
+    assert states(machine, process) == {"swap"}
+    process.read(address + 8 * PAGE, PAGE)
+    assert orders(machine, process)[8] == (0 if zeroes == 4 else 4)
+
+
+def test_a_large_folio_does_not_come_back_as_one_if_only_a_part_of_it_was_exclusive(machine: Machine) -> None:
+    machine.swap(64 << 20)
+    process, address = mthp(machine)
+    process.fork().exit()
+    process.write(address, 8 * PAGE, 8)
+    process.madvise(address, 16 * PAGE, "pageout")
+    assert states(machine, process) == {"swap"}
+    process.read(address + 8 * PAGE, PAGE)
+    assert orders(machine, process)[8] == 0
+
+
+def test_a_lazily_freed_thp_loses_its_pmd_although_somebody_holds_it(machine: Machine) -> None:
+    process = machine.spawn()
+    address = process.mmap(BLOCK, order=9)
+    process.write(address, BLOCK)
+    process.madvise(address, BLOCK, "free")
+    process.pin(address, PAGE)
+    assert machine.observe()["pmd_mapped"].all()
+    process.madvise(address, BLOCK, "pageout")
+    assert not machine.observe()["pmd_mapped"].any()
+    assert orders(machine, process) == [9] * 512
+
+
+def test_a_dirty_folio_that_others_map_is_not_freed_lazily(machine: Machine) -> None:
+    machine.swap(64 << 20)
+    process, address = mthp(machine)
+    process.migrate(address, 16 * PAGE)  # what its mappings wrote is noted in the folio
+    child = process.fork()
+    process.madvise(address, 16 * PAGE, "free")
+    child.exit()
+    process.madvise(address, 16 * PAGE, "pageout")
+    assert process.read(address, 16 * PAGE).tolist() == [7] * 16
+
+
+def test_a_folio_mapped_once_is_not_shared_whatever_the_flag_says(machine: Machine) -> None:
+    first, address = mthp(machine)
+    second = first.fork()
+    third = second.fork()
+    first.exit()
+    second.exit()
+    third.munmap(address + PAGE, 15 * PAGE)
+    third.madvise(address, PAGE, "cold")
+    assert orders(machine, third) == [0]
+
+
+def test_a_vma_whose_anon_vma_came_by_fork_joins_no_neighbour_nobody_touched() -> None:
+    with ModelMachine() as machine:
+        parent = machine.spawn()
+        address = parent.mmap(4 * PAGE)
+        parent.write(address, 4 * PAGE)
+        child = parent.fork()
+        for process, vmas in ((parent, 1), (child, 2)):
+            process.mmap(2 * PAGE, over=address + 2 * PAGE)
+            assert len(process.vmas) == vmas
