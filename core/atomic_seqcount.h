@@ -19,9 +19,9 @@
  * Limits. Writers do not sleep inside, so the shared field must count all CPUs:
  * 65535, or 127 on 32 bit. Each CPU may try to become the exclusive writer by
  * adding at the same time, hence 16 bits there and no third stage on 32 bit,
- * where 18 bits of sequence would be left: 5 ms of writers at 20 ns each. A
- * reader delayed for exactly a multiple of 2^sequence write sections would
- * miss them all: 2^24 sections are a third of a second, 2^32 a minute and a half.
+ * where 18 bits of sequence would be left. A reader delayed for exactly a
+ * multiple of 2^sequence write sections would miss them all: what that takes,
+ * benchmarks/wrap.py measures (2^24: a fraction of a second, 2^32: half a minute).
  *
  * Shared writers adjust the data with atomic read-modify-writes. The exclusive
  * writer may load and store. Readers wait until no writer is inside, read, and
