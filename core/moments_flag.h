@@ -58,24 +58,45 @@ static __always_inline u64 rmap_moments_flag_sum(u64 word)
 	return (word & RMAP_MOMENTS_FLAG_LOW) | (word << 1 >> 33 << 31);
 }
 
+#ifndef __SIZEOF_INT128__
 /* The high word of a * b. */
 static __always_inline u64 rmap_multiply_high(u64 a, u64 b)
 {
-#ifdef __SIZEOF_INT128__
-	return (u64)((unsigned __int128)a * b >> 64);
-#else
 	const u64 low = (a & 0xffffffff) * (b & 0xffffffff);
 	const u64 one = (a >> 32) * (b & 0xffffffff) + (low >> 32);
 	const u64 two = (a & 0xffffffff) * (b >> 32) + (one & 0xffffffff);
 
 	return (a >> 32) * (b >> 32) + (one >> 32) + (two >> 32);
+}
+#endif
+
+/* a * b == c * c, of 128 bits. */
+static __always_inline bool rmap_is_square_of(u64 a, u64 b, u64 c)
+{
+#ifdef __SIZEOF_INT128__
+	const unsigned __int128 product = (unsigned __int128)a * b, square = (unsigned __int128)c * c;
+
+	/* One word after the other: gcc then keeps fewer of them. */
+	return (u64)product == (u64)square && (u64)(product >> 64) == (u64)(square >> 64);
+#else
+	return a * b == c * c && rmap_multiply_high(a, b) == rmap_multiply_high(c, c);
 #endif
 }
 
 /* Do the sums say that one MM has all @n mappings? Never wrongly so; not at all beyond the bound. */
 static __always_inline bool rmap_moments_flag_alone(u64 n, u64 s, u64 q)
 {
-	return n * q == s * s && s <= RMAP_MOMENTS_FLAG_BOUND && rmap_multiply_high(n, q) == rmap_multiply_high(s, s);
+	return s <= RMAP_MOMENTS_FLAG_BOUND && rmap_is_square_of(n, q, s);
+}
+
+/*
+ * Can they, if S is @word's? The low 32 bits of n * Q and S^2 cost next to nothing: those of S^2 follow from the low 31 of S,
+ * which lie in @word as they are. Nearly all sums of several MMs differ there. Never false where rmap_moments_flag_alone()
+ * is true.
+ */
+static __always_inline bool rmap_moments_flag_perhaps(u64 word, u64 n, u64 q)
+{
+	return (u32)n * (u32)q == (u32)word * (u32)word;
 }
 
 /**
@@ -131,7 +152,9 @@ static __always_inline u64 rmap_moments_flag_subtract(u64 word, u64 *squares, u6
 	const u64 new = rmap_moments_flag_less(word, less);
 
 	rmap_plain_write(squares, q);
-	return unlikely(word & RMAP_MOMENTS_FLAG_SHARED) ? rmap_moments_flag_settle(new, q, n) : new;
+	if (unlikely(word & RMAP_MOMENTS_FLAG_SHARED) && unlikely(rmap_moments_flag_perhaps(new, n, q)))
+		return rmap_moments_flag_settle(new, q, n);
+	return new;
 }
 
 static __always_inline void rmap_moments_flag_map(struct rmap_folio *folio, const struct rmap_mm *mm, u32 page, s32 nr,

@@ -88,7 +88,7 @@ def moments_flag(binary: Binary, d: Definitions, orders: tuple[int, ...]) -> Ite
             w.few_mappings()
             yield w.updated(function, w.nr, "all that fits", fits=True)
         else:
-            # A set flag is cleared or not by moments_flag_alone, below: z3 does not carry S through to its product.
+            # A set flag is cleared or not by moments_flag_perhaps and _alone, below: z3 carries S to no product.
             yield w.updated(function, w.less, "all that fits", fits=True, open_flag=True)
             w = Sum(binary, d, 9)
             w.put("word", z3.Concat(z3.BitVecVal(0, 1), w.high, z3.BitVecVal(0, 1), w.low))
@@ -104,6 +104,19 @@ def moments_flag(binary: Binary, d: Definitions, orders: tuple[int, ...]) -> Ite
                 "all 2^192 inputs",
                 "moments_flag_alone",
                 lambda s, alone=alone: {"answer": (s.result != 0) == alone},
+            )
+            w = Sum(binary, d, 9)
+            word = z3.BitVec("word", 64)
+            for register, value in (("rdi", word), ("rsi", n), ("rdx", squares)):
+                w.start.argument(register, value)
+            # What the definition compares, of the sum that the word holds: all of it, so its low bits too.
+            sum_of = z3.Concat(bits(word, 62, 32), bits(word, 30, 0))
+            products = equal(multiply(unknown(n), unknown(squares)), multiply(unknown(sum_of), unknown(sum_of)))
+            yield w.claim(
+                "moments_flag_perhaps",
+                "true where moments_flag_alone is, all 2^192 inputs",
+                "moments_flag_alone",
+                lambda s, products=products: {"answer": z3.Implies(products, s.result != 0)},
             )
     for order in orders:
         w = Sum(binary, d, order)

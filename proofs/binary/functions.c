@@ -42,6 +42,11 @@ int moments_flag_alone(u64 n, u64 s, u64 q)
 	return rmap_moments_flag_alone(n, s, q);
 }
 
+int moments_flag_perhaps(u64 word, u64 n, u64 q)
+{
+	return rmap_moments_flag_perhaps(word, n, q);
+}
+
 /* Where the fields are: read by claims.py. */
 const u64 layout[] = {
 	offsetof(struct rmap_folio, refcount),	     offsetof(struct rmap_folio, order),

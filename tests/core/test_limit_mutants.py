@@ -163,9 +163,16 @@ MUTANTS = {
     "moments-flag compares low words only": Mutant(
         "moments-flag",
         "moments_flag.h",
-        " && rmap_multiply_high(n, q) == rmap_multiply_high(s, s);",
+        " && (u64)(product >> 64) == (u64)(square >> 64);",
         ";",
         flag_sees_pairs_whose_low_words_agree,
+    ),
+    "moments-flag first looks at more of the sum than lies as it is": Mutant(
+        "moments-flag",
+        "moments_flag.h",
+        "(u32)n * (u32)q == (u32)word * (u32)word",
+        "n * q == word * word",
+        flag_is_the_definitions,
     ),
     "moments-flag hands no carry over its lock": Mutant(
         "moments-flag", "moments_flag.h", "(word + RMAP_LOCK_BIT + ", "(word + ", flag_is_the_definitions

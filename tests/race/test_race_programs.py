@@ -173,7 +173,8 @@ SCHEME_FAULTS = {
         *("fooled", "take-cow", "sc"),
     ),
     "moments-flag: the flag goes whenever somebody unmaps": (
-        *("moments_flag.h", "rmap_moments_flag_alone(n, rmap_moments_flag_sum(word), q))", "q)"),
+        *("moments_flag.h", "return rmap_moments_flag_settle(new, q, n);\n\treturn new;"),
+        "return new;\n\treturn new & ~RMAP_MOMENTS_FLAG_SHARED;",
         *("false-exclusive", "turn-ask", "sc"),
     ),
     "moments-flag: a second MM is not noticed": (

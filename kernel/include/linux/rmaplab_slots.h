@@ -35,18 +35,27 @@ static __always_inline void rmaplab_slots_unlock(struct folio *folio, u64 word)
 	rmap_bit_unlock((u64 *)&folio->_mm_ids, word);
 }
 
+u64 rmaplab_slots_settle(struct folio *folio, u64 word);
+
 /*
- * Out of line, and on x86-64 a call that the caller sees as an instruction (see rmaplab_rmap.h): 128-bit products would have
- * the compiler align the stack, for the small folio too.
+ * Out of line: 128-bit products would have the compiler align the stack, for the small folio too. On x86-64 the caller sees
+ * an instruction that keeps what callers need behind it, the page and the number of pages. A call would change them: they would
+ * have to lie in registers that are saved and restored on every path.
  */
+static __always_inline u64 rmaplab_slots_call_settle(struct folio *folio, u64 word)
+{
 #ifdef CONFIG_X86_64
-void rmaplab_slots_settle(struct folio *folio) __attribute__((no_caller_saved_registers));
-#define rmaplab_slots_call_settle(folio)                                               \
-	asm volatile("call rmaplab_slots_settle" : ASM_CALL_CONSTRAINT : "D"(folio) : "memory", "cc")
+	u64 settled;
+
+	asm volatile("push %%rax; push %%rdx; call rmaplab_slots_settle; mov %%rax, %%rcx; pop %%rdx; pop %%rax"
+		     : ASM_CALL_CONSTRAINT, "=c"(settled), "+D"(folio), "+S"(word)
+		     :
+		     : "r8", "r9", "r10", "r11", "memory", "cc");
+	return settled;
 #else
-void rmaplab_slots_settle(struct folio *folio);
-#define rmaplab_slots_call_settle(folio) rmaplab_slots_settle(folio)
+	return rmaplab_slots_settle(folio, word);
 #endif
+}
 
 /*
  * The squares are changed where they lie: their bias goes along. @nr is positive, and unsigned here so that the caller's own
@@ -75,11 +84,9 @@ static __always_inline int rmaplab_slots_sub(struct folio *folio, int nr, struct
 	rmaplab_mapped(vma, -nr);
 	atomic_set(&folio->_large_mapcount, after - 1);
 	*rmaplab_slots_squares(folio) -= less * id;
-	if (unlikely(word & RMAP_MOMENTS_FLAG_SHARED)) {
-		WRITE_ONCE(folio->_mm_ids, new + RMAP_LOCK_BIT);
-		rmaplab_slots_call_settle(folio);
-		new = READ_ONCE(folio->_mm_ids) - RMAP_LOCK_BIT;
-	}
+	if (unlikely(word & RMAP_MOMENTS_FLAG_SHARED) &&
+	    unlikely(rmap_moments_flag_perhaps(new, after, READ_ONCE(*rmaplab_slots_squares(folio)) + 1)))
+		new = rmaplab_slots_call_settle(folio, new);
 	VM_WARN_ON_ONCE(!after && (new || *rmaplab_slots_squares(folio) != -1ull));
 	rmaplab_slots_unlock(folio, new);
 	return after;

@@ -10,26 +10,12 @@
 #endif
 
 #if defined(CONFIG_MM_ID) && !defined(CONFIG_RMAPLAB_STATS)
-/* Nobody but rmaplab_slots_settle() calls it: it uses many registers, and whoever uses one here saves it. */
-static noinline __rmaplab_callee void settle(struct folio *folio, u64 n, u64 q)
+/* The lock is held, mapcount and squares are what they shall be, and so is @word, but for its flag, which is set. */
+u64 rmaplab_slots_settle(struct folio *folio, u64 word)
 {
-	const u64 word = READ_ONCE(folio->_mm_ids) - RMAP_LOCK_BIT;
+	const u32 n = atomic_read(&folio->_large_mapcount) + 1;
 
-	WRITE_ONCE(folio->_mm_ids, rmap_moments_flag_settle(word, q, n) + RMAP_LOCK_BIT);
-}
-
-/*
- * The lock is held; mapcount, squares and sum are what they shall be, and the flag is set. As long as more than one MM maps
- * the folio the low words of the products differ nearly always, and that is all there is to see.
- */
-void rmaplab_slots_settle(struct folio *folio)
-{
-	const u64 n = atomic_read(&folio->_large_mapcount) + 1;
-	const u64 s = rmap_moments_flag_sum(READ_ONCE(folio->_mm_ids) - RMAP_LOCK_BIT);
-	const u64 q = *rmaplab_slots_squares(folio) + 1;
-
-	if (unlikely(n * q == s * s))
-		settle(folio, n, q);
+	return rmap_moments_flag_settle(word, *rmaplab_slots_squares(folio) + 1, n);
 }
 #endif
 
