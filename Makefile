@@ -16,7 +16,7 @@
 #   make kernel-check   the patched files of 6.12 and 7.3 compile without a warning, a small folio pays nothing; a bare 7.3 boots: COW table
 #   make docs           the site, into build/site
 #   make packages      wheel and sdist, installed by every Python from 3.11 on that is here, with and without gcc
-#   make figures        the figures of docs/; MEASURED names results of rmaplab bench --json for the prices
+#   make figures        the figures of docs/; MEASURED names results of rmaplab bench --json and rmaplab kernel bench --json for the prices
 #   make man            the manual page, build/rmaplab.1, made from the help
 #   make install-core   the C headers and their pkg-config file into PREFIX (/usr/local), below DESTDIR
 #   make differential   hold the model against this kernel: N random programs from SEED, JOBS at a time

@@ -1,7 +1,7 @@
 """The figures of the site and of the README, as SVG. Run: `make figures`.
 
 Nothing is drawn by hand: the tree asks the model which survivor copies, the collision comes from the refuter, the prices
-from the JSON of `rmaplab bench`. Only the picture of the stream shows no data.
+from the JSON of `rmaplab bench` and of `rmaplab kernel bench`. Only the picture of the stream shows no data.
 """
 
 import json
@@ -14,6 +14,7 @@ from typing import Any
 import rmaplab
 from rmaplab.bench.operations import LANES, TODAY
 from rmaplab.extras import charts
+from rmaplab.kernels.bench import Compared, Cost
 
 HERE = Path(__file__).parent.parent / "figures"
 BLUE, AMBER, RED, GREY, INK = "#9cc1e6", "#f2a541", "#c23b22", "#9aa5b1", "#222222"
@@ -162,13 +163,23 @@ def ranges(results: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     return rows
 
 
+def kernel_prices(rows: Sequence[dict[str, Any]]) -> Any:
+    """What a patched kernel pays: the plot of `rmaplab kernel bench`."""
+    names = ("kernel", "scheme", "operation", "order", "instructions", "locked")
+    compared = [Compared(Cost(*(row[name] for name in names)), row["ratio_off"], row["locked_off"]) for row in rows]
+    return charts().kernel_prices(compared)
+
+
 def main(measured: Sequence[str]) -> None:
-    """Write the figures; the prices only from results that are named."""
+    """Write the figures; the prices only from results that are named, a kernel's are a list."""
     HERE.mkdir(exist_ok=True)
     for draw in (stream, tree, squares, collision):
         (HERE / f"{draw.__name__}.svg").write_text(draw())
-    if measured:
-        prices([json.loads(Path(name).read_text()) for name in measured]).save(HERE / "prices.svg")
+    results = [json.loads(Path(name).read_text()) for name in measured]
+    if bench := [result for result in results if isinstance(result, dict)]:
+        prices(bench).save(HERE / "prices.svg")
+    if kernel := [row for result in results if isinstance(result, list) for row in result]:
+        kernel_prices(kernel).save(HERE / "kernel-prices.svg")
 
 
 if __name__ == "__main__":

@@ -103,6 +103,7 @@ def test_no_build_begins_without_what_boots_it(tmp_path: Path, monkeypatch: pyte
     [
         (("build", "--kernel", "7.3", "--flavour", "two"), "--flavour: two: must be one of"),
         (("build", "--kernel", "7.3,scheme=packed"), "must come without options here"),
+        (("bench", "--kernel", "7.3", "--scheme", "off", "--plot", "x.svg"), "--plot: draws changes: must come with"),
         (("boot", "--kernel", "7.3,flavour=shipped", "--scheme", "packed"), "must come without flavour=shipped"),
         (("test", "--kernel", "7.3", "--only", "witness", "--orders", "4"), "must come without --only witness"),
         (("test", "--kernel", "7.3", "--only", "selftests", "--programs", "cows"), "--programs: 'cows'"),

@@ -99,3 +99,9 @@ def test_the_plot_has_every_scheme_that_has_a_yardstick() -> None:
     assert "packed" in drawn
     assert "+1.50" in drawn
     assert "-75.00" in drawn or "\u221275.00" in drawn
+
+
+def test_the_plot_has_a_kernel_as_it_is_beside_its_yardstick() -> None:
+    drawn = svg(kernel_prices(compare([cost(None, 1015)], [cost("off", 1000)])))
+    assert "as it is" in drawn
+    assert "+1.50" in drawn

@@ -10,6 +10,7 @@ import typer
 from rmaplab.cli import options
 from rmaplab.cli.kernel_words import KernelOption, wish, words
 from rmaplab.cli.plots import check_plot, save_plot
+from rmaplab.errors import RmaplabError
 from rmaplab.extras import charts
 from rmaplab.kernels import bench as pricing
 from rmaplab.kernels import cow, obtain
@@ -44,9 +45,12 @@ def kernel_bench(
     The guest's clock is the number of its instructions. Each scheme is one boot of about a minute.
     """
     sizes = [int(word) for word in words("--orders", orders, ("0", *(str(order) for order in cow.ORDERS)))]
-    wishes = [wish(name, word) for word in (scheme.split(",") if scheme else [None])]
+    schemes = scheme.split(",") if scheme else [None]
+    wishes = [wish(name, word) for word in schemes]
     yardstick = [] if against is None else [wish(against, None)]
     if plot_to is not None:
+        if against is None and not {"off"} < set(schemes):
+            raise RmaplabError("--plot: draws changes: must come with --against, or with off and another in --scheme")
         check_plot(plot_to)
 
     def costs(wanted: Sequence[Wish]) -> list[pricing.Cost]:

@@ -160,7 +160,7 @@ def kernel_prices(compared: Sequence[Compared]) -> alt.Chart:
             "change": 100 * (one.ratio_off - 1),
         }
         for one in compared
-        if one.ratio_off is not None and one.cost.scheme not in (None, "off")
+        if one.ratio_off is not None and not (one.cost.scheme in (None, "off") and one.ratio_off == 1)  # the yardstick
     ]
     schema = {"operation": pl.String, "order": pl.String, "scheme": pl.String, "change": pl.Float64}
     data = pl.DataFrame(shown, schema=schema)
