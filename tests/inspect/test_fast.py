@@ -35,9 +35,12 @@ def proc(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         yield place
 
 
-def both(call: Any) -> tuple[Any, Any]:
-    """By C, by NumPy."""
-    by_c = call()
+def both(call: Any, at_once: int = 1 << 22) -> tuple[Any, Any]:
+    """By C, so many entries or folios a call; by NumPy."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(fast, "_AT_ONCE", at_once)
+        patch.setattr(fast, "_FOLIOS", at_once)
+        by_c = call()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(fast, "_FAST", None)
         return by_c, call()
@@ -61,10 +64,11 @@ entries = st.one_of(
     apart=st.lists(st.sampled_from([0, 1, 64, 65, 200]), min_size=8, max_size=8),
     huge=st.lists(st.booleans(), min_size=8, max_size=8),
     edges=st.lists(st.integers(1, 600), max_size=6, unique=True),
+    at_once=st.sampled_from([1, 70, 1 << 22]),
 )
 @settings(max_examples=60, deadline=None)
 def test_both_find_the_same_runs_slots_and_absent_pages(
-    proc: Path, table: list[list[int]], apart: list[int], huge: list[bool], edges: list[int]
+    proc: Path, table: list[list[int]], apart: list[int], huge: list[bool], edges: list[int], at_once: int
 ) -> None:
     start, end, words = [], [], []
     for gap, part in zip(apart, table, strict=False):
@@ -84,7 +88,7 @@ def test_both_find_the_same_runs_slots_and_absent_pages(
         opened.close()
         return pages_of(extents), list(zip(slots.vma.tolist(), slots.slot.tolist(), strict=True)), absent.tolist()
 
-    by_c, by_numpy = both(read)
+    by_c, by_numpy = both(read, at_once)
     assert by_c == by_numpy
     shown = [(vpn, word) for vpn, word in enumerate(words) if word & PRESENT and word & int(procfs.PM_PFN) != ZERO_PFN]
     assert [(vpn, pfn) for _, vpn, pfn, _ in by_c[0]] == [(vpn, word & int(procfs.PM_PFN)) for vpn, word in shown]
@@ -140,10 +144,10 @@ def layouts(draw: st.DrawFn) -> list[tuple[int, int]]:
     return found
 
 
-@given(laid_out=layouts(), seed=st.integers(0, 2**32), whole=st.booleans())
+@given(laid_out=layouts(), seed=st.integers(0, 2**32), whole=st.booleans(), at_once=st.sampled_from([1, 7, 1 << 15]))
 @settings(max_examples=30, deadline=None)
 def test_both_find_the_folios_that_were_laid_out(
-    proc: Path, laid_out: list[tuple[int, int]], seed: int, whole: bool
+    proc: Path, laid_out: list[tuple[int, int]], seed: int, whole: bool, at_once: int
 ) -> None:
     last, order = laid_out[-1]
     words = np.zeros(last + (1 << order), np.uint64)
@@ -159,7 +163,7 @@ def test_both_find_the_folios_that_were_laid_out(
         found: Folios = folios(joined, PageFlags({}))
         return list(zip(found.head.tolist(), found.order.tolist(), found.kind.tolist(), strict=True))
 
-    by_c, by_numpy = both(read)
+    by_c, by_numpy = both(read, at_once)
     truth = [(head, size, 0) for head, size in laid_out if mapped[head : head + (1 << size)].any()]
     assert by_c == truth
     assert by_numpy == truth

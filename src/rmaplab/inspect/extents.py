@@ -6,6 +6,8 @@ from typing import Any, Final, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from rmaplab.inspect.growing import Growing
+
 HUGE: Final = 1
 EXCLUSIVE: Final = 2
 FILE: Final = 4
@@ -16,6 +18,26 @@ ABSENT: Final = ("zero", "swapped", "guard", "markers", "elsewhere")
 (MADV_GUARD_INSTALL); markers: other PTE markers (userfaultfd's write protection, poison); elsewhere: migrating just
 then, in a device's memory, or poisoned."""
 Words = NDArray[np.uint64]
+
+
+class Table:
+    """Extents of one page table after the other, in one place."""
+
+    def __init__(self) -> None:
+        self._wide = False
+        self._rows = Growing(np.uint32, np.uint64, np.uint32, np.uint32, np.uint8)
+
+    def add(self, part: "Extents") -> None:
+        """Append rows."""
+        if part.pfn.dtype == np.uint64 and not self._wide:
+            vma, vpn, pfn, pages, flags = self._rows.columns()
+            self._rows, self._wide = Growing(np.uint32, np.uint64, np.uint64, np.uint32, np.uint8), True
+            self._rows.add(vma, vpn, pfn, pages, flags)
+        self._rows.add(part.vma, part.vpn, part.pfn, part.pages, part.flags)
+
+    def extents(self) -> "Extents":
+        """All rows; nothing is added afterwards."""
+        return Extents(*self._rows.columns())
 
 
 def narrow(pfn: NDArray[Any]) -> NDArray[Any]:

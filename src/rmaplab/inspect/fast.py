@@ -5,6 +5,7 @@ For `scan`, `folios` and `join`, which do the same with NumPy where no C compile
 """
 
 import os
+from collections.abc import Iterator
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -15,6 +16,8 @@ Index = NDArray[np.int64]
 
 _AT_ONCE: Final = 1 << 22
 """Page-table entries of a call: signals are answered between two calls, some 50 ms apart."""
+_FOLIOS: Final = 1 << 15
+"""Folios of a call."""
 
 
 class Runs(NamedTuple):
@@ -96,19 +99,23 @@ def read_runs(
     return found
 
 
-def find_folios(fd: int, low: Index, high: Index) -> tuple[Words, NDArray[np.uint8], Words]:
-    """The folios that have a frame in [low, high) (ascending, apart), by kpageflags `fd`: heads, ascending; orders;
-    and the flags of the first frame of each that was asked for. Raises OSError."""
+def find_folios(fd: int, low: Index, high: Index) -> Iterator[tuple[Words, NDArray[np.uint8], Words]]:
+    """The folios that have a frame in [low, high) (ascending, apart), by kpageflags `fd`, some ten thousand at a time:
+    heads, ascending; orders; and the flags of the first frame of each that was asked for. Raises OSError."""
     low, high = np.ascontiguousarray(low, np.int64), np.ascontiguousarray(high, np.int64)
-    out = _FAST.ffi.new("struct rmap_folios *")
-    result = _FAST.lib.rmap_find_folios(fd, _pointer(low, "int64_t"), _pointer(high, "int64_t"), len(low), out)
-    found = (
-        _taken(out.head, out.count, np.uint64),
-        _taken(out.order, out.count, np.uint8),
-        _taken(out.flags, out.count, np.uint64),
-    )
-    _checked(result)
-    return found
+    spans, at = (_pointer(low, "int64_t"), _pointer(high, "int64_t"), len(low)), 0
+    while True:
+        out = _FAST.ffi.new("struct rmap_folios *")
+        at = _FAST.lib.rmap_find_folios(fd, *spans, at, _FOLIOS, out)
+        found = (
+            _taken(out.head, out.count, np.uint64),
+            _taken(out.order, out.count, np.uint8),
+            _taken(out.flags, out.count, np.uint64),
+        )
+        _checked(at)
+        yield found
+        if not at:
+            return
 
 
 def join_runs(pfn: NDArray[Any], pages: NDArray[np.uint32], owner: Index) -> Intervals:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rmaplab.inspect import fast
+from rmaplab.inspect.growing import Growing
 from rmaplab.inspect.join import Index, Join, spread
 from rmaplab.machine.live.proc import procfs
 from rmaplab.machine.live.proc.pageflags import PageFlags
@@ -95,10 +96,12 @@ def folios(joined: Join, known: PageFlags) -> Folios:
 
 
 def _by_c(low: Index, high: Index, known: PageFlags) -> Folios:
-    with procfs.words_of("kpageflags") as fd:
-        head, order, flags = fast.find_folios(fd, low, high)
     narrow = np.uint32 if not len(high) or int(high[-1]) < 1 << 32 else np.uint64
-    return Folios(head.astype(narrow), order, kinds(flags, known))
+    found = Growing(narrow, np.uint8, np.uint8)
+    with procfs.words_of("kpageflags") as fd:
+        for head, order, flags in fast.find_folios(fd, low, high):
+            found.add(head, order, kinds(flags, known))
+    return Folios(*found.columns())
 
 
 def _spans(joined: Join) -> tuple[Index, Index]:

@@ -139,6 +139,8 @@ def close_to(extents: Extents, mine: NDArray[np.bool_], order: int) -> NDArray[n
 
 def keep(joined: Join, intervals: NDArray[np.bool_]) -> Join:
     """The join of the chosen intervals (bool, per interval) only."""
+    if intervals.all():
+        return joined
     depth = joined.depth[intervals]
     rows = joined.extent[np.repeat(intervals, joined.depth)]
     ptr = np.concatenate(([0], np.cumsum(depth)))

@@ -18,7 +18,7 @@ from rmaplab.errors import NotAvailable
 from rmaplab.inspect.accounting import Account, account
 from rmaplab.inspect.bpf import BpfError
 from rmaplab.inspect.exactness import Exactness, Reason
-from rmaplab.inspect.extents import ABSENT, Extents, Slots
+from rmaplab.inspect.extents import ABSENT, Extents, Slots, Table
 from rmaplab.inspect.folios import ANON, HUGETLB, KSM, Folios, folios
 from rmaplab.inspect.join import Index, close_to, join, keep, reached, spread
 from rmaplab.inspect.probes import KernelView
@@ -147,10 +147,10 @@ def take(view: KernelView, choose: Choose = everybody, progress: Progress | None
     notes = Notes()
     for line in unseen():
         notes.hide(line)
-    mms, scans, regions = _scan_all(group(processes(), notes), notes, progress)
+    mms, scans, table, regions = _scan_all(group(processes(), notes), notes, progress)
     targets = choose(mms)
     vmas = _vma_table(regions)
-    sharing = _share(Extents.join([s.extents for s in scans]), vmas.mm, targets, view)
+    sharing = _share(table.extents(), vmas.mm, targets, view)
     vdso = np.array([name == "[vdso]" for name in vmas.name], np.bool_)
     everybodys = np.flatnonzero(reached_folios(sharing, vdso[sharing.extents.vma]))
     counted = account(
@@ -238,11 +238,13 @@ def _tell_ksm(found: Folios, view: KernelView) -> None:
 
 def _scan_all(
     found: list[Mm], notes: Notes, progress: Progress | None
-) -> tuple[list[Mm], list[Scan], list[list[procfs.Region]]]:
-    """Scan each MM; those that end or exec meanwhile, or may not be read, are noted and left out."""
+) -> tuple[list[Mm], list[Scan], Table, list[list[procfs.Region]]]:
+    """Scan each MM; those that end or exec meanwhile, or may not be read, are noted and left out. All extents are in the
+    table, and none in the scans."""
     zero_pfn = ownpages.zero_page()
     mms: list[Mm] = []
     scans: list[Scan] = []
+    table, none = Table(), Extents.join([])
     regions: list[list[procfs.Region]] = []
     rows = 0
     for number, mm in enumerate(found):
@@ -252,10 +254,11 @@ def _scan_all(
         if (read := next((r for one in mm.processes if (r := _scan_one(one, rows, zero_pfn, notes))), None)) is None:
             continue
         mms.append(mm)
-        scans.append(read[0])
+        table.add(read[0].extents)
+        scans.append(replace(read[0], extents=none))
         regions.append(read[1])
         rows += len(read[1])
-    return mms, scans, regions
+    return mms, scans, table, regions
 
 
 def _scan_one(one: Process, rows: int, zero_pfn: int, notes: Notes) -> tuple[Scan, list[procfs.Region]] | None:

@@ -20,7 +20,6 @@ struct reader {
 	struct rmap_folios *out;
 	int64_t known;		/* the frame whose word is `word`; -1: none. Blocks in a row ask for each other's first. */
 	uint64_t word;
-	int64_t last;		/* the head added last; -1: none */
 	int64_t done;		/* frames before this one are in folios that were added */
 };
 
@@ -66,7 +65,6 @@ static int add(struct reader *reader, int64_t head, unsigned int order, uint64_t
 	out->head[out->count] = head;
 	out->flags[out->count] = flags;
 	out->order[out->count++] = order;
-	reader->last = head;
 	reader->done = end;
 	return 0;
 }
@@ -152,16 +150,27 @@ static int add_block(struct reader *reader, int64_t low, int64_t high)
 }
 
 /*
- * rmap_find_folios - every folio that has a frame in one of the spans [low, high)
+ * rmap_find_folios - every folio that has a frame in one of the spans [low, high), from frame `from` on
  * @fd: /proc/kpageflags, open
+ * @most: folios after which to stop, at the end of a block
  *
- * Spans ascend and do not overlap. Returns 0.
+ * Spans ascend and do not overlap. Returns the frame to go on from, or 0 if nothing is left to read.
  */
-int64_t rmap_find_folios(int fd, const int64_t *low, const int64_t *high, int64_t spans, struct rmap_folios *out)
+int64_t rmap_find_folios(int fd, const int64_t *low, const int64_t *high, int64_t spans, int64_t from, int64_t most,
+			 struct rmap_folios *out)
 {
-	struct reader reader = { .fd = fd, .out = out, .known = -1, .last = -1, .done = 0 };
+	struct reader reader = { .fd = fd, .out = out, .known = -1, .done = from };
+	int64_t before = 0, behind = spans;
 
-	for (int64_t at = 0; at < spans; at++) {
+	while (before < behind) {
+		int64_t middle = (before + behind) / 2;
+
+		if (high[middle] <= from)
+			before = middle + 1;
+		else
+			behind = middle;
+	}
+	for (int64_t at = before; at < spans; at++) {
 		for (int64_t pfn = low[at]; pfn < high[at];) {
 			int64_t end = (pfn & -BLOCK) + BLOCK;
 			int failed = 0;
@@ -170,6 +179,8 @@ int64_t rmap_find_folios(int fd, const int64_t *low, const int64_t *high, int64_
 				pfn = reader.done;
 				continue;
 			}
+			if (out->count >= most)
+				return pfn;
 			if (!(pfn & (BLOCK - 1)) && end <= high[at]) {
 				failed = add_pmd_sized(&reader, pfn);
 				if (!failed && pfn < reader.done)

@@ -55,7 +55,8 @@ struct rmap_join {
 
 int64_t rmap_scan(int fd, const struct rmap_where *where, uint64_t from, int64_t most, struct rmap_runs *out,
 		  int64_t *absent);
-int64_t rmap_find_folios(int fd, const int64_t *low, const int64_t *high, int64_t spans, struct rmap_folios *out);
+int64_t rmap_find_folios(int fd, const int64_t *low, const int64_t *high, int64_t spans, int64_t from, int64_t most,
+			 struct rmap_folios *out);
 int64_t rmap_join_runs(const uint32_t *narrow, const uint64_t *wide, const uint32_t *pages, const uint32_t *owner,
 		       int64_t runs, struct rmap_join *out);
 void rmap_free(void *column);
