@@ -65,6 +65,8 @@ def data(folios: int) -> dict[str, Any]:
         ],
         "sets": sets,
         "set": random.integers(0, len(sets), folios).tolist(),
+        "mapping": random.integers(0, 3, folios).tolist(),
+        "mappings": ["[heap]", "(anonymous)", "/usr/lib/libc.so.6"],
         "order": order.tolist(),
         "kind": random.integers(0, 3, folios).tolist(),
         "mapped": (1 << order).tolist(),

@@ -141,6 +141,17 @@ def test_restricting_to_one_mm_changes_nothing_about_its_folios(
     assert np.array_equal(part.mapped, whole.mapped[mine])
 
 
+@given(ORDERS, RUNS, st.integers(0, MMS - 1))
+def test_a_folio_leads_to_an_extent_that_maps_it_of_the_wanted_owner_if_he_has_one(
+    orders: list[int], drawn: list[tuple[int, int, int]], mm: int
+) -> None:
+    sharing, frames = build(orders, drawn)
+    for row, extent in enumerate(sharing.first_extents(np.array([mm])).tolist()):
+        pages, begin = folio_of(sharing, row), int(sharing.extents.pfn[extent])
+        assert set(pages) & set(range(begin, begin + int(sharing.extents.pages[extent])))
+        assert (sharing.owner[extent] == mm) == any(mm in frames.get(p, Counter()) for p in pages)
+
+
 @given(RUNS, st.integers(0, MMS - 1), st.integers(0, 4))
 def test_extents_close_to_an_mm_are_those_that_share_an_aligned_block(
     drawn: list[tuple[int, int, int]], mm: int, order: int

@@ -84,6 +84,10 @@ pick("arrange", "who");
 report.sorted = shown.every((i, n) => !n || data.sets[data.set[shown[n - 1]]].length <= data.sets[data.set[i]].length);
 pick("arrange", "size");
 report.sorted &&= shown.length === total && shown.every((i, n) => !n || data.order[shown[n - 1]] >= data.order[i]);
+pick("arrange", "vma");
+const owner = i => data.sets[data.set[i]][0];
+report.sorted &&= shown.length === total && shown.every((i, n) => !n || owner(shown[n - 1]) < owner(i)
+  || owner(shown[n - 1]) === owner(i) && data.mapping[shown[n - 1]] <= data.mapping[i]);
 pick("arrange", "place");
 const seen = one => getComputedStyle(one).backgroundColor + getComputedStyle(one).backgroundImage;
 report.segments = [...document.querySelectorAll(".segments button")].map(one => one.title);
@@ -122,7 +126,7 @@ def made_up(small: int) -> Look:
     )
     owner = vma.astype(np.int64)
     edge, flag = np.zeros(3, np.uint64), np.zeros(3, np.bool_)
-    vmas = Vmas(np.arange(3), edge, edge, flag, flag, ["", "", ""])
+    vmas = Vmas(np.arange(3), edge, edge, flag, flag, ["", "[heap]", EVIL])
     sharing = share(extents, owner, join(extents, owner), folios)
     absent = np.zeros((len(ABSENT), 3), np.int64)
     exactness = Exactness(EVIL)
@@ -175,6 +179,7 @@ def test_page_draws_filters_and_explains_every_folio(chromium: str, tmp_path: Pa
     assert report["false"] == report["large"] == LARGE
     assert "anon folio of order 4" in str(report["tip"])
     assert "mapped exclusively by" in str(report["tip"])
+    assert "in (anonymous)" in str(report["tip"])
     assert "the next write copies" in str(report["tip"])
     assert "it is not" in str(report["other"])
     assert "copies" not in str(report["other"])

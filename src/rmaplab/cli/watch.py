@@ -86,11 +86,11 @@ def watch(
     running: Command | None = None
     ended: Interrupted | None = None
     try:
-        with ExitStack() as owned:
+        with ExitStack() as after, ExitStack() as owned:
             watched = _watch(owned, budget or None)
             out = _Out(watched, owned, every, as_json, textfile, place, html)
             if html is not None:
-                out.looks = owned.enter_context(Looks(budget or None, every))
+                out.looks = after.enter_context(Looks(budget or None, every))
             try:
                 if command:
                     running = watched.launch(command, sys.stderr.fileno() if as_json else None)
@@ -106,6 +106,7 @@ def watch(
             with shielded():
                 watched.poll()
                 found = out.end(top)
+            out.last_look(found)
         if html is not None:
             out.write_page(found, html)
         if csv is not None:
@@ -210,8 +211,6 @@ class _Out:
             self._note(found)
             self._stacks = answer.stacks(self._watched, MOST_STACKS) if self._html else []
             self._watched.close()
-            if self.looks:
-                self.looks.last(roots(self._watched.ledger.processes), found["seconds"])
             self._expose(found)
         self._owned.close()
         if self._as_json:
@@ -221,6 +220,14 @@ class _Out:
         else:
             show_bounds(found)
         return found
+
+    def last_look(self, found: dict[str, Any]) -> None:
+        """At who is left, for the page; an interrupt leaves it out."""
+        if self.looks and isinstance(self._watched, Watch):
+            try:
+                self.looks.last(roots(self._watched.ledger.processes), found["seconds"])
+            except Interrupted as signalled:
+                note(f"{signalled}: without the last look at the folios")
 
     def write_page(self, found: dict[str, Any], path: Path) -> None:
         """The sum as a page, readable by its owner only."""

@@ -195,6 +195,19 @@ class Sharing:
         )
         return self._with_unseen(made)
 
+    def first_extents(self, owners: Index) -> Index:
+        """Of each folio, one extent that maps it: one of `owners` if they have any; int64. 12 bytes a mapping."""
+        which, joined = np.flatnonzero(self.uniform), self.joined
+        interval = self.interval[which].astype(np.int64)
+        depth = joined.ptr[interval + 1] - joined.ptr[interval]
+        folio = np.concatenate((np.repeat(which, depth), self.odd.folio))
+        extent = np.concatenate((joined.extent[spread(joined.ptr[interval], depth)], self.odd.extent))
+        found = np.zeros(len(self.folios), np.int64)
+        theirs = np.isin(self.owner[extent], owners)
+        for chosen in (slice(None, None, -1), np.flatnonzero(theirs)[::-1]):
+            found[folio[chosen]] = extent[chosen]  # of several the last one written stays: the first
+        return found
+
     def mappings(self) -> Mappings:
         """Who maps each folio and how often. 32 bytes a row: for exports and prices, not for every look."""
         f, joined = self.folios, self.joined

@@ -1,24 +1,24 @@
 """Looks at the watched family's memory while it is watched: how its inheritance erodes, and the folios behind it.
 
 For `rmaplab watch --html`. A look is `rmaplab inspect` in a process of its own: its CPU time is not the watch's, and the
-ring is read meanwhile. Looks are spaced so that they take no larger share of a CPU than watching may.
+ring is read meanwhile. Looks are spaced so that they take no larger share of a CPU than watching may. They write to
+memory that has no name: nothing is left, whatever ends the watch.
 """
 
 import json
+import os
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Final, Self
 
 from rmaplab.watch.ledger import Process
 
 _MOST_ROOTS: Final = 200
 """PIDs on a command line; with them come all their descendants."""
-_PATIENCE: Final = 30.0
+_PATIENCE: Final = 300.0
 """Seconds that the last look may take."""
 _INSPECT: Final = ("-m", "rmaplab", "inspect", "--family", "--by", "worker", "--json")
 
@@ -43,14 +43,15 @@ class Looks:
     names: dict[int, str] = field(default_factory=dict)
     page: str = ""
     missed: int = 0
-    _folder: tempfile.TemporaryDirectory[str] | None = None
+    _rows: int = -1
+    _map: int = -1
     _running: subprocess.Popen[bytes] | None = None
     _began: float = 0.0
     _due: float = 0.0
     _when: float = 0.0
 
     def __enter__(self) -> Self:
-        self._folder = tempfile.TemporaryDirectory(prefix="rmaplab-looks-")
+        self._rows, self._map = os.memfd_create("rows"), os.memfd_create("map")
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -58,9 +59,8 @@ class Looks:
             self._running.kill()
             self._running.wait()
             self._running = None
-        if self._folder is not None:
-            self._folder.cleanup()
-            self._folder = None
+        for fd in (self._rows, self._map):
+            os.close(fd)
 
     def note(self, roots: Sequence[int], seconds: float) -> None:
         """Take in a look that is done, begin one that is due. `roots`: of the family, alive; `seconds`: since the watch
@@ -78,15 +78,17 @@ class Looks:
             self._finish()
 
     def _begin(self, roots: Sequence[int], seconds: float) -> None:
-        page = ("--html", str(self._place / "page.html"))
-        with (self._place / "rows.json").open("wb") as out:
-            self._running = subprocess.Popen(
-                [sys.executable, *_INSPECT, *page, *map(str, roots[:_MOST_ROOTS])],
-                stdin=subprocess.DEVNULL,
-                stdout=out,
-                stderr=subprocess.DEVNULL,
-                start_new_session=True,
-            )
+        for fd in (self._rows, self._map):
+            os.ftruncate(fd, 0)
+            os.lseek(fd, 0, os.SEEK_SET)
+        self._running = subprocess.Popen(
+            [sys.executable, *_INSPECT, "--html", f"/proc/self/fd/{self._map}", *map(str, roots[:_MOST_ROOTS])],
+            stdin=subprocess.DEVNULL,
+            stdout=self._rows,
+            stderr=subprocess.DEVNULL,
+            pass_fds=(self._map,),
+            start_new_session=True,
+        )
         self._began, self._when = time.monotonic(), seconds
 
     def _finish(self) -> None:
@@ -105,18 +107,17 @@ class Looks:
         took, code = time.monotonic() - self._began, self._running.returncode
         self._running = None
         self._due = self._began + max(self.every, took / self.share if self.share else 0.0)
-        rows = (self._place / "rows.json").read_bytes()
-        if code not in (0, 1) or not rows:
+        if code not in (0, 1) or not (rows := _read(self._rows)):
             self.missed += 1
             return
         found: dict[str, Any] = json.loads(rows)
-        self.page = (self._place / "page.html").read_text(encoding="utf-8")
+        self.page = _read(self._map)
         for row in found["rows"]:
             if row["kept"] is not None:
                 self.curves.setdefault(row["pid"], []).append((self._when, row["kept"]))
                 self.names[row["pid"]] = row["name"]
 
-    @property
-    def _place(self) -> Path:
-        assert self._folder is not None
-        return Path(self._folder.name)
+
+def _read(fd: int) -> str:
+    """All of a file that another process wrote to by a descriptor of its own, or by ours."""
+    return os.pread(fd, os.fstat(fd).st_size, 0).decode()
