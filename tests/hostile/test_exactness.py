@@ -4,6 +4,7 @@ import os
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from looking import apart, area, areas, inspect, look_at
 from places import Place
 from tenants import ANONYMOUS, FIXED, NOHUGEPAGE, PAGE, PMD, PRIVATE, Household, Tenant
 
+from rmaplab.inspect import fast
 from rmaplab.inspect import snapshot as snapshot_module
 from rmaplab.inspect.probes import KernelView, probe
 from rmaplab.inspect.processes import hidden_processes, process
@@ -274,37 +276,57 @@ def test_without_any_count_nothing_is_exact(
     assert look_at(view, alone).exactness.of("resident").label == "exact"
 
 
+@pytest.fixture(params=["C", "NumPy"])
+def either_reader(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Page tables are read by the C, or as where no compiler was."""
+    if request.param == "NumPy":
+        monkeypatch.setattr(fast, "available", lambda: False)
+    elif not fast.available():
+        pytest.skip("no compiler was here")
+
+
+def seen_through(monkeypatch: pytest.MonkeyPatch, tenant: Tenant, change: Callable[[np.ndarray], np.ndarray]) -> None:
+    """What pagemap shows of `tenant` is changed: for the C, which reads a file that has it, and for NumPy."""
+    asked = f"/proc/{tenant.pid}/pagemap"
+    entries, read_runs = procfs.Pagemap.entries, fast.read_runs
+
+    def changed_entries(pagemap: procfs.Pagemap, start: int, length: int) -> np.ndarray:
+        real = entries(pagemap, start, length)
+        return change(real) if str(pagemap._path) == asked else real
+
+    def changed_runs(fd: int, start: np.ndarray, end: np.ndarray, *rest: Any) -> fast.Runs:
+        if os.readlink(f"/proc/self/fd/{fd}") != asked:
+            return read_runs(fd, start, end, *rest)
+        with open(os.memfd_create("pagemap"), "w+b", buffering=0) as shown:
+            os.ftruncate(shown.fileno(), 1 << 47)
+            for first, behind in zip(start.tolist(), end.tolist(), strict=True):
+                real = np.frombuffer(os.pread(fd, (behind - first) * 8, first * 8), np.uint64)
+                os.pwrite(shown.fileno(), change(real).tobytes(), first * 8)
+            return read_runs(shown.fileno(), start, end, *rest)
+
+    monkeypatch.setattr(procfs.Pagemap, "entries", changed_entries)
+    monkeypatch.setattr(fast, "read_runs", changed_runs)
+
+
+@pytest.mark.usefixtures("either_reader")
 def test_pagemap_that_shows_nothing_is_noticed(
     view: KernelView, tenants: Household, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     alone = tenants.start()
     alone.memory(4096 * PAGE)
-    real = procfs.Pagemap.entries
-    asked = f"/proc/{alone.pid}/pagemap"
-
-    def zeros(pagemap: procfs.Pagemap, start: int, length: int) -> np.ndarray:
-        entries = real(pagemap, start, length)
-        return entries * np.uint64(0) if str(pagemap._path) == asked else entries
-
-    monkeypatch.setattr(procfs.Pagemap, "entries", zeros)
+    seen_through(monkeypatch, alone, lambda entries: entries * np.uint64(0))
     found = look_at(view, alone, write=True)
     assert found.exactness.label == found.prices[alone.pid].exactness.label == "estimate"
     assert found.exactness.of("resident").label == "estimate"
     assert f"PID {alone.pid}: pagemap shows 0 pages" in found.exactness.why
 
 
+@pytest.mark.usefixtures("either_reader")
 def test_pagemap_without_frames_is_noticed(view: KernelView, tenants: Household, monkeypatch: pytest.MonkeyPatch) -> None:
     parent = tenants.start()
     at = small(parent)
     child = parent.fork()
-    real = procfs.Pagemap.entries
-    asked = f"/proc/{child.pid}/pagemap"
-
-    def hidden(pagemap: procfs.Pagemap, start: int, length: int) -> np.ndarray:
-        entries = real(pagemap, start, length)
-        return entries & ~procfs.PM_PFN if str(pagemap._path) == asked else entries
-
-    monkeypatch.setattr(procfs.Pagemap, "entries", hidden)
+    seen_through(monkeypatch, child, lambda entries: entries & ~procfs.PM_PFN)
     found = look_at(view, parent, child)
     row = area(found, parent, at)
     assert (row["exclusive"], row["shared"], row["exactness"]) == (0, SIZE, "estimate")
