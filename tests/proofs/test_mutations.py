@@ -272,7 +272,12 @@ MUTATIONS = {
     "three words need no more than P between them": Mutation(
         "Statements", "a < b < c -> P < c - a.", "a < b < c -> P + 1 < c - a.", "Density"
     ),
-    "a value's words may be one word": Mutation("Statements", "1 <= P -> NoDup words ->", "1 <= P ->", "Density"),
+    "a value's words may be one word": Mutation(
+        "Statements", "1 <= P -> NoDup words -> answers", "1 <= P -> answers", "Density"
+    ),
+    "a value's words may be one word, where no sum wraps": Mutation(
+        "Statements", "1 <= P -> NoDup words -> (forall", "1 <= P -> (forall", "Density"
+    ),
     "fewer weights pass than do": Mutation(
         "Uniform", "(w - w') * (Z.of_nat (length (before ++ w :: after)) * c -", "(w - w') * (c -", "Weights"
     ),
