@@ -10,6 +10,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -26,7 +27,7 @@ from rmaplab.machine.differential.counts import Counts
 from rmaplab.machine.differential.generate import ALONE, Generator
 from rmaplab.machine.differential.jobs import run_campaign
 from rmaplab.machine.differential.plan import OPTIONAL, Plan, Seeds, without
-from rmaplab.machine.differential.program import Program, Step
+from rmaplab.machine.differential.program import Program, Result, Run, Step
 from rmaplab.machine.differential.units import Programs, Told
 from rmaplab.machine.live import probe
 from rmaplab.machine.live.workers.swap import Swap
@@ -235,6 +236,29 @@ def test_what_others_begin_in_the_middle_of_a_program_sets_the_rest_of_it_aside_
             assert pair.do(step) is None
         with others(), pytest.raises(runner.SetAside, match=f"^surroundings: {what}$"):
             finish(pair, program[3:])
+
+
+@live
+@can_look
+@alone
+def test_who_drives_a_pair_can_listen_to_the_answers_of_both() -> None:
+    heard: dict[str, list[Result]] = {"live": [], "model": []}
+
+    def listen(to: Run, said: list[Result]) -> None:
+        do = to.do
+
+        def done(step: Step) -> Result:
+            said.append(do(step))
+            return said[-1]
+
+        to.do = done  # type: ignore[method-assign]
+
+    read = Step("read", process=1, area=2, pages=1)
+    with runner.Pair("linux-6.18") as pair:
+        listen(pair._ours, heard["live"])
+        listen(pair._theirs, heard["model"])
+        finish(pair, (*LATE[:2], replace(LATE[3], value=7), read))
+    assert [bytes(said[-1].value) for said in heard.values()] == [b"\7", b"\7"]
 
 
 @live

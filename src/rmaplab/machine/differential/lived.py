@@ -46,11 +46,11 @@ class Life:
 
 
 class Live:
-    """A live machine and the program on it, step by step. A context manager."""
+    """A live machine and the program on it, step by step: `run`. A context manager."""
 
     def __init__(self) -> None:
         self._machine = LiveMachine()
-        self._run = Run(self._machine)
+        self.run = Run(self._machine)
         self._shortage = Shortage.now()
         self._merges = False
         self.swaps = False
@@ -59,7 +59,7 @@ class Live:
         """Do `step`. Raises Unnamed, SetAside."""
         self._merges |= step.do == "merge" or step.advice == "mergeable"
         try:
-            answer = self._run.do(step)
+            answer = self.run.do(step)
             world = self._machine.observation()
         except NotAvailable as missing:
             if step.do != "file":

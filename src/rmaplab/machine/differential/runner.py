@@ -51,18 +51,18 @@ class Outcome:
 
 
 class Model:
-    """A model of `kernel` and the program on it, compared step by step with what was seen. A context manager."""
+    """A model of `kernel` and the program on it, compared step by step with what was seen: `run`. A context manager."""
 
     def __init__(self, kernel: str | KernelPolicy) -> None:
         self._machine = ModelMachine(kernel)
-        self._run = Run(self._machine)
+        self.run = Run(self._machine)
         self._marks = Marks(), Marks()
         self._reached = Reached()
 
     def do(self, step: Step, seen: Seen) -> Difference | None:
         """Do `step`; what it then shows otherwise than `seen`. Raises Unnamed, and `Broken` or `ContentLeak` if the model
         contradicts itself."""
-        answer = self._run.do(step)
+        answer = self.run.do(step)
         check(self._machine)
         difference = _answers(seen.answer, answer) or compare(seen.world, self._machine.observation())
         self._reached.step(step, seen.answer, seen.world)
@@ -96,6 +96,7 @@ class Pair:
 
     def __init__(self, kernel: str | KernelPolicy) -> None:
         self._live, self._model = Live(), Model(kernel)
+        self._ours, self._theirs = self._live.run, self._model.run  # whose answers who drives a Pair may listen to
 
     def do(self, step: Step) -> Difference | None:
         """Do `step` on both; what they then disagree about. Raises Unnamed, SetAside, and `Broken` or `ContentLeak` if
