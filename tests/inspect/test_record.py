@@ -2,7 +2,10 @@
 
 import json
 import os
+import signal
 import sys
+from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -14,10 +17,13 @@ from commands import rmaplab
 from rmaplab.inspect.probes import KernelView
 from rmaplab.inspect.recorder import Recorder
 from rmaplab.inspect.sharing import reached_folios
-from rmaplab.inspect.snapshot import of_pids, take
+from rmaplab.inspect.snapshot import Snapshot, of_pids, take
 from rmaplab.machine.live import LiveMachine
 from rmaplab.machine.live.process import LiveProcess
+from rmaplab.system.command import Command
 from rmaplab.trace import read, validate
+
+record = import_module("rmaplab.cli.record")
 
 pytestmark = [pytest.mark.live, pytest.mark.xdist_group("live")]
 
@@ -111,6 +117,25 @@ def test_a_command_too_short_to_be_seen_is_unknown_and_says_why(tmp_path: Path) 
         pytest.skip("the snapshot was quicker than the command")
     assert said["exactness"] == "unknown"
     assert "ended before" in said["why"]
+
+
+def test_a_look_that_an_exec_goes_through_is_not_the_end(view: KernelView, monkeypatch: pytest.MonkeyPatch) -> None:
+    looks: list[Snapshot] = []
+
+    def without_the_first(view: KernelView) -> Snapshot:
+        looks.append(take(view))
+        return replace(looks[-1], mms=[]) if len(looks) == 1 else looks[-1]
+
+    monkeypatch.setattr(record, "take", without_the_first)
+    command, recorder = Command(["sleep", "60"]), Recorder(view.reader, view.flag_bit)
+    try:
+        record._follow(recorder, view, {command.pid}, record._Pace(0.01), 2, command)
+        os.kill(command.pid, signal.SIGKILL)
+        command.wait()
+    finally:
+        command.close()
+    assert len(looks) == 2
+    assert len(recorder.trace("record").events)
 
 
 @pytest.mark.usefixtures("view")

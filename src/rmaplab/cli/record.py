@@ -15,7 +15,7 @@ import typer
 from rmaplab.cli import options
 from rmaplab.errors import RmaplabError
 from rmaplab.inspect.probes import KernelView, probe
-from rmaplab.inspect.processes import descendants
+from rmaplab.inspect.processes import descendants, process
 from rmaplab.inspect.recorder import Recorder
 from rmaplab.inspect.saving import save_trace
 from rmaplab.inspect.sharing import reached_folios
@@ -139,8 +139,9 @@ def _follow(
     """Snapshots until the limit, or the end of all `pids` (and one more, which sees them gone).
 
     Without a `command` all `pids` have to be there at the first. A signal raises Interrupted; no snapshot is half added.
+    One that finds nobody's memory counts, and adds nothing, if somebody is alive: an exec went through it.
     """
-    taken = 0
+    taken, seen = 0, False
     while limit is None or taken < limit:
         pace.begin()
         if command is not None:
@@ -150,14 +151,18 @@ def _follow(
         if command is None and not taken:
             of_pids(snapshot.mms, pids)
         mms = sorted({known[p] for p in pids if p in known})
-        if command is not None and not taken and not mms:
+        taken += 1
+        if not mms and any(process(one) for one in pids):
+            pace.rest()
+            continue
+        if command is not None and not seen and not mms:
             note("the command ended before the first snapshot saw it: nothing of it is recorded")
         with shielded():
             wanted = reached_folios(snapshot.sharing, np.isin(snapshot.sharing.owner, mms))
             recorder.add(snapshot, np.array(mms, np.int64), wanted)
-        taken += 1
         if not mms:
             break
+        seen = True
         pace.rest()
 
 
