@@ -53,10 +53,10 @@ def test_a_kernel_that_reuses_what_its_twin_calls_shared_is_a_finding() -> None:
     assert one.beyond_twin
 
 
-def test_the_policy_of_a_kernel_with_a_scheme_is_the_schemes() -> None:
+def test_a_kernel_with_a_scheme_keeps_its_rules_and_asks_the_scheme() -> None:
     assert trial.policy(parse("6.12")) == "linux-6.12"
-    assert trial.policy(parse("7.3,scheme=packed")) == "precise:packed"
-    assert trial.policy(parse("7.3,scheme=generations")) == "series-2023"
+    assert trial.policy(parse("7.3,scheme=packed")) == "precise:packed@linux-7.x"
+    assert trial.policy(parse("7.3,scheme=generations")) == "precise:generations@linux-7.x"
 
 
 def test_a_scheme_in_a_kernel_keeps_as_many_bytes_as_its_twin_and_nothing_for_a_small_folio() -> None:

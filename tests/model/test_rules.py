@@ -22,7 +22,14 @@ def pte_mapped_thp(machine: ModelMachine) -> tuple[ModelProcess, int]:
 
 @pytest.mark.parametrize(
     ("kernel", "reused"),
-    [("linux-6.6", 1), ("linux-6.12", 0), ("linux-6.18", 512), ("series-2023", 512), ("precise:moments", 512)],
+    [
+        ("linux-6.6", 1),
+        ("linux-6.12", 0),
+        ("linux-6.18", 512),
+        ("series-2023", 512),
+        ("precise:moments", 512),
+        ("precise:moments@linux-6.12", 512),
+    ],
 )
 def test_last_mm_reuses_a_pte_mapped_thp_only_where_the_kernel_can_tell(kernel: str, reused: int) -> None:
     with ModelMachine(kernel) as machine:
@@ -49,6 +56,16 @@ def test_mm_id_stays_shared_after_a_third_mm_and_a_precise_scheme_does_not(kerne
         process.exit()
         second.exit()
         assert third.write(address, THP).reused == reused
+
+
+@pytest.mark.parametrize(("kernel", "order"), [("precise:moments", 9), ("precise:moments@linux-6.12", 0)])
+def test_a_kernel_asked_by_another_scheme_keeps_its_other_rules(kernel: str, order: int) -> None:
+    with ModelMachine(kernel) as machine:
+        process = machine.spawn()
+        address = process.mmap(THP, order=9)
+        process.read(address, PAGE)
+        process.write(address, PAGE)
+        assert machine.observation().order[0] == order
 
 
 def test_a_pin_on_one_page_forbids_reuse_of_the_whole_folio() -> None:

@@ -7,7 +7,7 @@ would have kept is what the scheme knows.
 import json
 import shlex
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import cache
 from typing import Any, Final, Literal
@@ -27,9 +27,6 @@ from rmaplab.trials.features import Feature
 
 _COPIES: Final = "linux-6.12"
 """A policy under which the model asks about every page and keeps none."""
-
-_POLICY: Final[Mapping[str, str]] = {"generations": "series-2023"}
-"""Policies of schemes that have one of their own; others ask as the newest Linux does."""
 
 KNOWS_FROM_OUTSIDE: Final = ("moments", "moments+exclusive", "moments+exclusive-add", "packed", "moments-flag")
 """Schemes that tell one MM from several for whoever asks: `generations` needs the MM that might be the one."""
@@ -97,7 +94,8 @@ def folio_bytes(scheme: str | None, order: int) -> int | None:
 def policy(wish: Wish) -> str:
     """The model's policy that a kernel should behave like. Raises NotAvailable for a directory without a scheme."""
     if wish.scheme is not None and wish.scheme != "off":
-        return _POLICY.get(wish.scheme, f"precise:{_twin(wish.scheme)}")
+        rules = f"@{KERNELS[str(wish.kernel)].policy}" if wish.kernel in KERNELS else ""
+        return f"precise:{_twin(wish.scheme)}{rules}"
     if wish.kernel not in KERNELS:
         raise NotAvailable(
             f"{wish}: the differential test needs a known kernel or a scheme: which rules it has is unknown"

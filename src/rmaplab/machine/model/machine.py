@@ -28,7 +28,7 @@ from rmaplab.trace import Meta, Trace
 class ModelMachine(BaseMachine[ModelProcess]):
     """A world of model processes under one kernel's rules.
 
-    `kernel`: a name of `kernels`, `precise:SCHEME`, or a `KernelPolicy`. `observer` sees every counter change.
+    `kernel`: a name of `kernels`, `precise:SCHEME[@KERNEL]`, or a `KernelPolicy`. `observer` sees every counter change.
     `recycle_ids`: an rmap ID whose MM has ended is given to the next one, as an allocator does; else none comes again.
     """
 

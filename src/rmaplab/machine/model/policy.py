@@ -165,22 +165,30 @@ def _known() -> dict[str, KernelPolicy]:
 
 
 kernels: Final[Mapping[str, KernelPolicy]] = _known()
-"""Kernels by name. `precise:SCHEME` is not listed: see `policy_of`."""
+"""Kernels by name. `precise:SCHEME` and `precise:SCHEME@KERNEL` are not listed: see `policy_of`."""
+
+_RULES: Final = "linux-6.18"
+"""Whose rules `precise:SCHEME` has but for the question."""
 
 
-def precise(scheme: Scheme) -> KernelPolicy:
-    """Linux 6.18 in everything but the question, which goes to `scheme`."""
-    return KernelPolicy(f"precise:{scheme.name}", f"Linux 6.18 asking {scheme.name}", scheme, LargeCow.EXCLUSIVE)
+def precise(scheme: Scheme, rules: str = _RULES) -> KernelPolicy:
+    """The kernel `rules` in everything but the question, which goes to `scheme`."""
+    known = kernels[rules]
+    name = f"precise:{scheme.name}" if rules == _RULES else f"precise:{scheme.name}@{rules}"
+    title = f"{'Linux ' + rules.removeprefix('linux-') if rules.startswith('linux-') else rules} asking {scheme.name}"
+    return replace(known, name=name, title=title, scheme=scheme, large_cow=LargeCow.EXCLUSIVE, confirmed="")
 
 
 def policy_of(kernel: str) -> KernelPolicy:
     """The policy called `kernel`; raises BadOperation for a name nobody knows."""
-    kind, colon, scheme = kernel.partition(":")
+    kind, colon, asked = kernel.partition(":")
     if colon and kind == "precise":
-        try:
-            return precise(SCHEMES[scheme])
-        except KeyError:
-            raise BadOperation("kernel", kernel, f"no scheme has this name, {must_be(scheme, SCHEMES)}") from None
+        scheme, at, rules = asked.partition("@")
+        if scheme not in SCHEMES:
+            raise BadOperation("kernel", kernel, f"no scheme has this name, {must_be(scheme, SCHEMES)}")
+        if at and rules not in kernels:
+            raise BadOperation("kernel", kernel, must_be(rules, kernels))
+        return precise(SCHEMES[scheme], rules or _RULES)
     if kernel not in kernels:
         raise BadOperation("kernel", kernel, must_be(kernel, kernels, " or precise:SCHEME"))
     return kernels[kernel]
