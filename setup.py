@@ -1,10 +1,9 @@
 """The part of the build that pyproject.toml cannot say.
 
-The optional C core (see docs/core.md), the C that reads and joins page tables (rmaplab.inspect.fast), and what
-processes that share an address space run on the live machine (no Python
-module: the worker loads it with ctypes): all need nothing of a Python's version, so one wheel serves 3.11 and later. And
-the sources that rmaplab compiles or patches a kernel with on the user's machine: they stand beside `src/`, a wheel
-carries them inside the package (`rmaplab.sources` finds them).
+The optional C core (see docs/core.md), the C that reads and joins page tables (rmaplab.inspect.fast), and what processes
+that share an address space run on the live machine (no Python module: the worker loads it with ctypes): all need nothing
+of a Python's version, so one wheel serves 3.11 and later. And the sources that rmaplab compiles or patches a kernel with
+on the user's machine: they stand beside `src/`, a wheel carries them inside the package (`rmaplab.sources` finds them).
 """
 
 import shutil

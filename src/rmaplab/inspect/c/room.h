@@ -8,7 +8,7 @@
 
 #define RMAP_FIRST_ROOM 256
 
-/* More than half as much again, so that n rows cost O(n) copies; large blocks move by mremap(2), without any. */
+/* Half as much again, so that n rows cost O(n) copies; large blocks move by mremap(2), without any. */
 static inline int64_t rmap_more_room(int64_t room)
 {
 	return room ? room + room / 2 : RMAP_FIRST_ROOM;

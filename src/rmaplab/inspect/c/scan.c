@@ -63,7 +63,7 @@ static int add_slot(struct rmap_runs *out, int64_t vma, uint64_t slot)
 	return 0;
 }
 
-/* An entry with the swap bit; the last rule that fits counts, as in scan.what_is_not_present. */
+/* An entry with the swap bit; the last rule that fits counts, as in runs.what_is_not_present. */
 static int not_present(struct walk *walk, uint64_t entry)
 {
 	unsigned int type = entry & SWAP_TYPE;

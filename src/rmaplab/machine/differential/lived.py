@@ -8,8 +8,8 @@ import base64
 import pickle
 import zlib
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
-from typing import Self
 
 from rmaplab.machine.differential.program import Program, Result, Run, Step, Unnamed
 from rmaplab.machine.differential.surroundings import Shortage, others
@@ -46,7 +46,7 @@ class Life:
 
 
 class Live:
-    """A live machine and the program on it, step by step: `run`. A context manager."""
+    """A live machine and the program on it, step by step: `run`. To be closed."""
 
     def __init__(self) -> None:
         self._machine = LiveMachine()
@@ -89,17 +89,11 @@ class Live:
         """End it."""
         self._machine.close()
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
 
 def live(program: Program) -> Life:
     """Run `program` on a fresh live machine. Raises NotAvailable, MachineError."""
     seen = list[Seen | None]()
-    with Live() as machine:
+    with closing(Live()) as machine:
         why = ""
         for step in program:
             try:

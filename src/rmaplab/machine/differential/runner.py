@@ -13,6 +13,7 @@ differently. What the kernel leaves to chance is recognised and *set aside* by n
 """
 
 from collections import Counter
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from typing import Final, Self
 
@@ -51,7 +52,7 @@ class Outcome:
 
 
 class Model:
-    """A model of `kernel` and the program on it, compared step by step with what was seen: `run`. A context manager."""
+    """A model of `kernel` and the program on it, compared step by step with what was seen: `run`. To be closed."""
 
     def __init__(self, kernel: str | KernelPolicy) -> None:
         self._machine = ModelMachine(kernel)
@@ -83,12 +84,6 @@ class Model:
     def close(self) -> None:
         """End it."""
         self._machine.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
 
 class Pair:
@@ -131,7 +126,7 @@ def run(program: Program, kernel: str | KernelPolicy) -> Outcome:
 def hold(program: Program, life: Life, kernel: str | KernelPolicy) -> Outcome:
     """The model of `kernel` against what `program` was seen to do. Raises as `run`."""
     outcome, done = Outcome(len(program)), list[int]()
-    with Model(kernel) as model:
+    with closing(Model(kernel)) as model:
         for number, (step, seen) in enumerate(zip(program, life.seen, strict=False)):
             if seen is None:
                 outcome = replace(outcome, steps=outcome.steps - 1)
