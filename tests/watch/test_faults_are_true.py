@@ -1,7 +1,11 @@
 """Faults counted by the kernel's programs are those whose page frames changed, or stayed: pagemap knows."""
 
+import os
+import shutil
+import subprocess
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -208,3 +212,61 @@ def test_faults_beyond_the_tokens_are_counted_and_not_guessed(hooks: Hooks, mach
     assert looked_at <= 101
     assert looked_at + int(new[records.SKIPPED]) >= changed
     assert copied(faults) <= 101
+
+
+STACKS = """
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+static volatile char *memory;
+static void even(int bits, int page);
+static void odd(int bits, int page);
+static void further(int bits, int page)
+{
+	if (!bits)
+		memory[page * 4096L] = 2;
+	else if (page >> (bits - 1) & 1)
+		odd(bits - 1, page);
+	else
+		even(bits - 1, page);
+}
+static void even(int bits, int page) { further(bits, page); __asm__ volatile("" ::: "memory"); }
+static void odd(int bits, int page) { further(bits, page); __asm__ volatile("" ::: "memory"); }
+int main(int argc, char **argv)
+{
+	long pages = 1L << atoi(argv[1]);
+	memory = mmap(NULL, pages * 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	madvise((void *)memory, pages * 4096, MADV_NOHUGEPAGE);
+	for (long page = 0; page < pages; page++)
+		memory[page * 4096] = 1;
+	if (!fork()) {
+		for (long page = 0; page < pages; page++)
+			further(atoi(argv[1]), page);
+		_exit(0);
+	}
+	wait(NULL);
+	return argc != 2;
+}
+"""
+
+
+@pytest.mark.skipif(not shutil.which("gcc"), reason="needs a C compiler")
+def test_no_two_stacks_are_taken_for_one_and_none_is_lost(found: Layout, tmp_path: Path) -> None:
+    bits = 12  # a table of stacks of 2^13 places would lose some thousand of them
+    (tmp_path / "stacks.c").write_text(STACKS)
+    flags = ["-O1", "-fno-omit-frame-pointer", "-fno-optimize-sibling-calls", "-fno-inline", "-fno-ipa-icf"]
+    subprocess.run(["gcc", *flags, "-o", tmp_path / "stacks", tmp_path / "stacks.c"], check=True)
+    with Hooks(found) as hooks:
+        hooks.set_word(records.TOKENS, 1 << 40)
+        hooks.add(os.getpid(), records.ARMED)
+        done = subprocess.run([tmp_path / "stacks", str(bits)], check=False)
+        hooks.drop(os.getpid())
+        _, faults = hooks.news()
+        lost = hooks.word(records.NO_STACK), hooks.word(records.LOST_DETAIL)
+    assert done.returncode == 0
+    assert lost == (0, 0)
+    child = faults[faults["process"] == faults["process"].max()]
+    sites, times = np.unique(child["frames"][:, 0], return_counts=True)
+    there = child[child["frames"][:, 0] == sites[times.argmax()]]
+    assert len(there) == len(np.unique(there["frames"], axis=0)) == 1 << bits

@@ -53,8 +53,8 @@ HELPERS: Final = {
     "ktime_get_ns": 5,
     "get_prandom_u32": 7,
     "get_current_pid_tgid": 14,
-    "get_stackid": 27,
     "get_current_task": 35,
+    "get_stack": 67,
     "probe_read_kernel": 113,
     "ringbuf_output": 130,
 }

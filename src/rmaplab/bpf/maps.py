@@ -42,7 +42,7 @@ class _Owned:
 
 
 class Table(_Owned):
-    """A hash map, or stack traces by number."""
+    """A hash map."""
 
     def __init__(self, kind: int, key: int, value: int, entries: int, name: str) -> None:
         super().__init__(syscalls.create_map(kind, key, value, entries, name))

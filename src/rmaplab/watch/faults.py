@@ -11,19 +11,20 @@ from typing import Final
 from rmaplab.bpf.assembler import R0, R1, R2, R3, R4, R5, R6, R7, R8, R9, R10, Assembler
 from rmaplab.watch.layout import FOLIO_BYTES, FRAME, WRITABLE, Layout
 from rmaplab.watch.pagetable import frame_of, walk
-from rmaplab.watch.pieces import count, field, lookup, output, set_open, update
+from rmaplab.watch.pieces import count, field, lookup, output, scratch, set_open, update
 from rmaplab.watch.records import (
     BY_KERNEL,
     BYTES,
     COPY_NS,
+    DEPTH,
     EPOCH,
     FAULT,
+    HEAD,
     LOST_DETAIL,
     LOST_FAULTS,
     MASK,
     NO_STACK,
     OPENED,
-    RECORD,
     REUSE_NS,
     SPURIOUS,
     THREAD,
@@ -244,8 +245,7 @@ def _mappings(code: Assembler, layout: Layout, maps: Maps) -> None:
     code.jump_number(R1, "s>", 512, "out")
     code.store(8, R10, -24, R4)
     code.store(8, R10, -32, R5)
-    code.store_number(4, R10, -4, 0)
-    lookup(code, maps.scratch, -4)
+    scratch(code, maps)
     code.jump_number(R0, "==", 0, "out")
     code.move(R6, R0)
     code.load(8, R2, R10, -32)
@@ -313,7 +313,7 @@ def _outcome(code: Assembler) -> None:
 
 def _account(code: Assembler, maps: Maps) -> None:
     """Outcome r7 and bytes r8 go to the process' totals, and with stack, address and time to the ring."""
-    low = -16 - RECORD
+    low = -16 - HEAD
     code.store(8, R10, low + 32, R8)
     code.call("ktime_get_ns")
     code.load(8, R1, R9, Thread.SINCE)
@@ -340,7 +340,11 @@ def _account(code: Assembler, maps: Maps) -> None:
     code.label("reused")
     code.atomic_add(R0, 8 * REUSE_NS, R8)
     code.label("detail")
-    _stack(code, maps, low + 8)
+    scratch(code, maps)
+    code.jump_number(R0, "==", 0, "lost")
+    code.move(R8, R0)
+    _stack(code, maps)
+    code.store_number(4, R10, low + 8, 0)
     code.load(8, R1, R9, Thread.MODE)
     code.alu(R1, "|=", R7)
     code.store(4, R10, low + 12, R1)
@@ -354,13 +358,14 @@ def _account(code: Assembler, maps: Maps) -> None:
     count(code, maps, LOST_FAULTS)
 
 
-def _stack(code: Assembler, maps: Maps, place: int) -> None:
-    """stack[place] = number of the user space stack; r6 the context."""
+def _stack(code: Assembler, maps: Maps) -> None:
+    """Frames of the user space stack go behind the record's head in the scratch memory r8; r6 the context."""
     code.move(R1, R6)
-    code.map(R2, maps.stacks)
-    code.number(R3, 1 << 8 | 1 << 9)
-    code.call("get_stackid")
-    code.store(4, R10, place, R0)
-    code.jump_number(R0, "s>=", 0, "stacked")
+    code.move(R2, R8)
+    code.alu_number(R2, "+=", HEAD)
+    code.number(R3, 8 * DEPTH)
+    code.number(R4, 1 << 8)
+    code.call("get_stack")
+    code.jump_number(R0, "s>", 0, "stacked")
     count(code, maps, NO_STACK)
     code.label("stacked")

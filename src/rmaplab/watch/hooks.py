@@ -19,18 +19,20 @@ from rmaplab.bpf.maps import Ring, Table, Words
 from rmaplab.watch import faults, lives, records
 from rmaplab.watch.layout import Layout
 
-_TARGETS, _THREADS, _TOTALS, _STACKS = 1 << 14, 1 << 14, 1 << 15, 1 << 13
-_RING: Final = 1 << 23
+_TARGETS, _THREADS, _TOTALS = 1 << 14, 1 << 14, 1 << 15
+_RING: Final = 1 << 25
 _MINOR, _MAJOR = 5, 6
 """PERF_COUNT_SW_PAGE_FAULTS_MIN, _MAJ."""
 
 FAULT: Final = np.dtype(
     [
-        *(("kind", "<u4"), ("process", "<u4"), ("stack", "<i4"), ("outcome", "<u4")),
+        *(("kind", "<u4"), ("process", "<u4"), ("unused", "<u4"), ("outcome", "<u4")),
         *(("began", "<u8"), ("address", "<u8"), ("bytes", "<u8"), ("ns", "<u8")),
+        ("frames", "<u8", records.DEPTH),
     ]
 )
-"""A fault that was looked at; `stack` below 0: none; `outcome`: with BY_KERNEL in it where the kernel wrote."""
+"""A fault that was looked at; `outcome`: with BY_KERNEL in it where the kernel wrote; `frames`: addresses of its stack,
+innermost first, 0 behind the last."""
 
 Faults = NDArray[np.void]
 
@@ -58,9 +60,6 @@ class Hooks:
             self._targets = owned.enter_context(Table(syscalls.HASH, 4, records.TARGET, _TARGETS, "rmaplab_targets"))
             threads = owned.enter_context(Table(syscalls.HASH, 4, records.THREAD, _THREADS, "rmaplab_threads"))
             self._totals = owned.enter_context(Table(syscalls.HASH, 4, 8 * records.TOTALS, _TOTALS, "rmaplab_totals"))
-            self._stacks = owned.enter_context(
-                Table(syscalls.STACK_TRACE, 4, 8 * records.DEPTH, _STACKS, "rmaplab_stacks")
-            )
             self._ring = owned.enter_context(Ring(_RING, "rmaplab_ring"))
             scratch = owned.enter_context(
                 _Descriptor(syscalls.create_map(syscalls.PERCPU_ARRAY, 4, records.SCRATCH, 1, "rmaplab_scratch"))
@@ -71,7 +70,6 @@ class Hooks:
                 self._targets.fd,
                 threads.fd,
                 self._totals.fd,
-                self._stacks.fd,
                 self._ring.fd,
                 scratch.fd,
             )
@@ -144,7 +142,8 @@ class Hooks:
         others = rows["kind"] != records.FAULT
         found = []
         for raw in rows[others]:
-            kind, process, parent, pid, when, name = struct.unpack("=IIIIQ16s8x", raw.tobytes())
+            head = raw.tobytes()[: records.HEAD]
+            kind, process, parent, pid, when, name = struct.unpack("=IIIIQ16s8x", head)
             found.append(Record(kind, process, parent, pid, when, name.partition(b"\0")[0]))
         return found, rows[~others]
 
@@ -164,11 +163,6 @@ class Hooks:
         """Drop the counters of processes that ended."""
         for number in numbers:
             self._totals.drop(struct.pack("=I", number))
-
-    def stack(self, number: int) -> list[int]:
-        """Addresses of a stack, innermost first."""
-        raw = self._stacks.get(struct.pack("=i", number))
-        return [] if raw is None else [word for (word,) in struct.iter_unpack("=Q", raw) if word]
 
     def word(self, which: int) -> int:
         return int(self._words.words[which])

@@ -5,16 +5,16 @@ For `rmaplab.watch.hooks`.
 
 from rmaplab.bpf.assembler import R0, R1, R2, R6, R7, R8, R9, R10, Assembler
 from rmaplab.watch.layout import Layout
-from rmaplab.watch.pieces import count, drop, field, lookup, output, set_open, update
+from rmaplab.watch.pieces import count, drop, field, lookup, output, scratch, set_open, update
 from rmaplab.watch.records import (
     ARMED,
     EXEC,
     EXIT,
     FORK,
+    HEAD,
     LOST_PROCESSES,
     LOST_RECORDS,
     NEXT_PROCESS,
-    RECORD,
     SKIPPED,
     TOTALS,
     Maps,
@@ -132,7 +132,7 @@ def _record(
     code: Assembler, maps: Maps, kind: int, *, process: int, parent: int, pid: int, task: int, layout: Layout
 ) -> None:
     """A record for the ring; registers of the callers."""
-    low = -56 - RECORD
+    low = -56 - HEAD
     code.store(4, R10, low + 12, pid)
     code.store_number(4, R10, low, kind)
     code.store(4, R10, low + 4, process)
@@ -141,5 +141,9 @@ def _record(
     code.call("ktime_get_ns")
     code.store(8, R10, low + 16, R0)
     field(code, task, layout.at("task_struct.comm"), 16, low + 24)
+    scratch(code, maps)
+    code.jump_number(R0, "==", 0, "no room")
+    code.move(R8, R0)
     output(code, maps, low, 0)
+    code.label("no room")
     count(code, maps, LOST_RECORDS)

@@ -3,8 +3,8 @@
 For `faults` and `lives`. A piece says which registers it takes and leaves; all others a call destroys are lost.
 """
 
-from rmaplab.bpf.assembler import R0, R1, R2, R3, R4, R9, R10, Assembler
-from rmaplab.watch.records import OPENED, RECORD, Maps, Thread
+from rmaplab.bpf.assembler import R0, R1, R2, R3, R4, R8, R9, R10, Assembler
+from rmaplab.watch.records import HEAD, OPENED, RECORD, Maps, Thread
 
 
 def lookup(code: Assembler, descriptor: int, place: int) -> None:
@@ -58,11 +58,20 @@ def set_open(code: Assembler, maps: Maps, change: int) -> None:
     code.label(same)
 
 
+def scratch(code: Assembler, maps: Maps) -> None:
+    """r0 = memory of this CPU, or 0; takes stack[-4]."""
+    code.store_number(4, R10, -4, 0)
+    lookup(code, maps.scratch, -4)
+
+
 def output(code: Assembler, maps: Maps, low: int, flags: int) -> None:
-    """The record at stack[low] goes to the ring, and the program to its end, or on if there is no room."""
+    """The record whose head is at stack[low], the rest where it belongs in the scratch memory r8, goes to the ring, and
+    the program to its end, or on if there is no room."""
+    for offset in range(0, HEAD, 8):
+        code.load(8, R1, R10, low + offset)
+        code.store(8, R8, offset, R1)
     code.map(R1, maps.ring)
-    code.move(R2, R10)
-    code.alu_number(R2, "+=", low)
+    code.move(R2, R8)
     code.number(R3, RECORD)
     code.number(R4, flags)
     code.call("ringbuf_output")

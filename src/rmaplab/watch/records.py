@@ -43,9 +43,14 @@ class Target(IntEnum):
 WAITING, ARMED = 1, 2
 """Flags of a target: not watched before it execs; its children are to be WAITING, and it is not watched itself."""
 
-RECORD: Final = 48
-"""FAULT: u32 kind, u32 process, s32 stack, u32 Outcome (| BY_KERNEL), u64 began (ns), u64 address, u64 bytes, u64 ns.
- Others: u32 kind, u32 process, u32 parent, u32 PID, u64 when (ns), char name[16], u64 unused."""
+DEPTH: Final = 32
+"""Frames of a stack that are kept."""
+HEAD: Final = 48
+RECORD: Final = HEAD + 8 * DEPTH
+"""FAULT: u32 kind, u32 process, u32 unused, u32 Outcome (| BY_KERNEL), u64 began (ns), u64 address, u64 bytes, u64 ns,
+u64 frames[DEPTH], innermost first, 0 behind the last. A stack travels with its fault: a table of stacks (stackid) keeps
+one of those that share a bucket, and loses the others.
+Others: u32 kind, u32 process, u32 parent, u32 PID, u64 when (ns), char name[16], u64 unused, the rest anything."""
 FAULT, FORK, EXEC, EXIT = range(4)
 BY_KERNEL: Final = 256
 
@@ -75,8 +80,6 @@ class Thread(IntEnum):
 
 THREAD: Final = Thread.FOLIO + FOLIO_BYTES
 SCRATCH: Final = 4096
-DEPTH: Final = 32
-"""Frames of a stack that are kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +90,5 @@ class Maps:
     targets: int
     threads: int
     totals: int
-    stacks: int
     ring: int
     scratch: int

@@ -34,6 +34,8 @@ _DEAR: Final = 50
 _SETTLE: Final = 0.5
 """Seconds between two polls, and two looks at one process' mappings (and so many times what the last one took); between
 two looks at the counters."""
+_MULTIPLIERS: Final = np.random.default_rng().integers(1, 1 << 63, records.DEPTH, np.uint64) * 2 + 1
+"""Stacks are told apart by a sum that nobody can foresee: two of n are taken for one at a chance of n^2 / 2^64."""
 _MOVE, _MOST_PLACED = 1.0, 64
 """Seconds between two looks at a process' cgroup, and looks at cgroups each time the counters are fetched."""
 
@@ -205,7 +207,7 @@ class Watch:
         process = self.ledger.processes.get(number)
         if process is None or not len(faults):
             return
-        stacks = [(int(one), self._hooks.stack(int(one)) if one >= 0 else []) for one in np.unique(faults["stack"])]
+        stacks = _by_stack(faults)
         if not _knows(process.space, faults, stacks):
             self._read(process, first=process.space.pid != process.pid)
             parent = self.ledger.processes.get(process.parent)
@@ -218,16 +220,24 @@ class Watch:
                 self._unplaced.append((number, faults))
                 return
         self.ledger.add_places(process, faults)
-        for one, addresses in stacks:
-            frames = process.space.stack(addresses)
-            self.ledger.add_stack(number, frames, faults[faults["stack"] == one])
+        for addresses, alike in stacks:
+            self.ledger.add_stack(number, process.space.stack(addresses), alike)
 
 
-def _knows(mapped: space.Space, faults: Faults, stacks: list[tuple[int, list[int]]]) -> bool:
+def _by_stack(faults: Faults) -> list[tuple[list[int], Faults]]:
+    """Faults that have one stack, with its addresses, innermost first. Faults: at least one."""
+    hashed = (faults["frames"] * _MULTIPLIERS).sum(axis=1)
+    order = np.argsort(hashed, kind="stable")
+    ends = np.flatnonzero(np.diff(hashed[order])) + 1
+    groups = [faults[part] for part in np.split(order, ends)]
+    return [([word for word in group["frames"][0].tolist() if word], group) for group in groups]
+
+
+def _knows(mapped: space.Space, faults: Faults, stacks: list[tuple[list[int], Faults]]) -> bool:
     """Whether it has what was written to, and the code that wrote."""
     if np.any(mapped.find(faults["address"]) < 0):
         return False
-    return all(mapped.has(address) for _, stack in stacks for address in stack[:1])
+    return all(mapped.has(address) for stack, _ in stacks for address in stack[:1])
 
 
 def _hooks() -> Hooks:
