@@ -14,13 +14,14 @@ from numpy.typing import NDArray
 
 from rmaplab.inspect.bpf import BpfError
 from rmaplab.inspect.exactness import OTHERS, Concern, Reason
+from rmaplab.inspect.folio_state import FolioReader
 from rmaplab.inspect.folios import COUNTED, HUGETLB, KINDS
 from rmaplab.inspect.join import Index, spread
 from rmaplab.inspect.probes import KernelView
 from rmaplab.inspect.sharing import Sharing, member
 from rmaplab.machine.live.proc import procfs
 
-_CHUNK: Final = 1 << 16
+_CHUNK: Final = 1 << 14
 _FEW: Final = 20
 _NONE: Final = np.zeros(0, np.int64)
 _UNTOLD: Final = np.iinfo(np.int64).min
@@ -109,54 +110,74 @@ def account(sharing: Sharing, view: KernelView, *, pmds: bool, everybodys: Index
     rows = np.flatnonzero((folios.kind < COUNTED) | (folios.kind == HUGETLB))
     large = folios.order[rows] > 0
     unknown, by = rows, ""
-    parts: list[tuple[Index, Index, Index]] = []
+    parts: list[Account] = []
     reader = view.reader
     if reader is not None:
         readable = np.where(large, reader.counts_large and pmds, reader.counts_small)
-        chosen = rows[readable]
         unknown, by = rows[~readable], "struct folio, read by BPF"
-        found = _found(sharing, chosen)
         try:
-            for low in range(0, len(chosen), _CHUNK):
-                part = chosen[low : low + _CHUNK]
-                state = reader.read(folios.head[part].astype(np.uint64), folios.order[part] > 0)
-                parts.append((part, found[low : low + _CHUNK], np.where(state.known, state.mapcount, _UNTOLD)))
+            parts = [_compare(sharing, *counted, everybodys) for counted in _by_bpf(sharing, rows[readable], reader)]
         except BpfError:
             parts, unknown, by = [], rows, ""
     try:
         by_page = np.full(len(unknown), view.by_page) & (view.per_page | (folios.order[unknown] == 0))
-        chosen = unknown[by_page]
-        parts += [(part, *_by_page(sharing, part)) for part in _parts(chosen, folios.pages)]
+        parts += [
+            _compare(sharing, part, *_by_page(sharing, part), everybodys)
+            for part in _parts(unknown[by_page], folios.pages)
+        ]
         unknown, by = unknown[~by_page], by or "kpagecount"
     except procfs.Missing:
         pass
-    row, found, count = (np.concatenate([_NONE, *(part[i] for part in parts)]) for i in range(3))
-    return replace(_compare(sharing, row, found, count, unknown, everybodys, by), tabled=tabled)
+    return replace(_together(parts, unknown[~member(everybodys, unknown)], len(unknown)), tabled=tabled, by=by)
 
 
-def _compare(
-    sharing: Sharing, row: Index, found: Index, count: Index, unknown: Index, everybodys: Index, by: str
-) -> Account:
-    """Mappings found of the folios `row` against those counted (_UNTOLD where the kernel did not tell)."""
+def _together(parts: list[Account], untold: Index, uncounted: int) -> Account:
+    """The parts as one, and `uncounted` folios that nobody was asked about: of these `untold` (rows) count as unknown."""
+
+    def rows(name: str) -> Index:
+        return np.concatenate([_NONE, *(getattr(part, name) for part in parts)])
+
+    unseen = rows("unseen")
+    order = np.argsort(unseen)
+    return Account(
+        sum(part.asked for part in parts) + uncounted,
+        more=np.sort(rows("more")),
+        fewer=np.sort(rows("fewer")),
+        unknown=np.sort(np.concatenate((rows("unknown"), untold))),
+        nameless=np.sort(rows("nameless")),
+        unseen=unseen[order],
+        times=np.concatenate([np.zeros(0), *(part.times for part in parts)])[order],
+    )
+
+
+def _by_bpf(sharing: Sharing, rows: Index, reader: FolioReader) -> Iterator[tuple[Index, Index, Index]]:
+    """Some of the folios `rows` at a time: their rows, the mappings found, and the kernel's (_UNTOLD: not readable)."""
+    folios = sharing.folios
+    for low in range(0, len(rows), _CHUNK):
+        part = rows[low : low + _CHUNK]
+        state = reader.read(folios.head[part].astype(np.uint64), folios.order[part] > 0)
+        yield part, _found(sharing, part), np.where(state.known, state.mapcount, _UNTOLD)
+
+
+def _compare(sharing: Sharing, row: Index, found: Index, count: Index, everybodys: Index) -> Account:
+    """Mappings found of the folios `row` (ascending) against those counted (_UNTOLD where the kernel did not tell)."""
     folios = sharing.folios
     extra = np.where(count == _UNTOLD, _UNTOLD, count - found)
     # Page tables that several MMs share (hugetlb) are counted once, and seen in each.
     extra[(folios.kind[row] == HUGETLB) & (extra < 0) & (extra != _UNTOLD)] = 0
-    order = np.argsort(row)
-    row, extra, times = row[order], extra[order], (count / np.maximum(found, 1))[order]
+    differs = np.flatnonzero(extra)
+    row, extra, times, asked = row[differs], extra[differs], count[differs] / np.maximum(found[differs], 1), len(row)
     common = member(everybodys, row)
     more, fewer = extra > 0, (extra < 0) & (extra != _UNTOLD) & ~common
     nameless = row[more & ~common & (folios.order[row] == 0)]
-    untold = np.sort(np.concatenate((unknown, row[extra == _UNTOLD])))
     return Account(
-        asked=len(row) + len(unknown),
+        asked=asked,
         more=row[more & ~common],
         fewer=row[fewer],
-        unknown=untold[~member(everybodys, untold)],
+        unknown=row[(extra == _UNTOLD) & ~common],
         nameless=nameless[sharing.owners_of(nameless) > 1],
         unseen=row[more],
         times=times[more],
-        by=by,
     )
 
 

@@ -20,12 +20,15 @@ then, in a device's memory, or poisoned."""
 Words = NDArray[np.uint64]
 
 
+def _narrow_rows() -> Growing:
+    return Growing(np.uint32, np.uint64, np.uint32, np.uint32, np.uint8)
+
+
 class Table:
     """Extents of one page table after the other, in one place."""
 
     def __init__(self) -> None:
-        self._wide = False
-        self._rows = Growing(np.uint32, np.uint64, np.uint32, np.uint32, np.uint8)
+        self._wide, self._rows = False, _narrow_rows()
 
     def add(self, part: "Extents") -> None:
         """Append rows."""
@@ -35,9 +38,11 @@ class Table:
             self._rows.add(vma, vpn, pfn, pages, flags)
         self._rows.add(part.vma, part.vpn, part.pfn, part.pages, part.flags)
 
-    def extents(self) -> "Extents":
-        """All rows; nothing is added afterwards."""
-        return Extents(*self._rows.columns())
+    def take(self) -> "Extents":
+        """All rows, which are the caller's from now on; the table is empty."""
+        rows = Extents(*self._rows.columns())
+        self._wide, self._rows = False, _narrow_rows()
+        return rows
 
 
 def narrow(pfn: NDArray[Any]) -> NDArray[Any]:

@@ -119,17 +119,20 @@ class Sharing:
     def mapcounts(self) -> Narrow:
         """The same of all folios: uint32. O(rows), once; 4 bytes a folio."""
         huge = (self.extents.flags[self.joined.extent] & HUGE) != 0
-        running = np.concatenate(([0], np.cumsum(huge)))
-        low, high = self.joined.ptr[self.interval], self.joined.ptr[self.interval.astype(np.int64) + 1]
-        pages, pmds = self.folios.pages, running[high] - running[low]
-        out = (high - low - pmds) * pages + pmds * np.maximum(pages // PMD_PAGES, 1)
+        running = np.concatenate((np.zeros(1, np.uint32), np.cumsum(huge, dtype=np.uint32)))
+        out = np.empty(len(self.folios), np.uint32)
+        for at in range(0, len(out), _CHUNK):
+            first = self.interval[at : at + _CHUNK].astype(np.int64)
+            low, high = self.joined.ptr[first], self.joined.ptr[first + 1]
+            pages, pmds = self.folios[at : at + _CHUNK].pages, running[high].astype(np.int64) - running[low]
+            out[at : at + _CHUNK] = (high - low - pmds) * pages + pmds * np.maximum(pages // PMD_PAGES, 1)
         if len(self.odd_folios):
             huge = (self.extents.flags[self.odd.extent] & HUGE) != 0
             place = np.searchsorted(self.odd_folios, self.odd.folio)
             ptes = np.bincount(place, np.where(huge, 0, self.odd.pages), len(self.odd_folios))
             pmds = np.bincount(place, np.where(huge, self.odd.pages, 0), len(self.odd_folios)) // PMD_PAGES
-            out[self.odd_folios] = (ptes + pmds).astype(np.int64)
-        return np.asarray(out, np.uint32)
+            out[self.odd_folios] = ptes + pmds
+        return out
 
     @property
     def uniform(self) -> NDArray[np.bool_]:
@@ -249,7 +252,8 @@ def reached_folios(sharing: Sharing, extents: NDArray[np.bool_]) -> NDArray[np.b
 
 def share(extents: Extents, owner: Index, joined: Join, folios: Folios) -> Sharing:
     """Cut the join at folio boundaries. O(folios + rows)."""
-    intervals, odd, spans = [np.zeros(0, np.uint32)], [np.zeros(0, np.int64)], [np.zeros((2, 0), np.int64)]
+    interval = np.empty(len(folios), np.uint32)
+    odd, spans = [np.zeros(0, np.int64)], [np.zeros((2, 0), np.int64)]
     start, end = joined.start, joined.end
     for low in range(0, len(folios), _CHUNK):
         part = folios[low : low + _CHUNK]
@@ -258,12 +262,12 @@ def share(extents: Extents, owner: Index, joined: Join, folios: Folios) -> Shari
         first, last = np.searchsorted(end, head, side="right"), np.searchsorted(start, stop)
         at = np.minimum(first, len(joined) - 1)
         torn = np.flatnonzero((last - first != 1) | (start[at] > head) | (end[at] < stop))
-        intervals.append(at.astype(np.uint32))
+        interval[low : low + _CHUNK] = at
         odd.append(torn + low)
         spans.append(np.array((first[torn], last[torn])))
     which, span = np.concatenate(odd), np.concatenate(spans, axis=1)
     rows, owners, mapped = _odd_rows(owner, joined, folios, which, span)
-    return Sharing(extents, owner, joined, folios, np.concatenate(intervals), which, owners, mapped, rows)
+    return Sharing(extents, owner, joined, folios, interval, which, owners, mapped, rows)
 
 
 def _odd_rows(owner: Index, joined: Join, folios: Folios, which: Index, span: Index) -> tuple[Rows, Narrow, Narrow]:

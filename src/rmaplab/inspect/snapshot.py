@@ -150,7 +150,7 @@ def take(view: KernelView, choose: Choose = everybody, progress: Progress | None
     mms, scans, table, regions = _scan_all(group(processes(), notes), notes, progress)
     targets = choose(mms)
     vmas = _vma_table(regions)
-    sharing = _share(table.extents(), vmas.mm, targets, view)
+    sharing = _share(table.take(), vmas.mm, targets, view)
     vdso = np.array([name == "[vdso]" for name in vmas.name], np.bool_)
     everybodys = np.flatnonzero(reached_folios(sharing, vdso[sharing.extents.vma]))
     counted = account(
@@ -206,6 +206,7 @@ def _share(extents: Extents, mm_of_vma: Index, targets: Index, view: KernelView)
         found = folios(keep(joined, reached(joined, np.isin(owner, targets))), view.flags)
         if int(found.order.max(initial=0)) <= order:
             break
+    del extents, mine  # before what is made next: `near` is a copy if anything was left out
     _tell_ksm(found, view)
     return share(near, owner, keep(joined, found.touch(joined)), found)
 
