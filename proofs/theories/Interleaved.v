@@ -187,6 +187,21 @@ Definition granted_page_is_private : Prop := forall room j,
   never_false_exclusive room j -> forall w f h, happens room j w ->
   In f (faults w) -> granted f = true -> In h (holders w) -> page_at h = fault_page f -> mm_of h = fault_mm f.
 
+(** Nobody holds the folio but [m], by entries; nobody is at an update of it, nor [m] at a fault on [p] already. *)
+Definition all_mine (w : state) (m p : Z) : Prop :=
+  (exists h, In h (holders w) /\ page_at h = p) /\ (forall h, In h (holders w) -> mm_of h = m /\ in_phase h = Mapped) /\
+  other_refs w = 0 /\ section w = None /\ no_fault w m p.
+
+(** A fault of [m] on [p] can have its grant, by steps of its own. *)
+Definition can_keep (room : list event -> Prop) (j : judge) (w : state) (m p : Z) : Prop := exists w' f,
+  happens room j w' /\ holders w' = holders w /\ memory w' = memory w /\ updates w' = updates w /\
+  In f (faults w') /\ fault_mm f = m /\ fault_page f = p /\ granted f = true.
+
+(** So who is alone with its folio keeps it, where the scheme knows all about [now]. *)
+Definition interleaved_liveness : Prop := forall room now j,
+  never_false_exclusive room j -> never_false_shared (fun es => room es /\ now es) j -> forall w m p,
+  happens room j w -> room (updates w) -> now (updates w) -> all_mine w m p -> can_keep room j w m p.
+
 (** IDs of [b] bits that come again, but never for two who map the folio at one moment; any number of mappings. *)
 Definition recycled (id : Z -> Z) (b : Z) (es : list event) : Prop :=
   told_room id (fun es => Forall (fun e => is_id b (mm e)) es) es.
@@ -203,15 +218,15 @@ Definition moments_flag_keeps_private : Prop := forall id ws wq b top,
 
 Definition moments_keeps_private : Prop := forall id w b top,
   (forall m, 1 <= id m) -> 0 <= w -> 0 <= top < 2^w ->
-  kept_is_private id b (bounded top (linear_judge (2^w) moments_addends (moments_verdict w b))).
+  kept_is_private id b (bounded top (moments_judge w b)).
 
 Definition packed_keeps_private : Prop := forall id w f b top,
   (forall m, 1 <= id m) -> 1 <= f <= w -> 0 <= top < 2^(f - 1) ->
-  kept_is_private id b (bounded top (linear_judge (2^w) (packed_addends f) (packed_verdict w f b))).
+  kept_is_private id b (bounded top (packed_judge w f b)).
 
 Definition generations_safe_keeps_private : Prop := forall id w o b top,
   (forall m, 1 <= id m) -> 0 <= o < w -> 0 < b -> 0 <= top < 2^w ->
-  kept_is_private id b (bounded top (linear_judge (2^w) (safe_addends w o b) (safe_verdict w o b))).
+  kept_is_private id b (bounded top (generations_safe_judge w o b)).
 
 Definition mm_id_keeps_private : Prop := forall id b top,
   (forall m, 1 <= id m) -> 0 <= top -> kept_is_private id b (bounded top mm_id_judge).
@@ -220,10 +235,10 @@ Definition mm_id_keeps_private : Prop := forall id b top,
 Definition core_keeps_private : Prop := forall id o, (forall m, 1 <= id m) -> 1 <= o <= 21 ->
   kept_is_private id 22 (bounded (2^31 - 1) (moments_flag_judge 62 64 (moments_flag_bound 64 22))) /\
   kept_is_private id (moments_bits 64 o)
-    (bounded (2^31 - 1) (linear_judge (2^64) moments_addends (moments_verdict 64 (moments_bits 64 o)))) /\
+    (bounded (2^31 - 1) (moments_judge 64 (moments_bits 64 o))) /\
   kept_is_private id (packed_bits 64 24 o)
-    (bounded (2^23 - 2) (linear_judge (2^64) (packed_addends 24) (packed_verdict 64 24 (packed_bits 64 24 o)))) /\
-  kept_is_private id 24 (bounded (2^31 - 1) (linear_judge (2^64) (safe_addends 64 o 24) (safe_verdict 64 o 24))) /\
+    (bounded (2^23 - 2) (packed_judge 64 24 (packed_bits 64 24 o))) /\
+  kept_is_private id 24 (bounded (2^31 - 1) (generations_safe_judge 64 o 24)) /\
   kept_is_private id 31 (bounded (2^31 - 1) mm_id_judge).
 
 (** In 32-bit words: Linux' two slots have 8 bytes there. moments-flag: 30 and 32 bits, IDs of 15 bits, and a mapcount that
@@ -231,3 +246,36 @@ Definition core_keeps_private : Prop := forall id o, (forall m, 1 <= id m) -> 1 
 Definition words_of_32_keep_private : Prop := forall id, (forall m, 1 <= id m) ->
   kept_is_private id 15 (bounded (2^15) (moments_flag_judge 30 32 (moments_flag_bound 32 15))) /\
   kept_is_private id 15 (bounded (2^15 - 1) mm_id_judge).
+
+(** And it keeps what it can: the other half, with the same premises. [now]: what the scheme has to know of the updates. *)
+Definition kept_if_alone (id : Z -> Z) (b top : Z) (now : list event -> Prop) (j : judge) : Prop := forall w m p,
+  happens (recycled id b) (told id (bounded top j)) w -> recycled id b (updates w) ->
+  within top (map (rename id) (updates w)) -> now (map (rename id) (updates w)) ->
+  all_mine w m p -> can_keep (recycled id b) (told id (bounded top j)) w m p.
+
+Definition moments_flag_keeps_its_own : Prop := forall id ws wq b top,
+  (forall m, 1 <= id m) -> 0 <= ws -> 0 <= wq -> 0 < b -> 0 <= top -> top * (2^b - 1) < 2^ws ->
+  kept_if_alone id b top (up_to (moments_flag_bound wq b / (2^b - 1))) (moments_flag_judge ws wq (moments_flag_bound wq b)).
+
+Definition moments_keeps_its_own : Prop := forall id w b top,
+  (forall m, 1 <= id m) -> 0 <= w -> 0 <= top < 2^w ->
+  kept_if_alone id b top (up_to (moments_limit w b)) (moments_judge w b).
+
+Definition packed_keeps_its_own : Prop := forall id w f b top,
+  (forall m, 1 <= id m) -> 1 <= f <= w -> 0 <= top < 2^(f - 1) ->
+  kept_if_alone id b top (up_to (packed_limit w f b)) (packed_judge w f b).
+
+Definition generations_safe_keeps_its_own : Prop := forall id w o b top,
+  (forall m, 1 <= id m) -> 0 <= o < w -> 0 < b -> 0 <= top < 2^w ->
+  kept_if_alone id b top (up_to (2^o)) (generations_safe_judge w o b).
+
+Definition mm_id_keeps_its_own : Prop := forall id b top,
+  (forall m, 1 <= id m) -> 0 <= top -> kept_if_alone id b top two_at_a_time mm_id_judge.
+
+(** With the widths of core/: a folio whose every page is mapped once, and more; moments-flag up to 2^20. *)
+Definition core_keeps_its_own : Prop := forall id o, (forall m, 1 <= id m) -> 1 <= o <= 21 ->
+  kept_if_alone id 22 (2^31 - 1) (up_to (2^20)) (moments_flag_judge 62 64 (moments_flag_bound 64 22)) /\
+  kept_if_alone id (moments_bits 64 o) (2^31 - 1) (up_to (2^o)) (moments_judge 64 (moments_bits 64 o)) /\
+  kept_if_alone id (packed_bits 64 24 o) (2^23 - 2) (up_to (2^o)) (packed_judge 64 24 (packed_bits 64 24 o)) /\
+  kept_if_alone id 24 (2^31 - 1) (up_to (2^o)) (generations_safe_judge 64 o 24) /\
+  kept_if_alone id 31 (2^31 - 1) two_at_a_time mm_id_judge.

@@ -256,7 +256,7 @@ Qed.
 
 Theorem liveness_proved : liveness.
 Proof.
-  intros room j w v never right reach has hv pv mine none.
+  intros room now j never right w v reach has at_once (hv & pv & none & mine).
   destruct (reachable_ok room j w never reach) as (_ & _ & all).
   destruct (all (folio_of v)) as (real & ids & em & counts). split.
   - apply (right _ ids); [easy..| |].

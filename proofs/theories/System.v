@@ -5,7 +5,7 @@
     Not: interleavings (a move is atomic), writes through pins, files. *)
 
 From Coq Require Import ZArith List Bool.
-From Rmaplab Require Import Definitions Statements.
+From Rmaplab Require Import Definitions Witnesses Statements.
 Import ListNotations.
 Open Scope Z_scope.
 
@@ -111,11 +111,16 @@ Definition never_false_shared (room : list event -> Prop) (j : judge) : Prop := 
   room es -> real_mms es -> mappings es = Some ids -> In x ids -> exclusive_to x ids ->
   says j (fold_left (learn j) es (fresh j)) x = EXCLUSIVE.
 
-Definition liveness : Prop := forall room j w v,
-  never_false_exclusive room j -> never_false_shared room j ->
-  reachable room j w -> room (history w (folio_of v)) -> In v (views w) -> pinned v = false ->
-  (forall u, In u (views w) -> folio_of u = folio_of v -> owner_of u = owner_of v /\ pinned u = false) ->
-  extra w (folio_of v) = 0 -> reuse j w v.
+(** [v] is a mapping, and all that holds its folio are mappings of the same MM. *)
+Definition alone_with (w : world) (v : view) : Prop := In v (views w) /\ pinned v = false /\ extra w (folio_of v) = 0 /\
+  forall u, In u (views w) -> folio_of u = folio_of v -> owner_of u = owner_of v /\ pinned u = false.
+
+(** Where the history [now] is one that the scheme knows all about, whoever is alone with its folio keeps it. *)
+Definition reuses (room now : list event -> Prop) (j : judge) : Prop := forall w v,
+  reachable room j w -> room (history w (folio_of v)) -> now (history w (folio_of v)) -> alone_with w v -> reuse j w v.
+
+Definition liveness : Prop := forall room now j,
+  never_false_exclusive room j -> never_false_shared (fun es => room es /\ now es) j -> reuses room now j.
 
 (** With IDs that come again: the scheme is told IDs, the processes are MMs. *)
 Definition told (id : Z -> Z) (j : judge) : judge :=
@@ -144,9 +149,25 @@ Definition first_page_judge (answer : first_page -> verdict) : judge :=
 
 Definition anything (_ : list event) : Prop := True.
 
+(** [n] mappings at most. *)
+Definition up_to (n : Z) (es : list event) : Prop := forall ids, mappings es = Some ids -> size ids <= n.
+
 (** IDs of [b] bits, and a mapcount that fits [n] values. *)
-Definition fits (n b : Z) (es : list event) : Prop :=
-  Forall (fun e => is_id b (mm e)) es /\ forall ids, mappings es = Some ids -> size ids < n.
+Definition fits (n b : Z) (es : list event) : Prop := Forall (fun e => is_id b (mm e)) es /\ up_to (n - 1) es.
+
+(** Since the folio was last unmapped, two MMs at most have mapped it at a time. *)
+Definition two_at_a_time (es : list event) : Prop := exists before since,
+  es = before ++ since /\ mappings before = Some [] /\ always at_most_two [] since.
+
+Definition bits_judge (W : Z) (b : nat) : judge := linear_judge (2^W) (bits_addends b) (bits_verdict (2^W) b).
+Definition moments_judge (W b : Z) : judge := linear_judge (2^W) moments_addends (moments_verdict W b).
+Definition one_value_judge (W o a c : Z) : judge := linear_judge (2^W) (one_value_addends o a c) (one_value_verdict W o a c).
+Definition packed_judge (W f b : Z) : judge := linear_judge (2^W) (packed_addends f) (packed_verdict W f b).
+Definition generations_safe_judge (W o b : Z) : judge := linear_judge (2^W) (safe_addends W o b) (safe_verdict W o b).
+
+(** The series' own table. *)
+Definition posted_judge (o : Z) : judge :=
+  let '(K, B, base) := posted o in linear_judge (2^64) (generations_addends base B K) (generations_verdict (2^64) base B K (2^o)).
 
 Definition mm_id_isolates : Prop := forall w, reachable anything mm_id_judge w -> isolated w.
 Definition owner_counter_isolates : Prop := forall w, reachable anything owner_counter_judge w -> isolated w.
@@ -154,21 +175,76 @@ Definition owner_counter_isolates : Prop := forall w, reachable anything owner_c
 Definition moments_flag_isolates : Prop := forall ws wq b N w,
   reachable (moments_flag_premise ws wq b N) (moments_flag_judge ws wq (moments_flag_bound wq b)) w -> isolated w.
 
+Definition bits_isolates : Prop := forall W b w, 0 <= W ->
+  reachable (fits (2^W) (Z.of_nat b)) (bits_judge W b) w -> isolated w.
+
 Definition moments_isolates : Prop := forall W b w, 0 <= W ->
-  reachable (fits (2^W) b) (linear_judge (2^W) moments_addends (moments_verdict W b)) w -> isolated w.
+  reachable (fits (2^W) b) (moments_judge W b) w -> isolated w.
+
+Definition one_value_isolates : Prop := forall W o a c w, 0 <= W -> 0 <= o -> 0 <= a -> 0 <= c -> one_value_fits W o a c = true ->
+  reachable (fits (2^W) (a + c)) (one_value_judge W o a c) w -> isolated w.
 
 Definition packed_isolates : Prop := forall W f b w, 1 <= f <= W ->
-  reachable (fits (2^(f - 1)) b) (linear_judge (2^W) (packed_addends f) (packed_verdict W f b)) w -> isolated w.
+  reachable (fits (2^(f - 1)) b) (packed_judge W f b) w -> isolated w.
 
 Definition generations_safe_isolates : Prop := forall W o b w, 0 <= o < W -> 0 < b ->
-  reachable (fits (2^W) b) (linear_judge (2^W) (safe_addends W o b) (safe_verdict W o b)) w -> isolated w.
+  reachable (fits (2^W) b) (generations_safe_judge W o b) w -> isolated w.
 
-(** The heuristics do not: three moves and a write. *)
-Definition estimated_sharers_leaks : Prop :=
-  exists w, reachable anything (first_page_judge estimated_sharers_verdict) w /\ ~ isolated w.
+(** The posted table where it is sound; for the other orders see [posted_leaks]. *)
+Definition posted_isolates : Prop := forall o w, 2 <= o <= 6 \/ 10 <= o <= 15 ->
+  reachable (fits (2^64) 24) (posted_judge o) w -> isolated w.
 
-Definition likely_shared_leaks : Prop := forall o, 2 <= o ->
-  exists w, reachable anything (first_page_judge (likely_shared_verdict (2^o))) w /\ ~ isolated w.
+(** ** And they keep what they can *)
+
+Definition mm_id_reuses : Prop := reuses anything two_at_a_time mm_id_judge.
+
+Definition moments_flag_reuses : Prop := forall ws wq b N,
+  reuses (moments_flag_premise ws wq b N) (up_to (moments_flag_bound wq b / (2^b - 1))) (moments_flag_judge ws wq (moments_flag_bound wq b)).
+
+Definition bits_reuses : Prop := forall W b, 0 <= W -> reuses (fits (2^W) (Z.of_nat b)) anything (bits_judge W b).
+
+Definition moments_reuses : Prop := forall W b, 0 <= W ->
+  reuses (fits (2^W) b) (up_to (moments_limit W b)) (moments_judge W b).
+
+Definition one_value_reuses : Prop := forall W o a c, 0 <= W -> 0 <= o -> 0 <= a -> 0 <= c -> one_value_fits W o a c = true ->
+  reuses (fits (2^W) (a + c)) (up_to (2^o)) (one_value_judge W o a c).
+
+Definition packed_reuses : Prop := forall W f b, 1 <= f <= W ->
+  reuses (fits (2^(f - 1)) b) (up_to (packed_limit W f b)) (packed_judge W f b).
+
+Definition generations_safe_reuses : Prop := forall W o b, 0 <= o < W -> 0 < b ->
+  reuses (fits (2^W) b) (up_to (2^o)) (generations_safe_judge W o b).
+
+Definition posted_reuses : Prop := forall o, 2 <= o <= 6 \/ 10 <= o <= 15 ->
+  reuses (fits (2^64) 24) (up_to (2^o)) (posted_judge o).
+
+(** ** Who is wrong leaks *)
+
+(** A run on pages 0 .. P - 1 of one folio after which somebody reads what another wrote. *)
+Definition leaks (P : Z) (j : judge) : Prop := exists w, reachable anything j w /\
+  (forall v, In v (views w) -> folio_of v = 0 /\ 0 <= page_of v < P) /\ ~ isolated w.
+
+(** The heuristics: three moves and a write. *)
+Definition estimated_sharers_leaks : Prop := leaks 2 (first_page_judge estimated_sharers_verdict).
+Definition likely_shared_leaks : Prop := forall o, 2 <= o -> leaks 2 (first_page_judge (likely_shared_verdict (2^o))).
+
+(** A configuration of a linear scheme, up to the number of pages. *)
+Definition equation_judge (t : witness) : judge :=
+  Judge (list event) [] (fun es e => es ++ [e])
+    (fun es x => match mappings es with
+      | Some ids =>
+          if (size ids <=? 2^order t) && equation (scheme t) (word_bits t) (order t) ids x then EXCLUSIVE else SHARED
+      | None => UNKNOWN
+      end).
+
+(** The converse of non-interference: a witness is a run that leaks, if one page is left for the MM that asks. *)
+Definition collision_leaks : Prop := forall t,
+  collision t -> size (witness_ids t) < 2^order t -> leaks (2^order t) (equation_judge t).
+
+Definition witnesses_leak : Prop := Forall (fun t => leaks (2^order t) (equation_judge t)) witnesses.
+
+(** So does the posted table itself, where it is refuted. *)
+Definition posted_leaks : Prop := forall o, 7 <= o <= 9 -> leaks (2^o) (posted_judge o).
 
 (** Without the reference count the best scheme leaks: the child pins, and unmaps. *)
 Definition reuse_needs_references : Prop := exists w v,
