@@ -252,10 +252,47 @@ MUTATIONS = {
         "Interleaved", "[2^(f - 1) - 1; q]", "[2^(f - 1) - 2; q]", "Saturation"
     ),
     "moments-flag's mapcount may fill the sum's word": Mutation(
-        "Interleaved", "0 <= top -> top * (2^b - 1) < 2^ws ->", "0 <= top -> top * (2^b - 1) <= 2^ws ->", "Interleaving"
+        "Interleaved",
+        "0 <= top -> top * (2^b - 1) < 2^ws ->\n  kept_is_private",
+        "0 <= top -> top * (2^b - 1) <= 2^ws ->\n  kept_is_private",
+        "Road",
     ),
     "packed's mapcount may reach the frozen bit": Mutation(
-        "Interleaved", "1 <= f <= w -> 0 <= top < 2^(f - 1) ->", "1 <= f <= w -> 0 <= top <= 2^(f - 1) ->", "Interleaving"
+        "Interleaved",
+        "1 <= f <= w -> 0 <= top < 2^(f - 1) ->\n  kept_is_private",
+        "1 <= f <= w -> 0 <= top <= 2^(f - 1) ->\n  kept_is_private",
+        "Road",
+    ),
+    "a witness leaks without a page for the MM that asks": Mutation(
+        "System", "size (witness_ids t) < 2^order t -> leaks", "size (witness_ids t) <= 2^order t -> leaks", "Leaks"
+    ),
+    "the posted table leaks at order 6": Mutation("System", "7 <= o <= 9 -> leaks", "6 <= o <= 9 -> leaks", "Leaks"),
+    "a page with pins is kept": Mutation(
+        "System", "owner_of u = owner_of v /\\ pinned u = false", "owner_of u = owner_of v", "Isolation"
+    ),
+    "packed keeps a page beyond its limit": Mutation(
+        "System",
+        "(up_to (packed_limit W f b)) (packed_judge",
+        "(up_to (packed_limit W f b + 1)) (packed_judge",
+        "IsolationSchemes",
+    ),
+    "moments-flag keeps a page beyond its bound": Mutation(
+        "Interleaved",
+        "up_to (moments_flag_bound wq b / (2^b - 1)))",
+        "up_to (moments_flag_bound wq b))",
+        "Road",
+    ),
+    "mm-id keeps a page after a third": Mutation(
+        "Interleaved",
+        "kept_if_alone id b top two_at_a_time mm_id_judge",
+        "kept_if_alone id b top anything mm_id_judge",
+        "Road",
+    ),
+    "a fault is granted beside other references": Mutation(
+        "Interleaved",
+        "other_refs w = 0 /\\ section w = None /\\ no_fault",
+        "0 <= other_refs w /\\ section w = None /\\ no_fault",
+        "Road",
     ),
     "a page that is brought in may be held": Mutation(
         "Interleaved", "1 <= m -> (forall h, In h (holders w) -> page_at h <> p) ->", "1 <= m ->", "Interleaving"
