@@ -1,83 +1,27 @@
 """`rmaplab kernel`: kernels other than the running one, patched, built, booted and tested."""
 
-import shlex
-import sys
 from pathlib import Path
-from typing import Annotated, TextIO
+from typing import Annotated
 
 import typer
 
-from rmaplab.cli import options
-from rmaplab.cli.exits import FINDING
 from rmaplab.cli.kernel_bench import kernel_bench
+from rmaplab.cli.kernel_boot import kernel_boot
 from rmaplab.cli.kernel_features import kernel_features
 from rmaplab.cli.kernel_patch import kernel_patch
 from rmaplab.cli.kernel_test import kernel_test
-from rmaplab.cli.kernel_words import KernelOption, SchemeOption, wish
 from rmaplab.errors import RmaplabError
-from rmaplab.kernels import cache, obtain
+from rmaplab.kernels import cache
 from rmaplab.kernels.assemble import assembled, patched
 from rmaplab.kernels.build import build as build_tree
 from rmaplab.kernels.build import default_flavour, suffix, tree
 from rmaplab.kernels.entries import EXTRAS, FLAVOURS, check_extras, parse
-from rmaplab.kernels.guest import Guest, GuestError, Sink
-from rmaplab.kernels.qemu import Hardware
-from rmaplab.report.console import emit_json, note
+from rmaplab.report.console import emit_json
 
 kernel = typer.Typer(no_args_is_help=True, help="Kernels other than the running one: patched, built, booted, tested.")
 kernel.command("patch")(kernel_patch)
 kernel.command("features")(kernel_features)
-
-
-@kernel.command()
-def boot(
-    command: Annotated[
-        list[str] | None, typer.Argument(metavar="[-- COMMAND...]", help="What runs in the guest, in this directory.")
-    ] = None,
-    name: KernelOption = "6.12",
-    scheme: SchemeOption = None,
-    memory: Annotated[int, typer.Option(parser=options.count(256, 1 << 20), help="MiB of the guest.")] = 2048,
-    cpus: Annotated[int, typer.Option(parser=options.count(1, 512), help="CPUs of the guest.")] = 1,
-    timeout: Annotated[float, typer.Option(parser=options.seconds(1), help="Seconds until the guest is ended.")] = 600.0,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
-) -> None:
-    """Boot a kernel in QEMU and run a command in it, with this system's files (what it writes is lost).
-
-    Exit code: the command's. Without a command it says which kernel booted.
-    """
-    boots = obtain.bootable(wish(name, scheme))
-    script = shlex.join(command or ["uname", "-srvm"])
-    live = not as_json
-    try:
-        with Guest(
-            boots.image,
-            script,
-            Hardware(memory=memory, cpus=cpus),
-            boots.append,
-            out=_passed(sys.stdout) if live else None,
-            err=_passed(sys.stderr) if live else None,
-        ) as guest:
-            ended = guest.wait(timeout)
-    except GuestError as error:
-        note(f"rmaplab: {error}")
-        raise typer.Exit(FINDING) from error
-    for splat in ended.splats:
-        note(f"the kernel: {splat}")
-    if as_json:
-        emit_json(
-            {
-                "kernel": boots.image.title,
-                "scheme": scheme,
-                "accelerator": guest.accelerator,
-                "status": ended.status,
-                "seconds": round(ended.seconds, 1),
-                "stdout": ended.out.decode(errors="replace"),
-                "stderr": ended.err.decode(errors="replace"),
-                "splats": ended.splats,
-            }
-        )
-    if ended.status:
-        raise typer.Exit(ended.status)
+kernel.command("boot")(kernel_boot)
 
 
 @kernel.command()
@@ -133,13 +77,3 @@ def _print_built(made: Path, flavour: str, extras: frozenset[str], as_json: bool
 
 kernel.command("test")(kernel_test)
 kernel.command("bench")(kernel_bench)
-
-
-def _passed(stream: TextIO) -> Sink:
-    """Writes what the guest writes to `stream` at once."""
-
-    def write(data: bytes) -> None:
-        stream.buffer.write(data)
-        stream.flush()
-
-    return write

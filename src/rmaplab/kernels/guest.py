@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from typing import BinaryIO, Final, Self
 
 from rmaplab.errors import NotAvailable, RmaplabError
-from rmaplab.kernels import accel, initramfs, qemu
+from rmaplab.kernels import accel, initramfs, qemu, terminal
 from rmaplab.kernels.image import Image
 from rmaplab.kernels.qemu import Hardware
 
@@ -89,8 +89,8 @@ class Guest:
 
     `command` is a shell script; with `hardware.root` it runs with the host's files, where this process stands, else
     in the initramfs with `files`. `channels` are sockets to ports of these names, `out` and `err` get what the command
-    writes. `counting`: what is executed is counted, under emulation. Raises NotAvailable where the kernel or the host
-    lacks what this needs.
+    writes. `counting`: what is executed is counted, under emulation. `window`: the command gets a terminal of that size,
+    whose other end is `join`ed to ours. Raises NotAvailable where the kernel or the host lacks what this needs.
     """
 
     image: Image
@@ -103,6 +103,7 @@ class Guest:
     err: Sink | None = None
     accelerator: qemu.Accelerator | None = None
     counting: qemu.Counting | None = None
+    window: os.terminal_size | None = None
     sockets: dict[str, socket.socket] = field(default_factory=dict)
     _mark: str = field(default_factory=lambda: secrets.token_hex(8))
     _console: BinaryIO | None = None
@@ -116,12 +117,11 @@ class Guest:
         used = self.accelerator = "tcg" if self.counting else self.accelerator or accel.choose(self.image)
         data = initramfs.make(self.image, {**self.files, "lab/settings": self._settings(), "lab/run": self._script()})
         self._began = time.monotonic()
+        mine = self.channels if self.window is None else (*self.channels, qemu.TERMINAL)
         sockets, self._console = self._stack.enter_context(
-            qemu.running(
-                self.image.kernel, data, self.append, self.hardware, (*_ENDS, *self.channels), used, self.counting
-            )
+            qemu.running(self.image.kernel, data, self.append, self.hardware, (*_ENDS, *mine), used, self.counting)
         )
-        self.sockets = {name: sockets[name] for name in self.channels}
+        self.sockets = {name: sockets[name] for name in mine}
         written = []
         for name, sink in (("out", self.out), ("err", self.err)):
             self._kept[name] = bytearray()
@@ -149,6 +149,20 @@ class Guest:
         if self._console is None:
             return ""
         return os.pread(self._console.fileno(), os.fstat(self._console.fileno()).st_size, 0).decode(errors="replace")
+
+    def join(self, keys: int, screen: BinaryIO) -> bool:
+        """Join the command's terminal to ours, until it ended; False if somebody left before (`terminal.LEAVE`).
+
+        `keys`: descriptor of a terminal. Only with a `window`.
+        """
+
+        def show(data: bytes) -> None:
+            screen.write(data)
+            screen.flush()
+
+        shown = Marked(show, b"\0" + self._mark.encode())
+        with terminal.raw(keys):
+            return terminal.join(self.sockets[qemu.TERMINAL], keys, shown, lambda: shown.over or self._lacking())
 
     def wait(self, seconds: float) -> Ended:
         """Until the command ended. Raises GuestError if the kernel died, or after `seconds`; NotAvailable if the kernel
@@ -195,6 +209,9 @@ class Guest:
             return False
         return self._end.startswith(b"lacks") or all(one.over for one in written)
 
+    def _lacking(self) -> bool:
+        return self.over and not self._end.startswith(b"exit")
+
     def _last_words(self) -> str:
         """What it complained about, else the end of its console, in one line."""
         lines = [line.strip() for line in self.console.splitlines() if line.strip()]
@@ -205,12 +222,14 @@ class Guest:
         scheme = next((word.partition("=")[2] for word in self.append.split() if word.startswith("rmap_scheme=")), "")
         ports = " ".join((*_ENDS, *self.channels))
         root = "host" if self.hardware.root else "none"
-        return f"ROOT={root}\nSCHEME={scheme}\nMARK={self._mark}\nPORTS={shlex.quote(ports)}\n".encode()
+        rows, columns = (self.window.lines, self.window.columns) if self.window else ("", "")
+        words = {"ROOT": root, "SCHEME": scheme, "MARK": self._mark, "PORTS": ports, "ROWS": rows, "COLUMNS": columns}
+        return "".join(f"{name}={shlex.quote(str(word))}\n" for name, word in words.items()).encode()
 
     def _script(self) -> bytes:
         if not self.hardware.root:
             return f"#!/bin/sh\n{self.command}\n".encode()
-        passed = ("PATH", "LANG", "LC_ALL", "VIRTUAL_ENV")
+        passed = ("PATH", "LANG", "LC_ALL", "VIRTUAL_ENV", *(("TERM",) if self.window else ()))
         exports = [f"export {name}={shlex.quote(os.environ[name])}" for name in passed if name in os.environ]
         return "\n".join(
             [

@@ -2,7 +2,7 @@
 # The first process of a guest: modules, channels to the host, the host's files, then /lab/run.
 #
 # Channels are virtio ports, by name: "out" and "err" are the command's, a mark at their ends; "end" takes one line: "exit N", or
-# "lacks WHAT" if this kernel cannot do what was asked for. The console belongs to the kernel; the mark in its log says that
+# "lacks WHAT" if this kernel cannot do what was asked for. With a size, ROWS and COLUMNS, the command gets the terminal hvc0. The console belongs to the kernel; the mark in its log says that
 # what it had to say until then is printed.
 export PATH=/bin
 /bin/busybox --install -s /bin
@@ -70,9 +70,21 @@ esac
 # Warnings are printed, what is less is not: lockdep and WARN() complain by warnings.
 [ -e /proc/sys/kernel/printk ] && echo 5 >/proc/sys/kernel/printk
 exec 4>"$(port out)" 5>"$(port err)"
-"$@" /lab/run </dev/null >&4 2>&5 3>&- 4>&- 5>&-
+if [ -n "$ROWS" ]; then
+	until (exec 6<>/dev/hvc0) 2>/dev/null; do # its driver makes the file before there is a terminal
+		tries=$((tries + 1))
+		[ $tries -lt 1200 ] || lacks "a virtio console (CONFIG_VIRTIO_CONSOLE)"
+		usleep 100000
+	done
+	exec 6<>/dev/hvc0
+	stty -F /dev/hvc0 rows "$ROWS" cols "$COLUMNS"
+	"$@" setsid -c /lab/run <&6 >&6 2>&6 3>&- 4>&- 5>&- 6>&-
+else
+	exec 6>/dev/null
+	"$@" /lab/run </dev/null >&4 2>&5 3>&- 4>&- 5>&- 6>&-
+fi
 status=$?
-for one in 4 5; do
+for one in 4 5 6; do
 	printf '\0%s' "$MARK" >&$one
 done
 echo "<0>the command ended: $MARK" >/dev/kmsg

@@ -11,7 +11,7 @@ import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Final, Literal
@@ -20,8 +20,11 @@ from rmaplab.errors import NotAvailable
 
 Accelerator = Literal["kvm", "tcg"]
 PROGRAM: Final = "qemu-system-x86_64"
+TERMINAL: Final = "terminal"
+"""The channel that is a terminal."""
 
 _APPEND: Final = "console=ttyS0 panic=-1 oops=panic no_timer_check mitigations=off random.trust_cpu=on rdinit=/init"
+_COUNTED: Final = "norandmaps nokaslr"
 _CPU: Final[Mapping[Accelerator, str]] = {"kvm": "host", "tcg": "max"}
 _DISK: Final = 2 << 30
 """Bytes of the guest's disk, of which only what is written takes room."""
@@ -44,7 +47,7 @@ class Hardware:
 
     @property
     def options(self) -> list[str]:
-        """What QEMU gets for the memory, the CPUs and the nodes."""
+        """What QEMU gets for the memory, the CPUs, the nodes and the host's files."""
         words = ["-m", str(self.memory), "-smp", f"{self.cpus},sockets={self.nodes}"]
         if self.nodes > 1:
             share = self.cpus // self.nodes
@@ -52,6 +55,9 @@ class Hardware:
                 cpus = f"cpus={node * share}-{(node + 1) * share - 1}"
                 words += ["-object", f"memory-backend-ram,id=m{node},size={self.memory // self.nodes}M"]
                 words += ["-numa", f"node,nodeid={node},memdev=m{node},{cpus}"]
+        if self.root:
+            words += ["-fsdev", "local,id=root,path=/,security_model=none,readonly=on,multidevs=remap"]
+            words += ["-device", "virtio-9p-pci,fsdev=root,mount_tag=root"]
         return words
 
 
@@ -90,39 +96,32 @@ def running(
 ) -> Iterator[tuple[dict[str, socket.socket], BinaryIO]]:
     """QEMU: the host's ends of `channels`, and the file its console grows in. Killed at the end. Raises NotAvailable.
 
-    The console is a file because a serial port drops what its reader does not take at once.
+    A channel is a virtio port of its name; TERMINAL is a terminal, hvc0. The console is a file because a serial port
+    drops what its reader does not take at once.
     """
-    command = [check(), "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"]
-    command += ["-machine", "q35,mem-merge=off"]  # a guest whose memory KSM may merge would keep machines here from KSM
-    cpu = _CPU[accelerator]
-    if counting:
-        # Without fast string operations the kernel copies in loops of its own, whose instructions count one by one.
-        cpu, append = f"{cpu},-erms,-fsrm", f"{append} norandmaps nokaslr"
-        command += counting.options
-    command += ["-accel", accelerator, "-cpu", cpu, *hardware.options]
-    command += ["-kernel", str(kernel), "-append", f"{_APPEND} {append}".strip()]
-    ours: dict[str, socket.socket] = {}
-    theirs: list[socket.socket] = []
+    command = [*_machine(accelerator, hardware, counting), "-kernel", str(kernel)]
+    command += ["-append", f"{_APPEND} {append} {_COUNTED if counting else ''}".strip()]
     with (
         _memory(initramfs) as image,
         _memory(b"") as console,
         tempfile.TemporaryFile() as disk,
         tempfile.TemporaryFile() as complaints,
+        ExitStack() as ours,
+        ExitStack() as theirs,
     ):
         command += ["-initrd", _path(image.fileno()), "-device", "virtio-serial-pci,max_ports=16"]
         command += ["-chardev", f"file,id=console,path={_path(console.fileno())}", "-serial", "chardev:console"]
+        sockets, descriptors = {}, [image.fileno(), console.fileno(), disk.fileno()]
         for name in channels:
-            ours[name], other = socket.socketpair()
-            theirs.append(other)
+            one, other = socket.socketpair()
+            sockets[name] = ours.enter_context(one)
+            descriptors.append(theirs.enter_context(other).fileno())
             command += ["-chardev", f"socket,id={name},fd={other.fileno()}"]
-            command += ["-device", f"virtserialport,chardev={name},name={name}"]
-        if hardware.root:
-            command += ["-fsdev", "local,id=root,path=/,security_model=none,readonly=on,multidevs=remap"]
-            command += ["-device", "virtio-9p-pci,fsdev=root,mount_tag=root"]
+            kind = "virtconsole" if name == TERMINAL else "virtserialport"
+            command += ["-device", f"{kind},chardev={name},name={name}"]
         if hardware.disk and _format(disk):
             command += ["-drive", f"file={_path(disk.fileno())},format=raw,if=none,id=disk,cache=unsafe"]
             command += ["-device", "virtio-blk-pci,drive=disk"]
-        descriptors = [image.fileno(), console.fileno(), disk.fileno(), *(end.fileno() for end in theirs)]
         process = subprocess.Popen(
             ["setpriv", "--pdeathsig", "KILL", *command],
             stdin=subprocess.DEVNULL,
@@ -132,17 +131,26 @@ def running(
             start_new_session=True,
         )
         try:
-            for end in theirs:
-                end.close()
-            yield ours, console
+            theirs.close()
+            yield sockets, console
             if process.poll() not in (None, 0):
                 complaints.seek(0)
                 raise NotAvailable(f"{PROGRAM}: {complaints.read().decode(errors='replace').strip()[-300:]}")
         finally:
             process.send_signal(signal.SIGKILL)
             process.wait()
-            for end in ours.values():
-                end.close()
+
+
+def _machine(accelerator: Accelerator, hardware: Hardware, counting: Counting | None) -> list[str]:
+    """QEMU with a machine, before what it boots. Raises NotAvailable."""
+    command = [check(), "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"]
+    command += ["-machine", "q35,mem-merge=off"]  # a guest whose memory KSM may merge would keep machines here from KSM
+    cpu = _CPU[accelerator]
+    if counting:
+        # Without fast string operations the kernel copies in loops of its own, whose instructions count one by one.
+        cpu = f"{cpu},-erms,-fsrm"
+        command += counting.options
+    return [*command, "-accel", accelerator, "-cpu", cpu, *hardware.options]
 
 
 @contextmanager
