@@ -6,6 +6,7 @@ import shutil
 import subprocess
 from dataclasses import replace
 from pathlib import Path
+from urllib.parse import quote
 
 import numpy as np
 import pytest
@@ -204,6 +205,28 @@ def test_each_picture_leads_to_the_folios_behind_it(
     assert any("with its parent" in title for title in said)
     assert report["cursor"] == 1
     assert report["finder"] is True
+
+
+@pytest.mark.parametrize(
+    ("pids", "places"),
+    [((0, 2), ("[heap]",)), ((1,), ("(anonymous)", EVIL)), ((0, 1, 9), ()), ((2,), ("nowhere",))],
+)
+def test_a_link_shows_the_folios_of_its_processes_in_its_mappings(
+    chromium: str, tmp_path: Path, pids: tuple[int, ...], places: tuple[str, ...]
+) -> None:
+    look = made_up(1000)
+    data = page_data(look)
+    chosen = {2**22 + p for p in pids}
+    members = [chosen & {data["processes"][p]["pid"] for p in one} for one in data["sets"]]
+    expected = sum(
+        bool(members[one]) and (not places or data["mappings"][at] in places)
+        for one, at in zip(data["set"], data["mapping"], strict=True)
+    )
+    fragment = "#pid=" + ",".join(map(str, sorted(chosen))) + "".join(f"&in={quote(name)}" for name in places)
+    report, console = load(chromium, render(look), tmp_path, fragment)
+    assert console == ""
+    assert report["linked"] == "link"
+    assert report["cells"] == expected
 
 
 def test_console_errors_are_seen(chromium: str, tmp_path: Path) -> None:

@@ -48,6 +48,19 @@ def eroded(pages: int, *written: int) -> None:
     os.read(0, 1)
 
 
+def told(pages: int) -> None:
+    """A child copies all pages when it is told to, says so, and lives on until told again."""
+    made = memory(pages)
+    child = os.fork()
+    if child:
+        os.waitpid(child, 0)
+        return
+    os.read(0, 1)
+    write(made, pages)
+    os.write(1, f"{os.getpid()}\n".encode())
+    os.read(0, 1)
+
+
 def status(code: int) -> None:
     sys.exit(code)
 
@@ -79,4 +92,6 @@ if __name__ == "__main__":
     if sys.argv[1] == "placed":
         placed(int(sys.argv[2]), *sys.argv[3:])
     else:
-        {"family": family, "eroded": eroded, "status": status, "wait": wait}[sys.argv[1]](*map(int, sys.argv[2:]))
+        {"family": family, "eroded": eroded, "status": status, "told": told, "wait": wait}[sys.argv[1]](
+            *map(int, sys.argv[2:])
+        )

@@ -1,19 +1,23 @@
 """The page of a watch: widths are what was copied, names are text, curves begin with nothing and keep their ends."""
 
 import json
+import os
 import re
+import signal
 import subprocess
 import sys
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 from xml.etree import ElementTree
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from programs_to_watch import NAME
 
-from commands import rmaplab
+from commands import RMAPLAB, rmaplab
 from rmaplab.proctext import decoded
 from rmaplab.report.watch_html import WIDTH, Kept, curve_picture, flame, merged, page
 from rmaplab.text import for_terminal
@@ -83,7 +87,7 @@ class Page(HTMLParser):
 
 
 def one_process(number: int, pid: int, name: str) -> dict[str, Any]:
-    usual = {"parent": None, "forked_at": None, "ended_at": None, "execs": 0, "blind_seconds": 0.0}
+    usual = {"parent": None, "forked_at": None, "ended_at": None, "execs": 0, "blind_seconds": 0.0, "by_vma": []}
     return {"number": number, "pid": pid, "name": name} | usual | totals(Process(1, 1, 0, "").totals)
 
 
@@ -147,11 +151,14 @@ def totals_of(copied: int) -> Any:
     return made
 
 
-def test_who_is_left_is_a_link_to_the_folios_and_who_ended_is_none() -> None:
+def test_whom_the_last_look_saw_is_a_link_to_the_folios_and_who_had_ended_is_none() -> None:
     rows = [one_process(number, 70 + number, EVIL) | {"ended_at": 1.0 if number == 2 else None} for number in (1, 2)]
     found = sum_of(rows)
     shown = page(
-        found, [], {}, Kept({71: [(0.0, 1.0), (1.0, 0.25)], 72: [(0.5, 0.5)]}, {71: EVIL, 72: EVIL}, 3, "w folios.html")
+        found,
+        [],
+        {},
+        Kept({71: [(0.0, 1.0), (1.0, 0.25)], 72: [(0.5, 0.5)]}, {71: EVIL, 72: EVIL}, 3, "w folios.html", 1.5),
     )
     assert re.findall('href="([^"]*)"', shown) == ["w%20folios.html#pid=71"]
     assert EVIL not in shown
@@ -188,6 +195,83 @@ def test_the_page_has_what_each_worker_kept_and_the_folios_behind_it(tmp_path: P
     assert behind.stat().st_mode & 0o777 == 0o600
     data = json.loads(re.search('<script id="data"[^>]*>(.*?)</script>', behind.read_text(), re.DOTALL).group(1))  # type: ignore[union-attr]
     assert {family.pid, *children} <= {one["pid"] for one in data["processes"]}
+
+
+def linked(href: str) -> tuple[str, set[int], set[str]]:
+    """Of a link to folios: the page, whose, and in which mappings."""
+    parts = urlsplit(href)
+    wish = parse_qs(parts.fragment)
+    return parts.path, set(map(int, wish["pid"][0].split(","))), set(wish.get("in", ()))
+
+
+def test_a_frame_leads_to_whom_its_stacks_copied_in_and_a_look_has_seen() -> None:
+    """Three processes: one that lived on, one that ended after the look, and one that was forked after it."""
+    lives = ((None, None), (None, 9.0), (6.0, None), (1.0, 4.0))
+    rows = [
+        one_process(n, 70 + n, "w")
+        | {"forked_at": born, "ended_at": ended, "by_vma": [{"vma": f"/v{n}&", "bytes": 1}, {"vma": "/read", "bytes": 0}]}
+        for n, (born, ended) in enumerate(lives)
+    ]
+    paths = {"f": (0,), "g": (1,), "h": (2, 3), "i": (0, 1, 2)}
+    copied = [
+        {"frames": [name, "main"], "bytes": 5000, "copied": 1, "needless": 0, "numbers": n} for name, n in paths.items()
+    ]
+    shown = page(sum_of(rows), copied, {}, Kept(behind="w.html", seen=5.0))
+    frames = {}
+    for one in re.findall(r'<a href="([^"]*)"><g class="frame"><title>(\w+)', shown):
+        frames[one[1]] = linked(one[0].replace("&amp;", "&"))
+    both = ("w.html", {70, 71}, {"/v0&", "/v1&"})
+    assert frames == {
+        "all": both,
+        "main": both,
+        "i": both,
+        "f": (*both[:1], {70}, {"/v0&"}),
+        "g": (*both[:1], {71}, {"/v1&"}),
+    }
+    assert shown.count('#pid=70"') == shown.count('#pid=71"') == 1  # the table's
+    assert "#pid=72" not in shown
+    assert "#pid=73" not in shown
+    assert "<title>h" in shown  # it copied, and nobody is left
+
+
+@pytest.mark.live
+@pytest.mark.xdist_group("live")
+@pytest.mark.usefixtures("nothing_stays")
+def test_a_frame_of_the_flame_graph_leads_to_the_folios_that_it_copied(tmp_path: Path) -> None:
+    """A child that copies 300 pages of its parent's, and lives until the watch has ended."""
+    pages, pipe, at = 300, subprocess.PIPE, tmp_path / "w.html"
+    with subprocess.Popen([*PROGRAM, "told", str(pages)], stdin=pipe, stdout=pipe, bufsize=0) as parent:
+        assert parent.stdin is not None
+        assert parent.stdout is not None
+        words = (*RMAPLAB, "watch", "--json", "--budget", "0", "--every", "0.1", "--html", str(at))
+        children = f"/proc/{parent.pid}/task/{parent.pid}/children"
+        while not Path(children).read_text(encoding="ascii"):
+            os.sched_yield()
+        with subprocess.Popen(
+            [*words, "--pid", str(parent.pid), "--pid", Path(children).read_text().strip()], stdout=pipe
+        ) as watch:
+            assert watch.stdout is not None
+            watch.stdout.readline()
+            parent.stdin.write(b"x")
+            child = int(parent.stdout.readline())
+            watch.send_signal(signal.SIGINT)
+            watch.communicate()
+        parent.stdin.write(b"x")
+    links = [
+        linked(one.replace("&amp;", "&")) for one in re.findall(r'<a href="([^"]*)"><g class="frame', at.read_text())
+    ]
+    assert len(links) > 1
+    assert any(child in pids for _, pids, _ in links)
+    behind = tmp_path / "w-folios.html"
+    data = json.loads(re.search('<script id="data"[^>]*>(.*?)</script>', behind.read_text(), re.DOTALL).group(1))  # type: ignore[union-attr]
+    for path, pids, mappings in links:
+        assert path == behind.name
+        assert pids <= {one["pid"] for one in data["processes"]}
+        assert mappings <= set(data["mappings"])
+    own = [[data["processes"][p]["pid"] for p in members] == [child] for members in data["sets"]]
+    found = sum(own[s] and data["mappings"][m] == NAME for s, m in zip(data["set"], data["mapping"], strict=True))
+    assert found == pages
+    assert all(NAME in mappings for _, pids, mappings in links if child in pids)
 
 
 @pytest.mark.live

@@ -209,7 +209,7 @@ class _Out:
         else:
             found = answer.summary(self._watched, top)
             self._note(found)
-            self._stacks = answer.stacks(self._watched, MOST_STACKS) if self._html else []
+            self._stacks = answer.stacks_of(self._watched, MOST_STACKS) if self._html else []
             self._watched.close()
             self._expose(found)
         self._owned.close()
@@ -234,12 +234,15 @@ class _Out:
         assert self.looks is not None
         behind = _behind(path) if self.looks.page else None
         made = import_module("rmaplab.report.watch_html")
-        kept = made.Kept(self.looks.curves, self.looks.names, self.looks.missed, behind.name if behind else "")
+        looks = self.looks
+        kept = made.Kept(looks.curves, looks.names, looks.missed, behind.name if behind else "", looks.seen)
         write_file(path, made.page(found, self._stacks, self._history.curves, kept), private=True)
         note(f"page written to {path}")
         if behind is not None:
             write_file(behind, self.looks.page, private=True)
-            note(f"the folios behind it: {behind}")
+            note(f"the folios behind it, as they were after {looks.seen:.1f} s: {behind}")
+        elif not looks.page:
+            note("no folios: nobody lived until a first look was finished; --seconds N ends the watch while they live")
 
 
 def _behind(page: Path) -> Path | None:

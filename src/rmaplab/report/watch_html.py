@@ -4,7 +4,7 @@ For `rmaplab watch --html`. Nothing in it runs or is fetched: tables and SVG wit
 script. Names and frames are somebody else's: they are text.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
 from typing import Any, Final
@@ -21,6 +21,10 @@ Line = Sequence[tuple[float, float]]
 WIDTH: Final = 1200
 _ROW, _LETTER, _LEAST = 18, 7, 2
 """Of the flame graph: height of a frame, width of a letter, and of the narrowest frame shown; pixels."""
+_FOLIO_NAMES: Final = {"anonymous": "(anonymous)"}
+"""What the page of folios calls a mapping that a watch calls otherwise."""
+_MOST_LINKED: Final = 64
+"""PIDs in a link."""
 _CURVES: Final = 8
 _WIDE, _TALL, _SHARES = 760, 240, (0.0, 0.5, 1.0)
 """Of a picture of curves: pixels, and the heights that have a line."""
@@ -41,19 +45,54 @@ svg{max-width:100%;height:auto;display:block}svg text{font:12px ui-monospace,mon
 .axis text{fill:var(--ink)}.axis line{stroke:var(--line)}
 .frame rect{fill:var(--copy);stroke:var(--back)}.frame.waste rect{stroke:var(--waste);stroke-width:2;stroke-dasharray:3 2}
 a{color:inherit}
-.frame:focus rect,.frame:hover rect{fill:#ffe29a}
+.frame:focus rect,.frame:hover rect,a:focus .frame rect{fill:#ffe29a}
 """
 
 
 @dataclass(frozen=True, slots=True)
 class Kept:
     """How inheritances eroded. `curves`: by PID, seconds and the part of its inheritance that a worker still shared;
-    their `names`; how many looks were `missed`; `behind`: the page of folios beside this one, empty if there is none."""
+    their `names`; how many looks were `missed`; `behind`: the page of folios beside this one, empty if there is none, and
+    `seen`: the seconds after which its look began."""
 
     curves: Mapping[int, Sequence[tuple[float, float]]] = field(default_factory=dict)
     names: Mapping[int, str] = field(default_factory=dict)
     missed: int = 0
     behind: str = ""
+    seen: float = 0.0
+
+    def has(self, one: Answer) -> bool:
+        """Whether the page of folios has those of a process (a row of the sum): it had begun, and not ended."""
+        if not self.behind or one["pid"] is None:
+            return False
+        return (one["forked_at"] or 0.0) <= self.seen and (one["ended_at"] is None or one["ended_at"] > self.seen)
+
+
+@dataclass(frozen=True, slots=True)
+class Behind:
+    """The folios behind a stack. `page`: which has them; `members`: by number of a process on it, its PID and the
+    mappings in which it copied."""
+
+    page: str = ""
+    members: Mapping[int, tuple[int, frozenset[str]]] = field(default_factory=dict)
+
+    def link(self, numbers: Iterable[int]) -> str:
+        """To what these processes have in these mappings; empty where nobody is on the page."""
+        found = [self.members[number] for number in sorted(numbers) if number in self.members][:_MOST_LINKED]
+        if not found:
+            return ""
+        names = sorted(frozenset[str]().union(*(mappings for _, mappings in found)))
+        places = "".join(f"&in={quote(_FOLIO_NAMES.get(name, name))}" for name in names)
+        return f"{quote(self.page)}#pid={','.join(str(pid) for pid, _ in found)}{places}"
+
+
+def _behind(found: Answer, kept: Kept) -> Behind:
+    members = {
+        one["number"]: (one["pid"], frozenset(place["vma"] for place in one["by_vma"] if place["bytes"]))
+        for one in found["processes"]
+        if kept.has(one)
+    }
+    return Behind(kept.behind, members)
 
 
 def page(found: Answer, stacks: Sequence[Answer], curves: Mapping[int, Curve], kept: Kept = Kept()) -> str:
@@ -61,13 +100,16 @@ def page(found: Answer, stacks: Sequence[Answer], curves: Mapping[int, Curve], k
     process, seconds and bytes copied by then."""
     named = {one["number"]: f"{one['name']} {one['pid']}" for one in found["processes"]}
     why = "".join(f"<p class=dim>estimate: {_safe(reason)}</p>" for reason in found["why"])
-    drawn = flame(stacks)
+    behind = _behind(found, kept)
+    drawn = flame(stacks, behind)
+    back = f"; a click leads to the folios of the processes in which it copied, as they were after {kept.seen:.1f} s"
     parts = [
         f"<h1>{_safe(sentence(found))}</h1>{why}",
-        f"<h2>Who copied: a process below its parent</h2>{_processes(found['processes'], kept.behind)}",
+        f"<h2>Who copied: a process below its parent</h2>{_processes(found['processes'], kept)}",
         f"<h2>Of what they inherited, workers still shared</h2>{kept_picture(kept, found['seconds'])}",
         f"<h2>Bytes copied so far, over time</h2>{curve_picture(named, curves, found['seconds'])}",
-        "<h2>Code that copied: as wide as the bytes; dashed where most of them were copied for nothing</h2>",
+        "<h2>Code that copied: as wide as the bytes; dashed where most of them were copied for nothing"
+        f"{back if behind.members else ''}</h2>",
         drawn or "<p class=dim>no stack copied anything</p>",
     ]
     head = (
@@ -90,8 +132,8 @@ def sentence(found: Answer) -> str:
     )
 
 
-def _processes(rows: Sequence[Answer], behind: str) -> str:
-    """`behind`: the page of folios; who was alive to the end, and copied, is a link into it."""
+def _processes(rows: Sequence[Answer], kept: Kept) -> str:
+    """Who is on the page of folios is a link into it."""
     widest = max((one["bytes"] for one in rows), default=0) or 1
     head = "".join(f"<th>{name}</th>" for name in ("process", "faults", "reused", "copied", "for nothing", "bytes", ""))
     body = []
@@ -103,25 +145,29 @@ def _processes(rows: Sequence[Answer], behind: str) -> str:
         bar = f'<i style="width:{wide - waste:.2f}%"></i><i class=waste style="width:{waste:.2f}%"></i>'
         cells = "".join(f"<td>{_safe(count)}</td>" for count in counts)
         shown = _safe(name)
-        if behind and one["ended_at"] is None and one["pid"] is not None:
-            shown = f'<a href="{escape(quote(behind))}#pid={one["pid"]}">{shown}</a>'
+        if kept.has(one):
+            shown = f'<a href="{escape(quote(kept.behind))}#pid={one["pid"]}">{shown}</a>'
         body.append(f"<tr><td>{shown}</td>{cells}<td><div class=bar>{bar}</div></td></tr>")
     return f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(body)}</tbody></table>"
 
 
 @dataclass(slots=True)
 class Frame:
-    """A function and all stacks that lead through it: bytes, copies, and those for nothing; below it, whom it called."""
+    """A function and all stacks that lead through it: bytes, copies, and those for nothing; `numbers` of some processes
+    in which it did; below it, whom it called."""
 
     bytes: int = 0
     copied: int = 0
     needless: int = 0
+    numbers: set[int] = field(default_factory=set)
     calls: dict[str, "Frame"] = field(default_factory=dict)
 
     def add(self, stack: Answer) -> None:
         self.bytes += stack["bytes"]
         self.copied += stack["copied"]
         self.needless += stack["needless"]
+        if len(self.numbers) < _MOST_LINKED:
+            self.numbers.update(stack.get("numbers", ()))
 
 
 def merged(stacks: Sequence[Answer]) -> Frame:
@@ -138,9 +184,11 @@ def merged(stacks: Sequence[Answer]) -> Frame:
     return root
 
 
-def flame(stacks: Sequence[Answer]) -> str:
-    """The tree as SVG, callers above; empty if nothing was copied. Frames too narrow to see are left out."""
-    root = merged(stacks)
+def flame(stacks: Sequence[Answer], behind: Behind = Behind()) -> str:
+    """The tree as SVG, callers above; empty if nothing was copied. Frames too narrow to see are left out. A frame is a
+    link to its folios, if there is a page of them."""
+    there = [{**one, "numbers": behind.members.keys() & one.get("numbers", ())} for one in stacks]
+    root = merged(there)
     if not root.bytes:
         return ""
     drawn: list[str] = []
@@ -152,24 +200,27 @@ def flame(stacks: Sequence[Answer]) -> str:
         if wide < _LEAST:
             continue
         deepest = max(deepest, depth)
-        drawn.append(_frame(name, frame, left, depth * _ROW, wide, root.bytes))
+        drawn.append(_frame(name, frame, left, depth * _ROW, wide, root.bytes, behind))
         for called, below in sorted(frame.calls.items()):
             waiting.append((called, below, left, depth + 1))
             left += WIDTH * below.bytes / root.bytes
     return f'<svg viewBox="0 0 {WIDTH} {(deepest + 1) * _ROW}" role="img">{"".join(drawn)}</svg>'
 
 
-def _frame(name: str, frame: Frame, left: float, top: int, wide: float, whole: int) -> str:
+def _frame(name: str, frame: Frame, left: float, top: int, wide: float, whole: int, behind: Behind) -> str:
     shown = for_terminal(name)
     letters = int((wide - 6) / _LETTER)
     text = "" if letters < 3 else shown if len(shown) <= letters else shown[: letters - 1] + "\u2026"
     told = f"{shown}\n{size(frame.bytes)}, {frame.bytes / whole:.1%}: {frame.copied} copies, {frame.needless} for nothing"
     mark = " waste" if 2 * frame.needless > frame.copied else ""
-    return (
-        f'<g class="frame{mark}" tabindex="0"><title>{escape(told)}</title>'
+    link = behind.link(frame.numbers)
+    focus = "" if link else ' tabindex="0"'  # a link is reached by the keyboard as it is
+    drawn = (
+        f'<g class="frame{mark}"{focus}><title>{escape(told)}</title>'
         f'<rect x="{left:.2f}" y="{top}" width="{wide:.2f}" height="{_ROW - 1}"/>'
         f'<text x="{left + 3:.2f}" y="{top + 13}">{escape(text)}</text></g>'
     )
+    return f'<a href="{escape(link)}">{drawn}</a>' if link else drawn
 
 
 def curve_picture(named: Mapping[int, str], curves: Mapping[int, Curve], seconds: float) -> str:

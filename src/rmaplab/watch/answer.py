@@ -93,8 +93,16 @@ def cgroups(watch: Watch) -> list[Answer]:
 
 def stacks(watch: Watch, most: int) -> list[Answer]:
     """The stacks that copied most bytes, most first; frames innermost first."""
-    found = sorted(watch.ledger.stacks.values(), key=_weight, reverse=True)
-    return [_stack(one, watch.symbols) for one in found[:most]]
+    return [_stack(one, watch.symbols) for one in _heaviest(watch, most)]
+
+
+def stacks_of(watch: Watch, most: int) -> list[Answer]:
+    """The same, each with the `numbers` of the processes in which it copied or reused."""
+    return [_stack(one, watch.symbols) | {"numbers": sorted(one.processes)} for one in _heaviest(watch, most)]
+
+
+def _heaviest(watch: Watch, most: int) -> list[Stack]:
+    return sorted(watch.ledger.stacks.values(), key=_weight, reverse=True)[:most]
 
 
 def _weight(stack: Stack) -> tuple[int, int]:

@@ -32,7 +32,8 @@ def roots(processes: Mapping[int, Process]) -> list[int]:
 @dataclass(slots=True)
 class Looks:
     """`curves`: by PID of a worker its points, seconds since the watch began and `kept` then, and `names`; `page`: the
-    last look's map of folios; `missed`: looks that could not be finished, as when a process ended meanwhile.
+    last look's map of folios, begun `seen` seconds after the watch; `missed`: looks that could not be finished, as when a
+    process ended meanwhile.
 
     `share`: of one CPU, that looks may take (None: no limit); `every`: seconds between two at least.
     """
@@ -42,6 +43,7 @@ class Looks:
     curves: dict[int, list[tuple[float, float]]] = field(default_factory=dict)
     names: dict[int, str] = field(default_factory=dict)
     page: str = ""
+    seen: float = 0.0
     missed: int = 0
     _rows: int = -1
     _map: int = -1
@@ -111,7 +113,7 @@ class Looks:
             self.missed += 1
             return
         found: dict[str, Any] = json.loads(rows)
-        self.page = _read(self._map)
+        self.page, self.seen = _read(self._map), self._when
         for row in found["rows"]:
             if row["kept"] is not None:
                 self.curves.setdefault(row["pid"], []).append((self._when, row["kept"]))
