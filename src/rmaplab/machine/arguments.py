@@ -89,19 +89,22 @@ _RULES: Final[dict[str, Rule]] = {
 """By the parameter's name in the protocol."""
 
 
-def _any(_call: str, _name: str, value: Any) -> Any:
-    return value
-
-
 def checked(operation: Callable[P, R]) -> Callable[P, R]:
     """The operation, a method, with arguments as the protocol has them. Raises BadOperation."""
     call = operation.__name__
-    rules: list[tuple[str, Rule]] = [(name, _RULES.get(name, _any)) for name in signature(operation).parameters]
+    names = list(signature(operation).parameters)
+    rules = {name: _RULES[name] for name in names if name in _RULES}
+    places = [(names.index(name), name, rule) for name, rule in rules.items()]
 
     @wraps(operation)
     def with_checked(*args: P.args, **kwargs: P.kwargs) -> R:
-        known = [rule(call, name, value) for (name, rule), value in zip(rules, args, strict=False)]
-        named = {name: _RULES.get(name, _any)(call, name, value) for name, value in kwargs.items()}
-        return operation(*known, *args[len(known) :], **named)  # type: ignore[arg-type]
+        known = list(args)
+        for at, name, rule in places:
+            if at < len(known):
+                known[at] = rule(call, name, known[at])
+        for name, value in kwargs.items():
+            if name in rules:
+                kwargs[name] = rules[name](call, name, value)
+        return operation(*known, **kwargs)  # type: ignore[arg-type]
 
     return with_checked

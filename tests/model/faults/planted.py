@@ -153,8 +153,8 @@ PLANTED: Final = (
     # --- fork -----------------------------------------------------------------------------------------------------
     Fault(
         "fork-leaves-pages-exclusive",
-        '    memory.map_pages(runs, child.mm, step)\n    runs.fill(memory.frame["exclusive"], False)\n',
-        "    memory.map_pages(runs, child.mm, step)\n",
+        '        memory.map_pages(runs, child.mm, step)\n        runs.fill(memory.frame["exclusive"], False)\n',
+        "        memory.map_pages(runs, child.mm, step)\n",
         "after fork no page is exclusive any more",
     ),
     Fault(
@@ -165,15 +165,33 @@ PLANTED: Final = (
     ),
     Fault(
         "fork-shares-pinned-pages",
-        "        pinned = _protect_parent(parent, region, number, ranges, step)\n",
-        "        pinned = _protect_parent(parent, region, number, ranges, step)[:0]\n",
+        "        pinned = _protect_parent(parent, region, number, ranges, step, pins=pins)\n",
+        "        pinned = _protect_parent(parent, region, number, ranges, step, pins=pins)[:0]\n",
         "a child gets copies of pinned exclusive pages",
     ),
     Fault(
         "fork-parent-keeps-write-access",
+        "            leaf.flags[lo:hi] &= ~np.uint8(W | SWAP_EXCLUSIVE)\n",
+        "            leaf.flags[lo:hi] &= ~np.uint8(SWAP_EXCLUSIVE)\n",
+        "fork takes write access from the parent",
+    ),
+    Fault(
+        "fork-parent-with-pins-keeps-write-access",
         "    leaf.flags[inside] &= ~np.uint8(W | SWAP_EXCLUSIVE)\n",
         "    leaf.flags[inside] &= ~np.uint8(SWAP_EXCLUSIVE)\n",
-        "fork takes write access from the parent",
+        "fork takes write access from the parent, but for pinned exclusive pages",
+    ),
+    Fault(
+        "zap-of-one-page-takes-guards",
+        "        elif frame == GUARD and not guards:\n            return\n",
+        "",
+        "MADV_DONTNEED of a single page leaves a guard there",
+    ),
+    Fault(
+        "fork-forgets-that-a-leaf-changed",
+        "        leaf.mapped = region.inherited = None\n",
+        "        leaf.mapped = None\n",
+        "a child maps what its parent maps now, not what it mapped at an earlier fork",
     ),
     Fault(
         "fork-parent-keeps-swap-exclusive",

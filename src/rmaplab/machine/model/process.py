@@ -241,7 +241,7 @@ class ModelProcess(BaseProcess[Area, ModelPin]):
         if advice not in ADVICE:
             raise BadOperation("madvise", advice, "not in the model yet")
         vmas = self.space.vmas.within(start, end)
-        check_guards(advice, ordinary=all(v.anonymous for v in vmas))
+        check_guards(advice, ordinary=advice != "guard_install" or all(v.anonymous for v in vmas))
         locked = [vma for vma in vmas if vma.locked and advice in LOCK_FORBIDS]
         if locked:
             end = max(locked[0].start, start)

@@ -25,7 +25,7 @@ def dontneed(space: AddressSpace, start: int, end: int) -> None:
         lo, hi = max(vma.start, start), min(vma.end, end)
         space.split_edges(vma, lo, hi, step)
         space.zap(lo, hi, step, guards=False)
-        if space.memory.policy.empties_tables:
+        if hi - lo >= BLOCK and space.memory.policy.empties_tables:
             _forget_empty_tables(space, -(-lo // BLOCK) * BLOCK, hi // BLOCK * BLOCK)
 
 

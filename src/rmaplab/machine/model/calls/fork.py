@@ -13,7 +13,7 @@ from rmaplab.machine.model.faults.cow import map_copies
 from rmaplab.machine.model.physical.columns import Index, Runs
 from rmaplab.machine.model.physical.memory import Frames
 from rmaplab.machine.model.space.addressspace import AddressSpace
-from rmaplab.machine.model.space.pagetable import BLOCK, LEAF, PMD, SWAP, SWAP_EXCLUSIVE, Leaf, Region, W
+from rmaplab.machine.model.space.pagetable import BLOCK, LEAF, PMD, SWAP, SWAP_EXCLUSIVE, Leaf, Region, W, any_of
 from rmaplab.machine.model.space.vma import Vma, VmaList
 from rmaplab.trace import KINDS
 
@@ -57,6 +57,12 @@ def _fork_region(
     plain = all(v.anonymous for v in vmas)
     last = region.start + region.pages
     whole_region = plain and any(v.start <= region.start and last <= v.end for v in vmas)
+    if whole_region and region.inherited is not None:
+        for leaf in region.leaves.values():
+            leaf.sharers += 1
+        _dup(child, *region.inherited, step)
+        return dict(region.leaves)
+    pins = bool(parent.memory.folio.used("pins").any())
     for number in sorted(region.leaves) if vmas else ():
         leaf = region.leaves[number]
         if whole_region and leaf.sharers > 1 and leaf.mapped is not None:
@@ -70,7 +76,7 @@ def _fork_region(
         ranges = [(max(v.start, base) - base, min(v.end, end) - base) for v in vmas if v.start < end and base < v.end]
         if not ranges:
             continue
-        pinned = _protect_parent(parent, region, number, ranges, step)
+        pinned = _protect_parent(parent, region, number, ranges, step, pins=pins)
         leaf = region.leaves[number]
         left_out = pinned if plain else np.concatenate((pinned, _file_pmds(parent, leaf)))
         for lo, hi in ranges:
@@ -82,7 +88,10 @@ def _fork_region(
         leaves[number] = _child_leaf(child, leaf, ranges, left_out, len(pinned), step)
         if leaves[number] is leaf and whole_region and parent.swap.device is None:
             leaf.mapped = mapped, whole
-    _dup(child, np.concatenate(frames), np.concatenate(huge), step)
+    inherited = np.concatenate(frames), np.concatenate(huge)
+    _dup(child, *inherited, step)
+    if whole_region and all(leaf.sharers > 1 and leaf.mapped is not None for leaf in region.leaves.values()):
+        region.inherited = inherited
     return leaves
 
 
@@ -92,6 +101,8 @@ def _mapped(leaf: Leaf, lo: int, hi: int, left_out: Index) -> tuple[Frames, NDAr
     if not len(left_out) and (lo | hi) % BLOCK == 0 and huge.all():
         heads: Frames = leaf.frame[lo:hi:BLOCK]
         return heads, huge[::BLOCK]
+    if not len(left_out) and not any_of(leaf.flags[lo:hi], PMD | SWAP) and leaf.frame[lo:hi].all():
+        return leaf.frame[lo:hi], huge
     index = leaf.present(lo, hi)
     index = np.setdiff1d(index, left_out) if len(left_out) else index
     if not huge.any():
@@ -101,11 +112,16 @@ def _mapped(leaf: Leaf, lo: int, hi: int, left_out: Index) -> tuple[Frames, NDAr
     return leaf.frame[index[counted]], whole[counted]
 
 
-def _protect_parent(parent: AddressSpace, region: Region, number: int, ranges: Ranges, step: int) -> Index:
-    """Take write access from the parent, but for exclusive pages of pinned folios: their indexes are returned, and a
-    PMD mapping of such a folio is remapped by PTEs."""
+def _protect_parent(parent: AddressSpace, region: Region, number: int, ranges: Ranges, step: int, *, pins: bool) -> Index:
+    """Take write access from the parent, but for exclusive pages of pinned folios (`pins`: there are any): their indexes
+    are returned, and a PMD mapping of such a folio is remapped by PTEs."""
     leaf = region.leaves[number]
     if not any(_exclusive(parent, leaf, lo, hi) for lo, hi in ranges):
+        return np.zeros(0, np.int64)
+    if not pins:
+        leaf = parent.table.own(region, number)
+        for lo, hi in ranges:
+            leaf.flags[lo:hi] &= ~np.uint8(W | SWAP_EXCLUSIVE)
         return np.zeros(0, np.int64)
     inside = _mask(leaf, ranges)
     index = np.flatnonzero(inside & (leaf.frame != 0) & (leaf.flags & SWAP == 0))
@@ -123,7 +139,7 @@ def _exclusive(parent: AddressSpace, leaf: Leaf, lo: int, hi: int) -> bool:
     spaces share a fork has taken it from already."""
     if leaf.sharers > 1:
         return False
-    if (leaf.flags[lo:hi] & (W | SWAP_EXCLUSIVE)).any():
+    if any_of(leaf.flags[lo:hi], W | SWAP_EXCLUSIVE):
         return True
     return bool(parent.memory.frame["exclusive"][leaf.frame[leaf.present(lo, hi)]].any())
 
@@ -136,9 +152,11 @@ def _dup(child: AddressSpace, frames: Frames, huge: NDArray[np.bool_], step: int
     memory.map_entire(memory.frame["folio"][heads], child.mm, step)
     heads = heads[memory.frame["exclusive"][heads]]
     Runs(heads, heads, np.full(len(heads), BLOCK)).fill(memory.frame["exclusive"], False)
-    runs = memory.runs(frames[~huge & counted])
-    memory.map_pages(runs, child.mm, step)
-    runs.fill(memory.frame["exclusive"], False)
+    small = frames[~huge & counted]
+    if len(small):
+        runs = memory.runs(small)
+        memory.map_pages(runs, child.mm, step)
+        runs.fill(memory.frame["exclusive"], False)
 
 
 def _file_pmds(parent: AddressSpace, leaf: Leaf) -> Index:

@@ -10,7 +10,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from rmaplab.machine.model.physical.columns import Index, Pool, distinct_rounds
+from rmaplab.machine.model.physical.columns import Index, Pool, add_to, cells_of, distinct, distinct_rounds
 from rmaplab.schemes import Scheme, State
 from rmaplab.trace import Verdict
 
@@ -34,7 +34,8 @@ class _Table:
         self.sums = np.zeros((0, 3), np.uint64)
         self.free = Pool()
         self._fresh = 0
-        self._bytes = _as_bytes(self.state)
+        self._bytes = _as_bytes(self.state) if self.scheme else None
+        self._cells = cells_of(self.sums)
         self._seen: dict[tuple[bytes, int, int, int, bool], NDArray[np.uint8]] = {}
         """State, argument of an update: the state after it."""
 
@@ -56,41 +57,69 @@ class _Table:
             return
         more = max(rows - have, have, 64)
         self.sums = np.concatenate((self.sums, np.zeros((more, 3), np.uint64)))
+        self._cells = cells_of(self.sums)
         if self.scheme:
             self.state = np.concatenate((self.state, self.scheme.start(self.order, more).data))
             self._bytes = _as_bytes(self.state)
 
-    def update(self, rows: Index, mm: int, page: Index, nr: Index, *, entire: bool) -> None:
+    def update(self, rows: Index, mm: int, page: Index | int, nr: Index | int, *, entire: bool) -> None:
         if self.scheme is None:
             return
         if mm >= self._accepted:
             self.scheme.check_ids(self.order, mm)
+        if isinstance(page, int) and isinstance(nr, int) and self._update_alike(rows, mm, page, nr, entire=entire):
+            return
+        pages, nrs = np.broadcast_to(page, len(rows)), np.broadcast_to(nr, len(rows))
         for part in distinct_rounds(rows):
             which = rows[part]
             state = State(self.order, self.state[which])
-            self.state[which] = self.scheme.update(state, mm, page[part], nr[part], entire).data
+            self.state[which] = self.scheme.update(state, mm, pages[part], nrs[part], entire).data
 
-    def count(self, rows: Index, mm: int, nr: Index) -> None:
-        times, who = nr.astype(np.uint64), np.uint64(mm)
-        np.add.at(self.sums, rows, np.stack((times, times * who, times * who * who), axis=1))
+    def _update_alike(self, rows: Index, mm: int, page: int, nr: int, *, entire: bool) -> bool:
+        """`update` of rows that are all in one state, as those of memory that was forked whole: once for all. False if
+        they are not."""
+        where = distinct(rows)
+        if self._bytes is None or where is None or not len(rows):
+            return False
+        states = self._bytes[where]
+        if not bool((states == states[0]).all()):
+            return False
+        self._bytes[where] = self._after(int(rows[0]), mm, page, nr, entire=entire)
+        return True
 
-    def update_one(self, row: int, mm: int, page: int, nr: int, *, entire: bool) -> None:
-        """`update` and `count` of one row. What a scheme made of a state once it makes of it again: looked up."""
-        self.sums[row] += np.array([nr % _MODULUS, nr * mm % _MODULUS, nr * mm * mm % _MODULUS], np.uint64)
-        if self.scheme is None:
-            return
-        if self._bytes is None:
-            self.update(np.array([row]), mm, np.array([page]), np.array([nr]), entire=entire)
-            return
+    def _after(self, row: int, mm: int, page: int, nr: int, *, entire: bool) -> NDArray[np.uint8]:
+        """What the state of `row`, one of bytes, becomes. What a scheme made of a state once it makes of it again."""
+        assert self._bytes is not None
         key = (self._bytes[row].tobytes(), mm, page, nr, entire)
         after = self._seen.get(key)
         if after is None:
+            assert self.scheme is not None
+            if mm >= self._accepted:
+                self.scheme.check_ids(self.order, mm)
             if len(self._seen) >= _REMEMBERED:
                 self._seen.clear()
+            state = State(self.order, self.state[row : row + 1])
+            made = self.scheme.update(state, mm, np.array([page]), np.array([nr]), entire).data
+            after = self._seen[key] = made.view(np.uint8).reshape(-1)
+        return after
+
+    def count(self, rows: Index, mm: int, nr: Index | int) -> None:
+        if isinstance(nr, int):
+            add_to(self.sums, rows, np.array([nr % _MODULUS, nr * mm % _MODULUS, nr * mm * mm % _MODULUS], np.uint64))
+            return
+        times, who = nr.astype(np.uint64), np.uint64(mm)
+        add_to(self.sums, rows, np.stack((times, times * who, times * who * who), axis=1))
+
+    def update_one(self, row: int, mm: int, page: int, nr: int, *, entire: bool) -> None:
+        """`update` and `count` of one row, in plain numbers."""
+        cells, moved = self._cells, nr * mm
+        cells[row, 0] = (cells[row, 0] + nr) % _MODULUS
+        cells[row, 1] = (cells[row, 1] + moved) % _MODULUS
+        cells[row, 2] = (cells[row, 2] + moved * mm) % _MODULUS
+        if self._bytes is not None:
+            self._bytes[row] = self._after(row, mm, page, nr, entire=entire)
+        elif self.scheme is not None:
             self.update(np.array([row]), mm, np.array([page]), np.array([nr]), entire=entire)
-            self._seen[key] = self._bytes[row].copy()
-        else:
-            self._bytes[row] = after
 
 
 def _as_bytes(state: NDArray[Any]) -> NDArray[np.uint8] | None:
@@ -118,11 +147,11 @@ class Answers:
         """Give rows back."""
         self._tables[order].free.give(rows)
 
-    def update(self, order: int, rows: Index, mm: int, page: Index, nr: Index, *, entire: bool) -> None:
-        """One rmap update per element (rows may repeat: then in this order)."""
+    def update(self, order: int, rows: Index, mm: int, page: Index | int, nr: Index | int, *, entire: bool) -> None:
+        """One rmap update per element (rows may repeat: then in this order); a number is the same for all."""
         self._tables[order].update(rows, mm, page, nr, entire=entire)
 
-    def count(self, order: int, rows: Index, mm: int, nr: Index) -> None:
+    def count(self, order: int, rows: Index, mm: int, nr: Index | int) -> None:
         """The same update to the truth."""
         self._tables[order].count(rows, mm, nr)
 

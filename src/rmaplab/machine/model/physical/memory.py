@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rmaplab.machine.model.physical.answers import Answers
-from rmaplab.machine.model.physical.columns import Columns, Index, Pool, Runs, runs_of, spread
+from rmaplab.machine.model.physical.columns import Columns, Index, Pool, Runs, add_to, alike, runs_of, spread
 from rmaplab.machine.model.physical.recorder import Recorder
 from rmaplab.machine.model.policy import KernelPolicy, Phase
 from rmaplab.machine.protocol import PMD_ORDER
@@ -133,10 +133,11 @@ class Memory:
             heads = self.folio["head"][those].copy()
             if order:
                 self.answers.close(order, self.folio["row"][those].copy())
-            frames = self.pages_of(heads, order)
+            wide = np.sort(heads).astype(np.int64)
+            pages = Runs(wide, wide, np.full(len(wide), 1 << order))
             for name in ("folio", "head", "exclusive", "version", "value"):
-                self.frame[name][frames] = 0
-            self.counters.pages -= len(frames)
+                pages.fill(self.frame[name], 0)
+            self.counters.pages -= len(heads) << order
             self._free_frames[order].give(heads)
         for name in ("head", "pins", "dirty", "lazy", "partial"):
             self.folio[name][dead] = 0
@@ -220,7 +221,26 @@ class Memory:
 
     def map_run(self, first: int, size: int, mm: int, step: int) -> None:
         """`map_pages` of one run: the frames [first, first + size)."""
-        self._update_one(int(self.frame["folio"][first]), first, size, mm, step, sign=1, entire=False)
+        self._update_one(self.frame.cells["folio"][first], first, size, mm, step, sign=1, entire=False)
+
+    def unmap_page(self, frame: int, mm: int, step: int) -> None:
+        """`unmap_pages` of one frame."""
+        slot = self.frame.cells["folio"][frame]
+        self._update_one(slot, frame, 1, mm, step, sign=-1, entire=False)
+        self._note_partial_one(slot, frame, 1)
+        self._release_one(slot)
+
+    def unmap_thp(self, slot: int, mm: int, step: int, *, bare: bool = True) -> None:
+        """`unmap_entire` of one folio; not `bare`: PTEs map every page of it."""
+        head = self.folio.cells["head"][slot]
+        self._update_one(slot, head, 1 << PMD_ORDER, mm, step, sign=-1, entire=True)
+        if bare:
+            self._note_partial_one(slot, head, 1 << PMD_ORDER)
+            self._release_one(slot)
+
+    def _release_one(self, slot: int) -> None:
+        if not self.folio.cells["refs"][slot]:
+            self.release(np.array([slot], np.uint32))
 
     def unmap_pages(self, runs: Runs, mm: int, step: int | Index, *, each: Index | None = None) -> None:
         """Take away one PTE mapping of every page of every run, then free folios nobody refers to.
@@ -250,15 +270,15 @@ class Memory:
             return
         slots = self.slots(runs)
         if len(runs) == 1 and each is None:
-            self._update_one(int(slots[0]), int(runs.first[0]), int(runs.size[0]), mm, step, sign=sign, entire=False)
+            one = int(np.ravel(step)[0])
+            self._update_one(int(slots[0]), int(runs.first[0]), int(runs.size[0]), mm, one, sign=sign, entire=False)
             return
-        page = runs.first - self.folio["head"][slots]
-        nr = runs.size * sign
+        page, nr = alike(runs.first - self.folio["head"][slots]), alike(runs.size * sign)
         ident = self.folio["ident"][slots]
         if each is None:
             self.recorder.events(step, ident, mm, page, nr, entire=False)
         else:
-            pages = spread(page, runs.size)
+            pages = spread(runs.first - self.folio["head"][slots], runs.size)
             self.recorder.events(each, np.repeat(ident, runs.size), mm, pages, sign, entire=False)
         for phase in self.policy.mapping if sign > 0 else self.policy.unmapping:
             if phase is Phase.PAGES:
@@ -267,23 +287,23 @@ class Memory:
                 self._count(phase, slots, mm, page, nr, entire=False)
             self._show(phase, slots, sign)
 
-    def _update_one(
-        self, slot: int, first: int, size: int, mm: int, step: int | Index, *, sign: int, entire: bool
-    ) -> None:
+    def _update_one(self, slot: int, first: int, size: int, mm: int, step: int, *, sign: int, entire: bool) -> None:
         """`_rmap` or `_entire` of a single run, in plain numbers: map (`sign` +1) or unmap (-1) the `size` frames from
         `first` on of the folio in `slot`. Arrays of one element would cost ten times as much."""
-        folio = self.folio
-        page, nr = first - int(folio["head"][slot]), sign if entire else sign * size
-        self.recorder.events(step, folio["ident"][slot], mm, page, nr, entire=entire)
+        cells = self.folio.cells
+        page, nr = first - cells["head"][slot], sign if entire else sign * size
+        self.recorder.event(step, cells["ident"][slot], mm, page, nr, entire=entire)
         for phase in self.policy.mapping if sign > 0 else self.policy.unmapping:
             if phase is Phase.VALUES:
-                order = int(folio["order"][slot])
+                order = cells["order"][slot]
                 if order:
-                    self.answers.update_one(order, int(folio["row"][slot]), mm, page, nr, entire=entire)
+                    self.answers.update_one(order, cells["row"][slot], mm, page, nr, entire=entire)
             elif phase is not Phase.PAGES:
-                folio[phase][slot] += nr
+                cells[phase][slot] += nr
             elif entire:
-                folio["entire"][slot] += sign
+                cells["entire"][slot] += sign
+            elif size == 1:
+                self.frame.cells["mapcount"][first] += sign
             else:
                 self.frame["mapcount"][first : first + size] += np.int32(sign)
             if self.observer is not None:
@@ -291,11 +311,12 @@ class Memory:
 
     def _note_partial_one(self, slot: int, first: int, size: int) -> None:
         """`_note_partial` of a single run."""
-        folio = self.folio
-        if folio["order"][slot] <= 1 or folio["kind"][slot] != _ANON or folio["partial"][slot]:
+        cells = self.folio.cells
+        if cells["order"][slot] <= 1 or cells["kind"][slot] != _ANON or cells["partial"][slot]:
             return
-        if folio["mapcount"][slot] > 0 and not folio["entire"][slot]:
-            folio["partial"][slot] = not self.frame["mapcount"][first : first + size].all()
+        if cells["mapcount"][slot] > 0 and not cells["entire"][slot]:
+            bare = not self.frame.cells["mapcount"][first]
+            cells["partial"][slot] = bare or not self.frame["mapcount"][first : first + size].all()
 
     def map_entire(self, slots: Frames, mm: int, step: int | Index) -> None:
         """PMD-map each of these large folios once more."""
@@ -303,11 +324,10 @@ class Memory:
 
     def unmap_entire(self, slots: Frames, mm: int, step: int | Index) -> None:
         """Take away one PMD mapping of each, then free what nobody refers to."""
-        self._entire(slots, mm, step, sign=-1)
         if len(slots) == 1:
-            self._note_partial_one(int(slots[0]), int(self.folio["head"][slots[0]]), 1 << PMD_ORDER)
-            self.release(slots)
+            self.unmap_thp(int(slots[0]), mm, int(np.ravel(step)[0]))
             return
+        self._entire(slots, mm, step, sign=-1)
         heads = self.folio["head"][slots].astype(np.int64)
         self._note_partial(Runs(heads, heads, np.full(len(slots), 1 << PMD_ORDER)), slots)
         self.release(slots)
@@ -316,26 +336,26 @@ class Memory:
         if not len(slots):
             return
         if len(slots) == 1:
-            slot = int(slots[0])
-            self._update_one(slot, int(self.folio["head"][slot]), 1 << PMD_ORDER, mm, step, sign=sign, entire=True)
+            slot, one = int(slots[0]), int(np.ravel(step)[0])
+            self._update_one(slot, self.folio.cells["head"][slot], 1 << PMD_ORDER, mm, one, sign=sign, entire=True)
             return
-        page, nr = np.zeros(len(slots), np.int64), np.full(len(slots), sign, np.int64)
-        self.recorder.events(step, self.folio["ident"][slots], mm, page, nr, entire=True)
+        self.recorder.events(step, self.folio["ident"][slots], mm, 0, sign, entire=True)
         for phase in self.policy.mapping if sign > 0 else self.policy.unmapping:
             if phase is Phase.PAGES:
-                np.add.at(self.folio["entire"], slots, np.int32(sign))
+                add_to(self.folio["entire"], slots, sign)
             else:
-                self._count(phase, slots, mm, page, nr, entire=True)
+                self._count(phase, slots, mm, 0, sign, entire=True)
             self._show(phase, slots, sign)
 
-    def _count(self, phase: Phase, slots: Frames, mm: int, page: Index, nr: Index, *, entire: bool) -> None:
-        if phase is Phase.VALUES:
-            for order, part in self._large(slots):
-                rows = self.folio["row"][slots[part]].astype(np.int64)
-                self.answers.update(order, rows, mm, page[part], nr[part], entire=entire)
-                self.answers.count(order, rows, mm, nr[part])
-        else:
-            np.add.at(self.folio[str(phase)], slots, nr.astype(np.int32))
+    def _count(self, phase: Phase, slots: Frames, mm: int, page: Index | int, nr: Index | int, *, entire: bool) -> None:
+        if phase is not Phase.VALUES:
+            add_to(self.folio[phase], slots, nr if isinstance(nr, int) else nr.astype(np.int32))
+            return
+        for order, part in self._large(slots):
+            rows = self.folio["row"][slots[part]].astype(np.int64)
+            pages, nrs = (n if isinstance(n, int) else n[part] for n in (page, nr))
+            self.answers.update(order, rows, mm, pages, nrs, entire=entire)
+            self.answers.count(order, rows, mm, nrs)
 
     def _show(self, phase: Phase, slots: Frames, sign: int) -> None:
         if self.observer is not None:

@@ -1,4 +1,4 @@
-"""Where the model writes its trace: plain growable columns, made into tables when somebody asks.
+"""Where the model writes its trace: rows as they come, made into tables when somebody asks.
 
 For the model only; the same rows, with the same meaning, as the live recorder's.
 """
@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import ArrayLike
 
-from rmaplab.machine.model.physical.columns import Columns
+from rmaplab.machine.model.physical.log import Log
 from rmaplab.trace import EVENTS, FOLIOS, KINDS, OUTCOMES, QUESTIONS, QUESTIONS_ASKED, Meta, Trace, Verdict
 
 NOBODY_ASKED: Final = 255
@@ -17,15 +17,15 @@ NOBODY_ASKED: Final = 255
 
 
 class Recorder:
-    """Collects folios, events and questions. About 21 B an event.
+    """Collects folios, events and questions. At most 21 B an event, less where many are written at once.
 
     `step` is the step in hand: an operation that faults gives every page two steps of its own (`span`).
     """
 
     def __init__(self) -> None:
         self.step = 0
-        self._folios = Columns({"order": np.uint8, "kind": np.uint8})
-        self._events = Columns(
+        self._folios = Log({"order": np.uint8, "kind": np.uint8})
+        self._events = Log(
             {
                 "step": np.uint32,
                 "folio": np.uint32,
@@ -35,7 +35,7 @@ class Recorder:
                 "entire": np.bool_,
             }
         )
-        self._questions = Columns(
+        self._questions = Log(
             {
                 "step": np.uint32,
                 "folio": np.uint32,
@@ -59,13 +59,16 @@ class Recorder:
     def folios(self, order: int, kind: int, count: int) -> int:
         """Open `count` folios with consecutive ids; returns the first."""
         first = self._folios.rows
-        self._folios.append(count, {"order": order, "kind": kind})
+        self._folios.extend(count, order, kind)
         return first
 
     def events(self, step: ArrayLike, folio: ArrayLike, mm: int, page: ArrayLike, nr: ArrayLike, *, entire: bool) -> None:
         """Append one row per element of `folio`."""
-        columns = {"step": step, "folio": folio, "mm": mm, "page": page, "nr": nr, "entire": entire}
-        self._events.append(np.size(folio), columns)
+        self._events.extend(np.size(folio), step, folio, mm, page, nr, entire)
+
+    def event(self, step: int, folio: int, mm: int, page: int, nr: int, *, entire: bool) -> None:
+        """Append one row."""
+        self._events.add(step, folio, mm, page, nr, entire)
 
     def questions(
         self,
@@ -83,30 +86,19 @@ class Recorder:
     ) -> None:
         """Append one question per element of `folio`; `kernel` and `truth` are `Verdict`s, `outcome` an index
         of `OUTCOMES` or 255 for none."""
-        columns = {
-            "step": step,
-            "folio": folio,
-            "mm": mm,
-            "page": page,
-            "pages": pages,
-            "what": QUESTIONS_ASKED.index(what),
-            "kernel": kernel,
-            "truth": truth,
-            "outcome": outcome,
-            "extra_refs": extra_refs,
-        }
-        self._questions.append(np.size(folio), columns)
+        rest = kernel, truth, outcome, extra_refs
+        self._questions.extend(np.size(folio), step, folio, mm, page, pages, QUESTIONS_ASKED.index(what), *rest)
 
     def trace(self, meta: Meta) -> Trace:
         """Everything so far, rows in step order."""
         folios = {
             "folio": np.arange(self._folios.rows, dtype=np.uint32),
-            "order": self._folios.used("order"),
-            "kind": _names(self._folios.used("kind"), KINDS),
+            "order": self._folios.column("order"),
+            "kind": _names(self._folios.column("kind"), KINDS),
             "pfn": pl.Series([None], dtype=pl.UInt64).new_from_index(0, self._folios.rows),
         }
-        events = {name: self._events.used(name) for name in EVENTS}
-        questions = {name: self._questions.used(name) for name in QUESTIONS}
+        events = {name: self._events.column(name) for name in EVENTS}
+        questions = {name: self._questions.column(name) for name in QUESTIONS}
         verdicts = tuple(v.name.lower() for v in Verdict)
         vocabulary = {"what": QUESTIONS_ASKED, "kernel": verdicts, "truth": verdicts, "outcome": OUTCOMES}
         named = {k: _names(v, vocabulary[k]) if k in vocabulary else v for k, v in questions.items()}

@@ -17,7 +17,19 @@ from rmaplab.machine.model.physical.columns import Index
 from rmaplab.machine.model.physical.memory import HUGE_ZERO, ZERO, Frames, Memory
 from rmaplab.machine.model.physical.recorder import Recorder
 from rmaplab.machine.model.policy import KernelPolicy
-from rmaplab.machine.model.space.pagetable import BLOCK, CLEAN, DIRTY, GUARD, PMD, SWAP, Leaf, PageTable, W, Window
+from rmaplab.machine.model.space.pagetable import (
+    BLOCK,
+    CLEAN,
+    DIRTY,
+    GUARD,
+    PMD,
+    SWAP,
+    Leaf,
+    PageTable,
+    W,
+    Window,
+    any_of,
+)
 from rmaplab.machine.model.space.vma import Vma, VmaList
 from rmaplab.trace import KINDS
 
@@ -27,6 +39,9 @@ _PRIVATE_KINDS: Final = (KINDS.index("anon"), KINDS.index("ksm"))
 
 _COUNTED: Final = 2 * HUGE_ZERO
 """First frame that has an rmap: those before are zero pages."""
+
+
+_NOT_W, _NOT_PMD = ~np.uint8(W), ~np.uint8(PMD)
 
 
 class ContentLeak(AssertionError):
@@ -123,14 +138,15 @@ class AddressSpace:
             leaf.frame[lo:hi] = ZERO
             leaf.flags[lo:hi] &= ~np.uint8(PMD)
             return
-        slot = self.memory.frame["folio"][leaf.frame[lo : lo + 1]]
+        slot = self.memory.frame.cells["folio"][leaf.frame[lo]]
         if anon:
-            self.memory.folio["dirty"][slot] |= leaf.flags[lo] & CLEAN == 0
-            leaf.flags[lo:hi] &= ~np.uint8(PMD)
+            if not leaf.flags[lo] & CLEAN:
+                self.memory.folio.cells["dirty"][slot] = True
+            leaf.flags[lo:hi] &= _NOT_PMD
             self.memory.map_run(int(leaf.frame[lo]), BLOCK, self.mm, step)
         else:
             leaf.clear(lo, hi)
-        self.memory.unmap_entire(slot, self.mm, step)
+        self.memory.unmap_thp(slot, self.mm, step, bare=not anon)
 
     def split_at(self, page: int, step: int) -> None:
         """Make `page` a VMA boundary; a PMD mapping across it is split."""
@@ -141,6 +157,10 @@ class AddressSpace:
 
     def split_edges(self, vma: Vma, start: int, end: int, step: int) -> None:
         """Split PMD mappings that [start, end) covers only in part."""
+        if end - start == 1 and vma.start <= start < vma.end:
+            if self.table.maps_by_pmd(start):
+                self._split_over(start, step, anon=vma.anonymous)
+            return
         for page in (start, end):
             if page % BLOCK == 0 or not vma.start <= page <= vma.end:
                 continue
@@ -149,25 +169,46 @@ class AddressSpace:
                 self._split_over(at, step, anon=vma.anonymous)
 
     def _split_over(self, page: int, step: int, *, anon: bool) -> None:
-        (own,) = self.table.windows(page, page + 1, write=True)
-        self.split_pmd(own.leaf, own.lo, step, anon=anon)
+        own = self.table.entry(page, write=True)
+        assert own is not None
+        self.split_pmd(*own, step, anon=anon)
 
     # --- taking away --------------------------------------------------------------------------------------------
 
     def zap(self, start: int, end: int, step: int, *, guards: bool = True) -> None:
         """Unmap every page of [start, end) (PMD mappings in it are whole by now); `guards` go too."""
+        if end - start == 1:
+            self._zap_page(start, step, guards=guards)
+            return
+        heads, small = [np.zeros(0, np.uint32)], [np.zeros(0, np.uint32)]
         for window in self.table.windows(start, end, write=True):
             leaf, lo, hi = window.leaf, window.lo, window.hi
             kept = None if guards or not self.world.guards else leaf.guards(lo, hi)
             self._give_slots_back(leaf, lo, hi)
-            if hi - lo == 1 and not leaf.flags[lo] & (PMD | SWAP):
-                if leaf.frame[lo] >= _COUNTED:
-                    self._unmap_small(leaf.frame[lo:hi], step)
-            elif len(index := leaf.present(lo, hi)):
-                self._unmap_present(leaf, index, step)
+            for found, part in zip((heads, small), self._mapped(leaf, lo, hi), strict=True):
+                found.append(part)
             leaf.clear(lo, hi)
             if kept is not None:
                 leaf.frame[kept] = GUARD
+        self._unmap(np.concatenate(heads), np.concatenate(small), step)
+
+    def _zap_page(self, page: int, step: int, *, guards: bool) -> None:
+        """`zap` of one page that no PMD maps, in plain numbers."""
+        found = self.table.entry(page, write=True)
+        if found is None:
+            return
+        leaf, at = found
+        frame = int(leaf.frame[at])
+        if leaf.flags[at] & SWAP:
+            self._give_slots_back(leaf, at, at + 1)
+        elif frame >= _COUNTED:
+            slot = self.memory.frame.cells["folio"][frame]
+            self.memory.unmap_page(frame, self.mm, step)
+            if self.swap.device is not None:
+                self.swap.leave_unmapped(np.array([slot], np.uint32))
+        elif frame == GUARD and not guards:
+            return
+        leaf.frame[at] = leaf.flags[at] = leaf.expect[at] = 0
 
     def zap_file(self, start: int, end: int, step: int) -> None:
         """Unmap what [start, end), of a mapping of a file, maps of that; copies of its pages stay."""
@@ -177,7 +218,7 @@ class AddressSpace:
             kinds = self.memory.folio["kind"][self.memory.frame["folio"][leaf.frame[index]]]
             index = index[~np.isin(kinds, _PRIVATE_KINDS)]
             if len(index):
-                self._unmap_present(leaf, index, step)
+                self._unmap(*self._sorted_out(leaf, index), step)
                 leaf.frame[index] = leaf.flags[index] = leaf.expect[index] = 0
 
     def first_guard(self, start: int, end: int) -> int | None:
@@ -193,15 +234,24 @@ class AddressSpace:
             self.swap.put_entries(leaf.frame[swapped].astype(np.int64))
             leaf.frame[swapped] = leaf.flags[swapped] = 0
 
-    def _unmap_present(self, leaf: Leaf, index: Index, step: int) -> None:
+    def _mapped(self, leaf: Leaf, lo: int, hi: int) -> tuple[Frames, Frames]:
+        """What of [lo, hi) has an rmap: first frames of what PMDs map, and frames that PTEs map."""
+        frames, flags = leaf.frame[lo:hi], leaf.flags[lo:hi]
+        if not any_of(flags, PMD | SWAP) and int(frames.min()) >= _COUNTED:
+            return frames[:0], frames.copy()  # as most memory is
+        index = leaf.present(lo, hi)
+        return self._sorted_out(leaf, index)
+
+    def _sorted_out(self, leaf: Leaf, index: Index) -> tuple[Frames, Frames]:
+        """`_mapped` of the present pages at `index`."""
         frames, huge = leaf.frame[index], leaf.flags[index] & PMD != 0
         counted = self.counted(frames)
-        heads = frames[huge & counted & (index % BLOCK == 0)]
+        return frames[huge & counted & (index % BLOCK == 0)], frames[~huge & counted]
+
+    def _unmap(self, heads: Frames, frames: Frames, step: int) -> None:
+        """Take away these mappings: of THPs by PMDs, of pages by PTEs."""
         if len(heads):
             self.memory.unmap_entire(self.memory.frame["folio"][heads], self.mm, step)
-        self._unmap_small(frames[~huge & counted], step)
-
-    def _unmap_small(self, frames: Frames, step: int) -> None:
         memory, slots = self.memory, None
         if self.swap.device is not None:
             slots = memory.frame["folio"][frames]
@@ -279,7 +329,7 @@ class AddressSpace:
         for window in self.table.windows(start, end, write=True):
             leaf, lo, hi = window.leaf, window.lo, window.hi
             if not writable:
-                leaf.flags[lo:hi] &= ~np.uint8(W)
+                leaf.flags[lo:hi] &= _NOT_W
                 continue
             index = leaf.present(lo, hi)
             exclusive = self.memory.frame["exclusive"][leaf.frame[index]]

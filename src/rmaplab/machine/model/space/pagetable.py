@@ -36,6 +36,11 @@ GUARD: Final = 2
 """Frame of an entry that is a guard: no memory has this number, as none has the zero page's."""
 
 
+def any_of(flags: NDArray[np.uint8], which: int) -> bool:
+    """Has any of these entries a flag of `which`?"""
+    return bool(int(np.bitwise_or.reduce(flags)) & which)
+
+
 @dataclass(slots=True)
 class Leaf:
     """Up to `LEAF` consecutive pages, from a 2 MiB boundary on. 9 B a page and one per 2 MiB.
@@ -89,12 +94,13 @@ class Leaf:
 @dataclass(slots=True)
 class Region:
     """Addresses one mmap or mremap made: `pages` from page `start` on, never given to anything else. `kept`: it stays
-    when nothing is mapped in it."""
+    when nothing is mapped in it. `inherited` is what fork found all leaves to map, kept while nobody may change any."""
 
     start: int
     pages: int
     leaves: dict[int, Leaf] = field(default_factory=dict)
     kept: bool = False
+    inherited: tuple[NDArray[np.uint32], NDArray[np.bool_]] | None = None
 
     def leaf_pages(self, number: int) -> int:
         return min(LEAF, self.pages - number * LEAF)
@@ -155,7 +161,7 @@ class PageTable:
             return
         last = (region.pages - 1) // LEAF
         old = self.own(region, last) if last in region.leaves else None
-        region.pages = pages
+        region.pages, region.inherited = pages, None
         if old is not None:
             new = Leaf.empty(region.leaf_pages(last))
             have = len(old.frame)
@@ -172,18 +178,25 @@ class PageTable:
             number, lo = divmod(page - region.start, LEAF)
             hi = min(lo + end - page, region.leaf_pages(number))
             if create and number not in region.leaves:
-                region.leaves[number] = Leaf.empty(region.leaf_pages(number))
+                region.leaves[number], region.inherited = Leaf.empty(region.leaf_pages(number)), None
             if number in region.leaves:
                 leaf = self.own(region, number) if write else region.leaves[number]
                 yield Window(leaf, lo, hi, page)
             page += hi - lo
 
-    def maps_by_pmd(self, page: int) -> bool:
-        """Does a PMD map `page`?"""
+    def entry(self, page: int, *, write: bool = False) -> tuple[Leaf, int] | None:
+        """The leaf that `page` has, and its index there: what `windows` finds of a single page."""
         region = self.region(page)
         number, at = divmod(page - region.start, LEAF)
         leaf = region.leaves.get(number)
-        return leaf is not None and at < len(leaf.flags) and bool(leaf.flags[at] & PMD)
+        if leaf is None or at >= len(leaf.flags):
+            return None
+        return (self.own(region, number) if write else leaf), at
+
+    def maps_by_pmd(self, page: int) -> bool:
+        """Does a PMD map `page`?"""
+        found = self.entry(page)
+        return found is not None and bool(found[0].flags[found[1]] & PMD)
 
     @staticmethod
     def own(region: Region, number: int) -> Leaf:
@@ -192,7 +205,7 @@ class PageTable:
         if leaf.sharers > 1:
             leaf.sharers -= 1
             leaf = region.leaves[number] = leaf.copy()
-        leaf.mapped = None
+        leaf.mapped = region.inherited = None
         return leaf
 
     def drop(self) -> None:
