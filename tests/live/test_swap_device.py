@@ -1,5 +1,7 @@
 """A live machine's swap device: it holds what it should, and is gone when the machine is, however that ended."""
 
+import errno
+import os
 import signal
 import subprocess
 import sys
@@ -26,7 +28,7 @@ COORDINATOR = """
     address = process.mmap(1 << 20)
     process.write(address, 1 << 20)
     process.madvise(address, 1 << 20, "pageout")
-    print(open("/proc/swaps").read().split("\\n")[1].split()[0], flush=True)
+    print(open("/proc/swaps").read().split("\\n")[1].split()[0], machine._warden.pid, flush=True)
     sys.stdin.read()
 """
 
@@ -81,7 +83,7 @@ def test_a_killed_coordinator_leaves_no_swap_device(swapping: LiveMachine) -> No
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as coordinator:
         assert coordinator.stdout is not None
         try:
-            device = coordinator.stdout.readline().strip()
+            device = coordinator.stdout.readline().split()[0]
             assert device.startswith("/dev/zram")
         finally:
             coordinator.send_signal(signal.SIGKILL)
@@ -89,6 +91,46 @@ def test_a_killed_coordinator_leaves_no_swap_device(swapping: LiveMachine) -> No
     while Path(device).exists():
         assert time.monotonic() < limit
         time.sleep(0.01)
+
+
+def test_the_device_of_a_machine_that_was_killed_whole_goes_with_the_next_that_is_alone(swapping: LiveMachine) -> None:
+    swapping.close()
+    before = swap.READAHEAD.read_text()
+    command = [sys.executable, "-c", textwrap.dedent(COORDINATOR)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as coordinator:
+        assert coordinator.stdout is not None
+        warden = coordinator.stdout.readline().split()[1]
+        os.killpg(int(warden), signal.SIGKILL)
+        coordinator.kill()
+    with LiveMachine() as machine:
+        machine.swap(LENGTH)
+        assert len(active()) == 1
+    assert active() == []
+    assert swap.READAHEAD.read_text() == before
+
+
+@pytest.mark.parametrize(("error", "tries"), [(errno.EINTR, 2), (errno.ENOMEM, 2), (errno.EINVAL, 1)])
+def test_swapoff_is_tried_again_where_that_helps_and_readahead_comes_back_in_any_case(
+    error: int, tries: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(swap, "READAHEAD", tmp_path / "page-cluster")
+    made, calls = swap.Swap(), list[str]()
+    made._device, made._on, made._readahead = "zram77", True, "3"
+
+    def call(function: object, *_flags: int) -> None:
+        calls.append(str(function))
+        if len(calls) == 1 or tries == 1:
+            raise OSError(error, "swapoff")
+
+    monkeypatch.setattr(made, "_call", call)
+    monkeypatch.setattr(made, "_remove", lambda: None)
+    if tries == 1:
+        with pytest.raises(OSError, match="swapoff"):
+            made.off()
+    else:
+        made.off()
+    assert len(calls) == tries
+    assert (tmp_path / "page-cluster").read_text() == "3"
 
 
 @pytest.mark.parametrize("lacking", ["ZRAM", "SWAPS"])
@@ -110,7 +152,7 @@ def test_other_swap_forbids_ours(machine: LiveMachine, tmp_path: Path, monkeypat
 
 
 def test_the_header_is_one_swapon_takes() -> None:
-    page = swap.header(LENGTH)
+    page = swap.header(LENGTH, "3")
     assert len(page) == PAGE_SIZE
     assert page.endswith(b"SWAPSPACE2")
     assert int.from_bytes(page[1028:1032], "little") == LENGTH // PAGE_SIZE - 1

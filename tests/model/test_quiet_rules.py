@@ -113,3 +113,42 @@ def test_a_vma_whose_anon_vma_came_by_fork_joins_no_neighbour_nobody_touched() -
         for process, vmas in ((parent, 1), (child, 2)):
             process.mmap(2 * PAGE, over=address + 2 * PAGE)
             assert len(process.vmas) == vmas
+
+
+def test_pages_of_a_folio_for_which_swap_has_no_place_in_a_row_go_out_from_behind(machine: Machine) -> None:
+    machine.swap(2 << 20)  # a single cluster, which is of small folios since the header is there
+    process, address = mthp(machine)
+    process.madvise(address, 16 * PAGE, "pageout")
+    assert states(machine, process) == {"swap"}
+    slots = machine.observe().sort("address")["slot"].to_list()
+    assert slots == [min(slots), *sorted(set(slots) - {min(slots)}, reverse=True)]
+
+
+def test_lazily_freed_pages_go_by_runs_of_equal_write_access_up_to_the_first_that_was_written(machine: Machine) -> None:
+    process, address = mthp(machine)
+    process.fork().exit()
+    process.madvise(address, 16 * PAGE, "free")
+    assert process.write(address + 8 * PAGE, 4 * PAGE, 9).copied == 0
+    process.madvise(address, 16 * PAGE, "pageout")
+    assert process.read(address, 16 * PAGE).tolist() == [0] * 8 + [9] * 4 + [7] * 4
+
+
+def test_a_copy_made_for_reading_takes_a_fault_when_it_is_written() -> None:
+    with ModelMachine() as machine:
+        process = machine.spawn()
+        address = process.mmap(4 * PAGE)
+        process.write(address, 4 * PAGE)
+        process.fork()
+        process.peek(address, 4 * PAGE)
+        before = machine.statistics.faults
+        assert process.write(address, 4 * PAGE).copied == 0
+        assert machine.statistics.faults == before + 4
+
+
+def test_a_large_folio_is_asked_about_again_after_every_page_that_was_copied() -> None:
+    """A kernel that went by the first page's map count would copy that page, and take the others for its own."""
+    with ModelMachine("precise:estimated-sharers") as machine:
+        process, address = mthp(machine)
+        process.fork()
+        written = process.write(address, 16 * PAGE)
+        assert (written.copied, written.reused) == (1, 15)

@@ -481,6 +481,7 @@ PLANTED: Final = (
         "            self.free[cluster] = None\n            self.order[cluster] = 0\n",
         "            self.free[cluster] = None\n",
         "a freed cluster has no order",
+        "nobody asks: `take` passes free clusters by, no list has them, `_scan` gives one its order first",
     ),
     Fault(
         "slots-header-in-use",

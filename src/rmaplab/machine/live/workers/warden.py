@@ -98,6 +98,7 @@ def handle(request: dict[str, Any], fd: int, knobs: Knobs, turn: Turn, ksm: Ksm,
             turn.share()
         case "alone":
             turn.alone()
+            swap.sweep()
         case "ksm":
             ksm.begin()
         case "merge":
