@@ -1,7 +1,9 @@
 """The benchmark's arithmetic and its counts; never its times."""
 
 import json
+import re
 from dataclasses import replace
+from itertools import product
 
 import numpy as np
 import pytest
@@ -10,11 +12,13 @@ from typer.testing import CliRunner
 from rmaplab.bench.aims import Aim, aims
 from rmaplab.bench.operations import (
     BASELINE,
+    LANES,
     Config,
     Row,
     configurations,
     instructions,
     known,
+    lane,
     measure,
     prepared,
     quartiles_of,
@@ -116,6 +120,39 @@ def test_measuring_covers_every_configuration_and_keeps_the_warm_up() -> None:
     drawn = prices(rows).to_json()
     assert "packed" in drawn
     assert '"scheme": "mm-id"' not in drawn, "it is the line at 1"
+
+
+def test_each_price_stands_under_its_own_order_and_operation() -> None:
+    """Also where an order has not all operations: a batch of 512 pages is one of orders from 9 on."""
+    priced = {"ratio_mm_id_low": 0.5, "ratio_mm_id_high": 4.0}
+    rows = [
+        replace(
+            row(scheme, op, [1.0] * 3),
+            order=order,
+            threads=threads,
+            shared_folio=threads > 1,
+            ratio_mm_id=n / 8,
+            **priced,
+        )
+        for n, (scheme, order, (op, threads, _)) in enumerate(product(("packed", "bits"), (2, 9), LANES), 1)
+        if (order, op) != (2, "map/unmap 512")
+    ]
+    expected: dict[str, set[tuple[str, float | None]]] = {
+        f"order {order}: {title.replace(chr(10), ' ')}": set() for order in (2, 9) for title in LANES.values()
+    }
+    for one in rows:
+        title = lane(one)
+        assert title is not None
+        expected[f"order {one.order}: {title}"].add((one.scheme, one.ratio_mm_id))
+    drawn = prices(rows).to_dict()
+    found = {}
+    for cell in (cell for line in drawn["vconcat"] for cell in line["hconcat"]):
+        named = re.search('"data": {"name": "([^"]*)"', json.dumps(cell))
+        assert named is not None
+        data = drawn["datasets"][named.group(1)]
+        found[cell["title"]["text"]] = {(one["scheme"], one["ratio"]) for one in data if "ratio" in one}
+    assert found == expected
+    assert list(found) == list(expected), "an order a line, operations as in the table"
 
 
 def test_what_linux_does_today_is_measured_whoever_is_asked_for() -> None:

@@ -29,7 +29,7 @@ def check_plot(path: Path) -> None:
     charts()
 
 
-def save_plot(chart: "alt.Chart", path: Path) -> None:
+def save_plot(chart: "alt.Chart | alt.VConcatChart", path: Path) -> None:
     """Whole or not at all. `path` passed `check_plot`."""
     kind = _KINDS[path.suffix]
     made: io.BytesIO | io.StringIO = io.BytesIO() if kind == "png" else io.StringIO()

@@ -260,9 +260,9 @@ class Prices(_Shown):
         rows = [{k: v for k, v in row.as_json().items() if k != "runs_ns"} for row in self.rows]
         return pl.DataFrame(rows, infer_schema_length=None)
 
-    def plot(self) -> "alt.Chart":
+    def plot(self) -> "alt.VConcatChart":
         """Ratios to `mm-id` with their spread, a bar per scheme."""
-        chart: alt.Chart = extras.charts().prices(self.rows)
+        chart: alt.VConcatChart = extras.charts().prices(self.rows)
         return chart
 
     def _parts(self) -> Sequence[Part]:

@@ -18,6 +18,8 @@ from rmaplab.verify.refute.problem import Finding
 
 RIGHT, WASTE, DANGER, NEUTRAL = "#4c78a8", "#f2a541", "#c23b22", "#9aa5b1"
 _MOST_ROWS: Final = 30
+_PRICES: Final = (1 / 8, 64)
+"""Ratios that a price's scale has room for."""
 
 
 def answers(rows: pl.DataFrame) -> alt.Chart:
@@ -101,9 +103,9 @@ def witness(finding: Finding) -> alt.Chart:
     return chart
 
 
-def prices(rows: Sequence[Row]) -> alt.Chart:
+def prices(rows: Sequence[Row]) -> alt.VConcatChart:
     """Ratio to `mm-id` of every scheme, an operation a column and an order a row; a bar begins at 1, its line is the
-    interquartile range over the rounds.
+    interquartile range over the rounds, its number the ratio, also where the bar ends at the edge.
     """
     shown = [
         {
@@ -121,13 +123,38 @@ def prices(rows: Sequence[Row]) -> alt.Chart:
     return price_chart(shown, "Price of each scheme, as a ratio to mm-id, what Linux does today")
 
 
-def price_chart(shown: Sequence[dict[str, Any]], title: str) -> alt.Chart:
-    """The bars of `prices`. `shown`: scheme, operation, order (a heading), ratio, low, high, kind (cheaper, dearer)."""
+def price_chart(shown: Sequence[dict[str, Any]], title: str) -> alt.VConcatChart:
+    """The bars of `prices`, all on one scale. `shown`: scheme, operation, order (a heading), ratio, low, high, kind
+    (cheaper, dearer). A place without rows stays empty and says so: a facet would move its neighbours there."""
     schema = {"scheme": pl.String, "operation": pl.String, "order": pl.String, "kind": pl.String}
     data = pl.DataFrame(shown, schema={**schema, **dict.fromkeys(("ratio", "low", "high"), pl.Float64)})
-    base = alt.Chart(data).encode(y=alt.Y("scheme:N", sort=None, title=None))
-    axis = alt.Axis(values=[0.25, 0.5, 1, 2, 4, 8, 16, 64, 256], format="~g", labelOverlap=True)
-    scale = alt.Scale(type="log", base=2)
+    orders, operations = (data[name].unique(maintain_order=True).to_list() for name in ("order", "operation"))
+    rows = [
+        alt.hconcat(
+            *(_price_cell(data, order, operation, operation == operations[0]) for operation in operations), spacing=34
+        )
+        for order in orders
+    ]
+    chart: alt.VConcatChart = alt.vconcat(*rows, title=title, spacing=24)
+    return chart
+
+
+def _price_cell(data: pl.DataFrame, order: str, operation: str, leftmost: bool) -> Any:
+    """One operation on folios of one order: a bar a scheme; it ends at the edge where the ratio is beyond the scale."""
+    schemes = data.filter(pl.col("order") == order)["scheme"].unique(maintain_order=True).to_list()
+    part = data.filter(pl.col("order") == order, pl.col("operation") == operation)
+    part = part.with_columns(pl.max_horizontal("high", pl.lit(1.0)).alias("beside"))
+    heading = alt.TitleParams(f"{order}: {operation}", fontSize=11, anchor="start")
+    names = alt.Axis(labelLimit=200) if leftmost else None
+    y = alt.Y("scheme:N", sort=schemes, scale=alt.Scale(domain=schemes), title=None, axis=names)
+    base = alt.Chart(part).encode(y=y)
+    if part.is_empty():
+        nothing = alt.Chart(pl.DataFrame({"scheme": schemes[:1], "said": ["not measured"]})).mark_text(align="left")
+        return nothing.encode(y=y, x=alt.value(4), text="said:N").properties(
+            width=190, height=alt.Step(13), title=heading
+        )
+    axis = alt.Axis(values=[0.25, 1, 4, 16, 64], format="~g")
+    scale = alt.Scale(type="log", base=2, domain=_PRICES, clamp=True, nice=False)
     colour = alt.Scale(domain=["cheaper", "dearer"], range=[RIGHT, WASTE])
     bar = base.mark_bar(height=9).encode(
         x=alt.X("ratio:Q", scale=scale, axis=axis, title="times mm-id"),
@@ -136,15 +163,10 @@ def price_chart(shown: Sequence[dict[str, Any]], title: str) -> alt.Chart:
         tooltip=["scheme", "operation", "order", "ratio", "low", "high"],
     )
     spread = base.mark_rule(color="#222").encode(x="low:Q", x2="high:Q")
-    one = alt.Chart(data).mark_rule(color="#222", strokeWidth=1.5).encode(x=alt.datum(1))
-    label = base.mark_text(align="left", dx=4, fontSize=9).encode(x="high:Q", text=alt.Text("ratio:Q", format=".2f"))
-    layers = alt.layer(bar, spread, one, label).properties(width=190, height=alt.Step(13))
-    chart: alt.Chart = layers.facet(
-        column=alt.Column("operation:N", sort=data["operation"].unique(maintain_order=True).to_list(), title=None),
-        row=alt.Row("order:N", sort=data["order"].unique(maintain_order=True).to_list(), title=None),
-        title=title,
-    ).resolve_scale(x="independent")
-    return chart
+    one = alt.Chart(part).mark_rule(color="#222", strokeWidth=1.5).encode(x=alt.datum(1))
+    told = alt.Text("ratio:Q", format=".2f")
+    label = base.mark_text(align="left", dx=4, fontSize=9).encode(x=alt.X("beside:Q", scale=scale), text=told)
+    return alt.layer(bar, spread, one, label).properties(width=190, height=alt.Step(13), title=heading)
 
 
 def kernel_prices(compared: Sequence[Compared]) -> alt.Chart:
