@@ -74,7 +74,7 @@ def _complaint(said: str) -> str:
 
 def engine() -> tuple[FFI, Any]:
     """The FFI that knows engine.h's types, and the loaded engine."""
-    sources = [HERE / f"{name}.c" for name in ("explore", "graph", "paths", "future", "relations")]
+    sources = [HERE / f"{name}.c" for name in ("explore", "graph", "paths", "future", "overtake", "relations")]
     path = compile_object(sources, ("-O2",), [HERE / "engine.h", HERE / "explore.h"])
     ffi = FFI()
     ffi.cdef(declarations(HERE / "engine.h"))

@@ -6,7 +6,7 @@
  * A read either returns one of the stores there are, or sleeps until there are others and then returns one of those: so the choice
  * between now and later is made once, and no execution is built twice. Partial executions that the model forbids are given up:
  * what is added later takes no relation away. Where a model allows cycles of po and rf (load buffering), a read may also guess a value
- * that a complete execution of an earlier round has stored there; a store that comes after it in (po | rf)+ must then make it true.
+ * that an execution of an earlier round has stored there; a store that comes after it in (po | rf)+ must then make it true.
  *
  * A thread that comes back to a read without having stored since is given up (OP_SPIN): the execution in which it waits for the last
  * iteration is explored, and has the same stores. If everybody sleeps and would spin for ever on the last stores, that is reported.
@@ -98,18 +98,11 @@ static void satisfy(const struct graph *g, int thread, const struct op *op, int 
 /* The operation's stores and reads are in: its last fences, then on. */
 static void settle(struct graph *g, int thread, const struct op *op)
 {
-	struct thread_state *t = &g->thread[thread];
-	const struct row *row = &problem->row[op->row];
-	const int failed = op->kind == OP_CAS && g->event[t->read[t->reads - 1]].rmw < 0;
-
-	if (row->ctrl && op->kind != OP_WRITE && op->kind != OP_FENCE) {
-		t->before |= 1ull << t->read[t->reads - 1];
-		if (op->wide)
-			t->before |= 1ull << t->read[t->reads - 2];
-	}
-	add_fences(g, thread, op, failed ? row->fail : row->post);
+	leave(g, thread, op);
 	if (stop || !in_turn(g) || !consistent(g) || (g->pending && hopeless(g, thread, 0)))
 		return;
+	if (!g->pending)
+		learn(g);
 	grow(g);
 }
 
@@ -135,24 +128,14 @@ static void write_everywhere(const struct graph *g, int thread, const struct op 
 /* Both halves of a read are in, at @read: now the write, if there is one. */
 static void finish_read(struct graph *g, int thread, const struct op *op, const int *read)
 {
-	const int halves = op->wide ? 2 : 1;
-	struct thread_state *t = &g->thread[thread];
+	const int halves = op->wide ? 2 : 1, writes = took(g, thread, op, read);
 	int h, w[2] = { -1, -1 };
 
-	step_to(g, thread, g->event[read[0]].value, halves == 2 ? g->event[read[1]].value : 0);
-	for (h = 0; h < halves; h++) {
-		t->value[t->reads] = g->event[read[h]].value;
-		t->read[t->reads++] = (unsigned char)read[h];
-	}
-	if (t->reads > READS - 2) {
+	if (g->thread[thread].reads > READS - 2) {
 		fail(3);
 		return;
 	}
-	if (!succeeds(g, op, read, halves)) {
-		for (h = 0; h < FENCES && problem->row[op->row].quiet && problem->row[op->row].pre[h]; h++)
-			g->event[read[0] - 1 - h].tags = TAG_F;
-		for (h = 0; h < halves && op->kind == OP_CAS; h++)
-			g->event[read[h]].tags = problem->row[op->row].failed | TAG_R;
+	if (!writes) {
 		settle(g, thread, op);
 		return;
 	}

@@ -2,8 +2,8 @@
 /*
  * future.c - reads that return what no store has yet: which values to guess, and when a guess cannot come true any more.
  *
- * Only values that a complete execution has stored are guessed, and only where stores that overtake the read can lead to a store
- * that makes the guess true. Threads that do the same learn from each other.
+ * Only values are guessed that an execution without an open guess, complete or not yet, has stored, and only where stores that overtake
+ * the read (overtake.c) can lead to a store that makes the guess true. Threads that do the same learn from each other.
  */
 #include <string.h>
 
@@ -12,18 +12,18 @@
 /* Values stored to a location, and who stores them. */
 static uint64_t candidate[LOCATIONS][VALUES];
 static unsigned writer_of[LOCATIONS][VALUES];
-static int candidates[LOCATIONS], grown;
+static int candidates[LOCATIONS], grown, age;
 
-/* Locations that a thread stores to behind a read of a location: at all, and, by the read's row, where the store may overtake it. */
-static unsigned any[THREADS][LOCATIONS], open_[THREADS][LOCATIONS][ROWS];
+/* Locations that a thread stores to behind a read of a location, and how often at most it stores to one. */
+static unsigned any[THREADS][LOCATIONS];
 static int most[THREADS][LOCATIONS];
 
 void forget_future(void)
 {
 	grown = 0;
+	age = 1;
 	memset(candidates, 0, sizeof(candidates));
 	memset(any, 0, sizeof(any));
-	memset(open_, 0, sizeof(open_));
 	memset(most, 0, sizeof(most));
 }
 
@@ -59,99 +59,6 @@ uint64_t reached(const struct graph *g, int e)
 	return seen & ~(1ull << e);
 }
 
-/* What ends the time in which stores overtake a read: seen on the way from it through its thread. */
-struct shutter {
-	uint64_t kept; /* events that every model keeps behind the read, itself among them */
-	int rmw, before, all;
-};
-
-static struct shutter behind(const struct graph *g, int r)
-{
-	const struct event *read = &g->event[r];
-
-	return (struct shutter){ .kept = 1ull << r, .rmw = read->rmw >= 0, .all = !!(read->tags & problem->acquire) };
-}
-
-/* Do models keep the store behind what its value and its being made depend on? */
-static int binding(const struct event *e)
-{
-	return e->kind == TAG_W && (!problem->marked || e->rmw >= 0 || e->tags & problem->marked);
-}
-
-/*
- * Is the read @x behind what its thread stored there before it? That is so of what it stored last, if the value came from what is
- * kept behind, and of any such store if the read returns another thread's, which then comes later in the order.
- */
-static int after_own_store(const struct graph *g, int x, uint64_t kept)
-{
-	const struct event *read = &g->event[x];
-	int w;
-
-	if (read->kind != TAG_R || read->rf < 0)
-		return 0;
-	for (w = 0; w < x; w++) {
-		const struct event *store = &g->event[w];
-
-		if (store->kind == TAG_W && store->thread == read->thread && store->loc == read->loc && binding(store) &&
-		    (store->addr | store->data) & kept && (read->rf == w || g->event[read->rf].thread != read->thread))
-			return 1;
-	}
-	return 0;
-}
-
-/* Is it the write of a read-modify-write that with acquire and release is a barrier? */
-static int full_rmw(const struct graph *g, const struct event *x)
-{
-	return x->kind == TAG_W && x->rmw >= 0 && x->tags & problem->full_rmw && x->tags & problem->release &&
-	       g->event[x->rmw].tags & problem->acquire;
-}
-
-/* On to the next event of the thread. */
-static void pass(const struct graph *g, struct shutter *s, int i)
-{
-	const struct event *x = &g->event[i];
-
-	s->rmw |= x->rmw >= 0;
-	s->before |= !!(x->tags & problem->full_before_rmw);
-	s->all |= (s->before && x->rmw >= 0) || x->tags & (problem->full | (s->rmw ? problem->full_after_rmw : 0));
-	if (s->all || x->tags & problem->release || (x->addr | (binding(x) ? x->data | x->ctrl : 0)) & s->kept ||
-	    after_own_store(g, i, s->kept)) {
-		s->kept |= 1ull << i;
-		s->all |= !!(x->tags & problem->acquire) || full_rmw(g, x);
-	}
-}
-
-/* Does the last event @f keep all later ones behind the read @r of its thread? */
-static int shut_by(const struct graph *g, int r, int f)
-{
-	struct shutter s = behind(g, r);
-	int i;
-
-	if (problem->spare_none)
-		return 0;
-	for (i = r + 1; i <= f; i++)
-		if (g->event[i].thread == g->event[r].thread)
-			pass(g, &s, i);
-	return s.all;
-}
-
-/* Is the store @w, behind the read @r in its thread, free to be seen before the read is done? */
-static int may_overtake(const struct graph *g, int r, int w)
-{
-	const struct event *read = &g->event[r], *store = &g->event[w];
-	struct shutter s = behind(g, r);
-	int i;
-
-	if (w == read->rmw || store->loc == read->loc)
-		return 0;
-	if (problem->spare_none)
-		return 1;
-	for (i = r + 1; i <= w; i++)
-		if (g->event[i].thread == read->thread)
-			pass(g, &s, i);
-	return !(s.kept >> w & 1);
-}
-
 static void learn_bit(unsigned *bits, int bit)
 {
 	grown |= !(*bits >> bit & 1);
@@ -175,13 +82,8 @@ static void learn_store(const struct graph *g, int w)
 
 		if (read->kind != TAG_R || read->thread != store->thread)
 			continue;
-		for (m = kind_of(read->thread); m; m &= m - 1) {
-			const int t = __builtin_ctz(m);
-
-			learn_bit(&any[t][read->loc], store->loc);
-			if (read->twin < 0 && may_overtake(g, r, w)) /* a read of 16 bytes guesses nothing */
-				learn_bit(&open_[t][read->loc][read->row], store->loc);
-		}
+		for (m = kind_of(read->thread); m; m &= m - 1)
+			learn_bit(&any[__builtin_ctz(m)][read->loc], store->loc);
 	}
 }
 
@@ -220,12 +122,13 @@ static void learn_value(const struct event *e)
 	if (k == candidates[e->loc]) {
 		writer_of[e->loc][k] = 0;
 		candidate[e->loc][candidates[e->loc]++] = e->value;
+		age++;
 	}
 	for (m = kind_of(e->thread); m; m &= m - 1)
 		learn_bit(&writer_of[e->loc][k], __builtin_ctz(m));
 }
 
-/* A complete execution shows what is stored, by whom, behind which reads. */
+/* An execution shows what is stored, by whom, behind which reads. */
 void learn(const struct graph *g)
 {
 	int i;
@@ -236,6 +139,25 @@ void learn(const struct graph *g)
 	learn_order(g);
 }
 
+/* Values that a read of @loc may return: the first one, and all that were stored. Return: how many of @value. */
+int values_of(int loc, uint64_t *value)
+{
+	memcpy(value, candidate[loc], (size_t)candidates[loc] * sizeof(*value));
+	value[candidates[loc]] = problem->initial[loc];
+	return candidates[loc] + 1;
+}
+
+/* Locations of stores that may overtake the read @op, which @thread does next. */
+static unsigned open_behind(const struct graph *g, int thread, const struct op *op)
+{
+	if (ahead(g, thread)->age != age) {
+		const unsigned open = overtaking(g, thread, op);
+
+		*ahead(g, thread) = (struct ahead){ .open = open, .age = age };
+	}
+	return ahead(g, thread)->open;
+}
+
 /* The read @op of @thread lets a store overtake it, from which a chain of reads and stores of others leads to a store to its location. */
 static int closes(const struct graph *g, int thread, const struct op *op)
 {
@@ -243,7 +165,7 @@ static int closes(const struct graph *g, int thread, const struct op *op)
 	const int loc = op->loc;
 	int t, u;
 
-	to[thread] = open_[thread][loc][op->row];
+	to[thread] = problem->spare_none ? any[thread][loc] : open_behind(g, thread, op);
 	while (before != after) {
 		before = after;
 		for (t = 0; t < problem->threads; t++)

@@ -118,7 +118,7 @@ int put_write(struct graph *g, int thread, const struct op *op, int read, int ha
 }
 
 /* Does the operation write, its read having found what it did? */
-int succeeds(const struct graph *g, const struct op *op, const int *read, int halves)
+static int succeeds(const struct graph *g, const struct op *op, const int *read, int halves)
 {
 	int h;
 
@@ -137,6 +137,43 @@ int add_read(struct graph *g, int thread, const struct op *op, int half, int fro
 	g->event[r].rf = from;
 	g->event[r].value = value;
 	return r;
+}
+
+/* The operation's reads are in, at @read: the thread goes on with what they returned. Return: does the operation write? */
+int took(struct graph *g, int thread, const struct op *op, const int *read)
+{
+	const struct row *row = &problem->row[op->row];
+	const int halves = op->wide ? 2 : 1;
+	struct thread_state *t = &g->thread[thread];
+	int h;
+
+	step_to(g, thread, g->event[read[0]].value, halves == 2 ? g->event[read[1]].value : 0);
+	for (h = 0; h < halves; h++) {
+		t->value[t->reads] = g->event[read[h]].value;
+		t->read[t->reads++] = (unsigned char)read[h];
+	}
+	if (succeeds(g, op, read, halves))
+		return 1;
+	for (h = 0; h < FENCES && row->quiet && row->pre[h]; h++)
+		g->event[read[0] - 1 - h].tags = TAG_F;
+	for (h = 0; h < halves && op->kind == OP_CAS; h++)
+		g->event[read[h]].tags = row->failed | TAG_R;
+	return 0;
+}
+
+/* The operation's last fences; what follows it may be behind a branch. */
+void leave(struct graph *g, int thread, const struct op *op)
+{
+	const struct row *row = &problem->row[op->row];
+	struct thread_state *t = &g->thread[thread];
+	const int failed = op->kind == OP_CAS && g->event[t->read[t->reads - 1]].rmw < 0;
+
+	if (row->ctrl && op->kind != OP_WRITE && op->kind != OP_FENCE) {
+		t->before |= 1ull << t->read[t->reads - 1];
+		if (op->wide)
+			t->before |= 1ull << t->read[t->reads - 2];
+	}
+	add_fences(g, thread, op, failed ? row->fail : row->post);
 }
 
 /* May the place before a location's first store of @t still take one? Not if all up to there are read-modify-writes in a row. */

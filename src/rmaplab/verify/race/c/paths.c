@@ -11,7 +11,8 @@
 struct node {
 	struct op op;
 	uint64_t key[2];
-	int child, sibling, known;
+	struct ahead ahead;
+	int child, sibling, known, error;
 };
 
 static struct node *nodes;
@@ -50,21 +51,43 @@ static int child_of(int node, uint64_t a, uint64_t b)
 	return c;
 }
 
-const struct op *operation(const struct graph *g, int thread)
+static struct node *here(const struct graph *g, int thread)
 {
 	const struct thread_state *t = &g->thread[thread];
 	const int node = t->node;
 
 	if (!nodes[node].known) {
 		struct op op = { 0 };
-		const int error = problem->next(thread, t->value, t->reads, t->ops, &op);
 
-		if (error)
-			fail(error);
+		nodes[node].error = problem->next(thread, t->value, t->reads, t->ops, &op);
 		nodes[node].op = op;
 		nodes[node].known = 1;
 	}
-	return &nodes[node].op;
+	return &nodes[node];
+}
+
+/* What @thread does next. */
+const struct op *operation(const struct graph *g, int thread)
+{
+	const struct node *node = here(g, thread);
+
+	if (node->error)
+		fail(node->error);
+	return &node->op;
+}
+
+/* The same on a way that it may never go. Return: can it be told? */
+int forecast(const struct graph *g, int thread, struct op *op)
+{
+	const struct node *node = here(g, thread);
+
+	*op = node->op;
+	return !node->error;
+}
+
+struct ahead *ahead(const struct graph *g, int thread)
+{
+	return &here(g, thread)->ahead;
 }
 
 int first_path(void)
