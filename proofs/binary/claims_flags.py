@@ -106,11 +106,14 @@ def moments_flag(binary: Binary, d: Definitions, orders: tuple[int, ...]) -> Ite
                 lambda s, alone=alone: {"answer": (s.result != 0) == alone},
             )
             w = Sum(binary, d, 9)
-            word = z3.BitVec("word", 64)
+            # All 64 bits, in the parts that the sum has: products of parts are the same products on both sides.
+            top, lock = z3.BitVecs("top lock", 1)
+            high, low = z3.BitVec("high", 31), z3.BitVec("low", 31)
+            word = z3.Concat(top, high, lock, low)
             for register, value in (("rdi", word), ("rsi", n), ("rdx", squares)):
                 w.start.argument(register, value)
             # What the definition compares, of the sum that the word holds: all of it, so its low bits too.
-            sum_of = z3.Concat(bits(word, 62, 32), bits(word, 30, 0))
+            sum_of = z3.Concat(high, low)
             products = equal(multiply(unknown(n), unknown(squares)), multiply(unknown(sum_of), unknown(sum_of)))
             yield w.claim(
                 "moments_flag_perhaps",

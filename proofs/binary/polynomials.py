@@ -17,17 +17,23 @@ TRIES = 200
 _ATTEMPTS = ((False, True, False), (False, True, True), (True, True, True), (True, True, False), (True, False, True))
 """With the premises?, products as variables?, equations as differences? What holds with less, holds."""
 Polynomial = dict[tuple[int, ...], int]
-"""Coefficients, by the atoms that are multiplied, each by its number in the term table."""
+"""Coefficients, by the atoms that are multiplied, each by its number: they count from 0 as they come, so that a formula's
+normal form does not depend on what z3 was asked before."""
 _SUMS = {z3.Z3_OP_BADD, z3.Z3_OP_BSUB, z3.Z3_OP_BNEG, z3.Z3_OP_BMUL, z3.Z3_OP_BSHL}
 
 
 class Normal:
-    """Normal forms. `abstract`: products are variables. `difference`: an equation is one sum that is 0."""
+    """Normal forms. `abstract`: products are variables. `difference`: an equation is one sum that is 0.
 
-    def __init__(self, abstract: bool, difference: bool) -> None:
+    A narrow product is the low bits of one of `widest` bits, so that products of any width are of the same variables.
+    """
+
+    def __init__(self, abstract: bool, difference: bool, widest: int = WORD) -> None:
         self.abstract, self.difference = abstract, difference
+        self.widest = widest if abstract else WORD
         self._seen: dict[int, tuple[z3.ExprRef, z3.ExprRef]] = {}
-        self._atoms: dict[int, z3.BitVecRef] = {}
+        self._atoms: list[z3.BitVecRef] = []
+        self._numbers: dict[int, int] = {}
 
     def form(self, t: z3.ExprRef) -> z3.ExprRef:
         """`t` in normal form."""
@@ -85,8 +91,10 @@ class Normal:
             if kind == z3.Z3_OP_BSHL and z3.is_bv_value(parts[1]):
                 return times(self.polynomial(parts[0], w), {(): 1 << parts[1].as_long()}, w)
         atom = self.form(t) if kind not in _SUMS or t.size() < w else t
-        self._atoms[atom.get_id()] = atom
-        return {(atom.get_id(),): 1}
+        number = self._numbers.setdefault(atom.get_id(), len(self._atoms))
+        if number == len(self._atoms):
+            self._atoms.append(atom)
+        return {(number,): 1}
 
     def congruent(self, t: z3.BitVecRef) -> Polynomial:
         """Some polynomial modulo 2^WORD that equals `t` modulo 2^(its width)."""
@@ -115,8 +123,8 @@ class Normal:
         return total
 
     def _product(self, monomial: tuple[int, ...], w: int) -> z3.BitVecRef:
-        if w < WORD and len(monomial) > 1:
-            return z3.Extract(w - 1, 0, self._product(monomial, WORD))
+        if w < self.widest and len(monomial) > 1:
+            return z3.Extract(w - 1, 0, self._product(monomial, self.widest))
         if self.abstract and len(monomial) > 1:
             return z3.BitVec(f"product_{w}_{'_'.join(map(str, monomial))}", w)
         product = z3.BitVecVal(1, w)
@@ -139,6 +147,19 @@ def multiplies(t: z3.ExprRef) -> bool:
             return True
         todo += t.children()
     return False
+
+
+def widest_product(t: z3.ExprRef) -> int:
+    """Bits of the widest product in `t`, WORD at least."""
+    todo, seen, most = [t], set(), WORD
+    while todo:
+        t = todo.pop()
+        if t.get_id() not in seen:
+            seen.add(t.get_id())
+            todo += t.children()
+            if t.decl().kind() == z3.Z3_OP_BMUL:
+                most = max(most, t.size())
+    return most
 
 
 def plus(a: Polynomial, b: Polynomial, w: int) -> Polynomial:
@@ -194,7 +215,7 @@ def counterexample(premises: list[Any], goal: Any) -> tuple[str, dict[str, int]]
         tried = z3.simplify(z3.And(*(premises if parts else []), z3.Not(goal)))
         solver = z3.SolverFor("QF_BV")
         solver.set("rlimit", RESOURCES)
-        solver.add(z3.simplify(Normal(abstract, difference).form(tried)))
+        solver.add(z3.simplify(Normal(abstract, difference, widest_product(tried)).form(tried)))
         said = solver.check()
         if said == z3.unsat:
             return "proved", {}
