@@ -93,6 +93,7 @@ def _digits() -> list[Case]:
         chunk = Chunks(weights, 1, digits, w)
         found = brute.smallest_witness(range(1 << digits), brute.matches_modulo(chunk.subids, w), p)
         said.append(int(found is None))
+    assert {0, 1} <= set(said)
     terms = rocq_list(f"flag (decide {base} {digits} {p} (2^{w}))" for base, digits, p, w in grid)
     return [
         (terms, said),
@@ -120,6 +121,9 @@ def _linear() -> list[Case]:
             events, asks = edge_sequence([ids[-1], ids[0]], trusted), [ids[-1], ids[0]]
             term = f"linear ({addends.format(o=o)}) ({verdict.format(o=o)}) {rocq_list(events)} {rocq_list(asks)}"
             cases.append((term, replay_scheme(scheme, o, events, asks)))
+    seventy = [Event(mm, 0, nr, False) for mm, nr in ((43, 14), (77, 28), (105, 26), (232, 2))]
+    for o in (2, 9, 15):
+        cases.append((f"posted_run {o} {rocq_list(seventy)}", replay_scheme(SCHEMES["generations"], o, seventy, [])[-1]))
     return cases
 
 

@@ -6,7 +6,9 @@ again with what Interleaved.v's steps change, one operation after the other.
 """
 
 import random
+import re
 import shutil
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from itertools import count, pairwise, product
@@ -15,7 +17,7 @@ from pathlib import Path
 import pytest
 from rocq import build, compile_theory, evaluate, needs_coqc
 from rocq import replace as change
-from test_link import rocq_list
+from test_link import random_sequence, replay, rocq_list
 
 from rmaplab.core import Folios, Op, available, variants, why_missing
 from rmaplab.machine.model import ContentLeak, ModelMachine, kernels
@@ -34,13 +36,21 @@ JUDGES = {
     "mm-id": "mm_id_judge",
     "moments-flag": "(moments_flag_judge 62 64 (moments_flag_bound 64 22))",
     "owner-counter": "owner_counter_judge",
-    "moments": "(linear_judge (2^64) moments_addends (moments_verdict 64 (moments_bits 64 2)))",
-    "packed": "(linear_judge (2^64) (packed_addends 24) (packed_verdict 64 24 (packed_bits 64 24 2)))",
-    "generations-safe": "(linear_judge (2^64) (safe_addends 64 2 24) (safe_verdict 64 2 24))",
+    "moments": "(moments_judge 64 (moments_bits 64 2))",
+    "packed": "(packed_judge 64 24 (packed_bits 64 24 2))",
+    "generations-safe": "(generations_safe_judge 64 2 24)",
     "estimated-sharers": "(first_page_judge estimated_sharers_verdict)",
     "likely-shared": "(first_page_judge (likely_shared_verdict 4))",
 }
 """Each scheme as System.v and Interleaved.v have it; all of them beside a mapcount that ends (`bounded`)."""
+MORE_JUDGES = {
+    "bits": "(bits_judge 64 24)",
+    "one-value": "(let t := one_value_bits 64 2 in one_value_judge 64 2 (t - t / 2) (t / 2))",
+    "generations": "(posted_judge 2)",
+}
+"""Linear ones whose programs would show nothing that those of the others do not."""
+EQUATION = "(equation_judge (Witness Moments 2 3 4 1 []))"
+"""Words of 4 bits, where MMs 1 and 5 look alike."""
 
 
 HEAD = """
@@ -263,8 +273,34 @@ def test_a_mapcount_that_ends_answers_as_the_core_does(machines: Path, scheme: s
             rows.append([int(core.verdict(0, k)) for k in range(len(asks))])
         said.append(rows)
         events = rocq_list(f"Ev {mm} 0 ({nr}) false" for mm, nr in (*ups, *end))
-        judge = JUDGES[scheme].replace("64 2)", "64 9)").replace("64 24 2)", "64 24 9)").replace("64 2 24", "64 9 24")
+        judge = re.sub(r"\b2\b(?=\)| 24\))", "9", JUDGES[scheme])  # of order 9
         terms.append(f"Eval vm_compute in (told_by (Interleaved.bounded {top} {judge}) {events} {rocq_list(asks)}).\n")
+    assert evaluate(machines, HEAD + "".join(terms)) == said
+
+
+@pytest.mark.parametrize("scheme", [*JUDGES, *MORE_JUDGES])
+def test_a_judge_answers_as_its_scheme(machines: Path, scheme: str) -> None:
+    rng, asks = random.Random(scheme), [1, 2, 7]
+    sequences = [random_sequence(2, asks, rng) for _ in range(10)]
+    wanted = [[row[-len(asks) :] for row in replay(SCHEMES[scheme], 2, es, asks)] for es in sequences]
+    assert {1, 2} <= {answer for rows in wanted for row in rows for answer in row}
+    judge = (JUDGES | MORE_JUDGES)[scheme]
+    terms = (f"Eval vm_compute in (told_by {judge} {rocq_list(es)} {rocq_list(asks)}).\n" for es in sequences)
+    assert evaluate(machines, HEAD + "".join(terms)) == wanted
+
+
+def test_an_equation_judges_up_to_the_number_of_pages(machines: Path) -> None:
+    """EXCLUSIVE iff at most four mappings, and the sum of (id - x)^2 is a multiple of 16."""
+    rng, asks = random.Random("equation"), [1, 2, 5]
+    said, terms = [], []
+    for _ in range(20):
+        events, mapped, rows = random_sequence(2, asks, rng), Counter[int](), []
+        for e in events:
+            mapped[e.mm] += e.nr
+            few = mapped.total() <= PAGES
+            rows.append([1 if few and sum(n * (mm - x) ** 2 for mm, n in mapped.items()) % 16 == 0 else 2 for x in asks])
+        said.append(rows)
+        terms.append(f"Eval vm_compute in (told_by {EQUATION} {rocq_list(events)} {rocq_list(asks)}).\n")
     assert evaluate(machines, HEAD + "".join(terms)) == said
 
 

@@ -53,6 +53,14 @@ int main(int n, char **histories)
 	}
 }
 """
+LOOK = """
+From Rmaplab Require Import Definitions Width. Import ListNotations. Open Scope Z_scope.
+Definition parts l := [shared_bits l; exclusive_bits l; sequence_bits l].
+Definition counted l := let '(w, writers, closed) := numbers l in [w; writers; closed].
+Definition look l ms := let word := word_after l 0 ms in
+  [word; shared_field l word; exclusive_field l word; sequence_field l word; writers_field l word;
+   shared_inside ms; exclusive_inside ms; sections ms].
+"""
 CHANGES = {"e": "EnterShared", "E": "EnterExclusive", "s": "EndShared", "x": "EndExclusive", "l": "EnterExclusive"}
 
 
@@ -86,6 +94,17 @@ def rocq_changes(said: str) -> list[str]:
     return prefixes
 
 
+def inside(said: str) -> list[tuple[int, int, int]]:
+    """Shared writers and exclusive writers inside, and sections closed, after every letter of a history."""
+    rows, shared, exclusive, closed = [], 0, 0, 0
+    for letter in said:
+        shared += {"e": 1, "l": 1, "s": -1}.get(letter, 0)
+        exclusive += {"E": 1, "x": -1}.get(letter, 0)
+        closed += letter in "sx"
+        rows.append((shared, exclusive, closed))
+    return rows
+
+
 @pytest.mark.parametrize("place", range(len(KINDS)), ids=[f"{kind}-{bits}" for kind, bits in KINDS])
 def test_word_of_the_header_is_the_theorems(place: int, tmp_path: Path) -> None:
     kind, bits = KINDS[place]
@@ -102,12 +121,23 @@ def test_word_of_the_header_is_the_theorems(place: int, tmp_path: Path) -> None:
     theories.mkdir()
     folder = build(theories, ["Definitions", "Width"])
     layout = f"(nth {min(place, 4)} layouts (Layout 0 0 0))"
-    parts = f"let l := {layout} in [shared_bits l; exclusive_bits l; sequence_bits l]"
-    script = "From Rmaplab Require Import Definitions Width. Import ListNotations. Open Scope Z_scope.\n"
-    script += f"Eval vm_compute in ({parts}).\n"
+    script = LOOK + f"Eval vm_compute in (parts {layout}).\nEval vm_compute in (counted {layout}).\n"
     for one in said:
-        script += f"Eval vm_compute in (map (word_after {layout} 0) [{'; '.join(rocq_changes(one))}]).\n"
-    bits_of, *proved = evaluate(folder, script)
-    assert bits_of == [int(n) for n in first.split()]
-    assert proved == [[int(w) for w in line.split()] for line in words]
+        script += f"Eval vm_compute in (map (look {layout}) [{'; '.join(rocq_changes(one))}]).\n"
+    bits_of, ends, *proved = evaluate(folder, script)
+    low, middle, high = (int(n) for n in first.split())
+    assert bits_of == [low, middle, high]
+    assert ends == [bits, (1 << low) - 1, 1 << high]
+    for history_said, line, rows in zip(said, words, proved, strict=True):
+        wanted = []
+        for word, (shared, exclusive, closed) in zip(map(int, line.split()), inside(history_said), strict=True):
+            fields = [
+                word % (1 << low),
+                word >> low & ((1 << middle) - 1),
+                word >> low + middle,
+                word % (1 << low + middle),
+            ]
+            assert fields[:2] == [shared, exclusive]
+            wanted.append([word, *fields, shared, exclusive, closed])
+        assert rows == wanted
     assert any("x" in one for one in said) == (kind != "shared")
