@@ -5,7 +5,6 @@ modules. A refused operation has changed nothing.
 """
 
 import time
-from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
@@ -30,8 +29,8 @@ from rmaplab.machine.model.calls.fork import fork
 from rmaplab.machine.model.calls.lock import lock, populate, unlock
 from rmaplab.machine.model.calls.migrate import migrate
 from rmaplab.machine.model.calls.move import duplicate, protect, relocate, unmap
+from rmaplab.machine.model.calls.pin import ModelPin, hold, pin_longterm
 from rmaplab.machine.model.faults import fault, remote
-from rmaplab.machine.model.physical.memory import Frames
 from rmaplab.machine.model.space.addressspace import AddressSpace
 from rmaplab.machine.model.space.folio import Folio, folio_at
 from rmaplab.machine.model.space.questions import ask
@@ -52,15 +51,6 @@ from rmaplab.machine.protocol import (
 
 Need = Literal["any", "mapped", "readable", "writable"]
 """What every page of a range must be."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class ModelPin:
-    """References on the folios in `slots` (one element a page); `longterm`: FOLL_PINs."""
-
-    pages: int
-    longterm: bool
-    slots: Frames = field(repr=False)
 
 
 class ModelProcess(BaseProcess[Area, ModelPin]):
@@ -366,31 +356,10 @@ class ModelProcess(BaseProcess[Area, ModelPin]):
     def pin(self, address: int, length: int, *, longterm: bool = False) -> Pin:
         start, end = self._range("pin", address, length, "writable" if longterm else "readable")
         self._check_present("pin", start, end)
-        if longterm:
-            self._check_longterm(start, end)
-            slots = np.concatenate([self._pin_page(page) for page in range(start, end)])
-        else:
-            fault.read(self.space, start, end)
-            slots = self.space.folios(start, end)
-            self._system.memory.hold(slots)
+        slots = pin_longterm(self.space, start, end) if longterm else hold(self.space, start, end)
         pin = ModelPin(end - start, longterm, slots)
         self._pins.append(pin)
         return pin
-
-    def _check_longterm(self, start: int, end: int) -> None:
-        """A file system that wants to know of every write allows no lasting pin of its shared pages
-        (writable_file_mapping_allowed() in mm/gup.c)."""
-        if self._system.policy.pins_disk_files:
-            return
-        if any(vma.shared and vma.on_disk for vma in self.space.vmas.within(start, end)):
-            raise BadOperation("pin", "longterm", "a shared mapping of a disk file cannot be pinned for long")
-
-    def _pin_page(self, page: int) -> Frames:
-        """GUP goes page by page: the pin on one page is an extra reference to the COW fault on the next."""
-        fault.populate_write(self.space, page, page + 1, touch=False)
-        slots = self.space.folios(page, page + 1)
-        self._system.memory.hold(slots, longterm=True)
-        return slots
 
     def unpin(self, pin: Pin) -> None:
         own = self._own_pin(pin)
