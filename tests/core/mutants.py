@@ -1,95 +1,96 @@
-"""Build the C core with one thing changed: a planted fault, a sanitizer, or nothing at all.
+"""The list of faults planted in core/ (mutants.toml), read and checked; as a program it prints them and their number.
 
-For tests. Works on a copy of core/; a fault is a replacement of text that must occur exactly once, so a header that
-moves on fails here loudly.
+    python tests/core/mutants.py
+
+Each is a replacement of text that occurs once in its file, with the promise it breaks, or the reason why it breaks none.
 """
 
-import importlib.util
-import shutil
-import subprocess
-from collections.abc import Mapping, Sequence
+import tomllib
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
-from rmaplab.core import Module
-from rmaplab.core.build_core import builder
+from rmaplab.sources import CORE
+from rmaplab.verify.race.barriers import BARRIERS
+from rmaplab.verify.race.programs import PROMISES as RACE_PROMISES
 
-CORE = Path(__file__).parents[2] / "core"
-COMPILER = shutil.which("gcc") or shutil.which("cc")
+FILE = Path(__file__).with_name("mutants.toml")
+PROMISES = {
+    **RACE_PROMISES,
+    "false-shared": "no folio is called shared that one MM maps alone, if its scheme is exact there",
+    "no-answer": "an exact scheme answers",
+    "not-reused": "a page that nobody else has is reused",
+    "saturated": "a mapcount without room makes its folio shared for ever",
+    "definition": "the flag is what the definition says",
+}
 
 
 @dataclass(frozen=True)
-class Fault:
-    """Replace `old` by `new` in `file` (below core/); `scheme` is the line of core/lib/list.h that shows it.
+class Mutant:
+    """Replace `old` by `new` in `file` (below core/). `breaks` is a key of PROMISES; if it is None, `none` says why.
 
-    `race` are fields of `Race` that make it likely.
+    The other fields belong to what finds it: see the head of mutants.toml.
     """
 
     name: str
-    scheme: str
+    by: Literal["barrier", "race", "stress", "sanitizer", "limits"]
     file: str
     old: str
     new: str
+    breaks: str | None = None
+    none: str | None = None
+    models: tuple[str, ...] = ()
+    programs: tuple[str, ...] = ()
+    scheme: str = ""
     race: Mapping[str, int] = field(default_factory=dict)
+    check: str = ""
+
+    @property
+    def one_line(self) -> bool:
+        """Whether what it changes is in one line of a header."""
+        return "/" not in self.file and "\n" not in self.old.strip("\n")
 
 
-def plant(fault: Fault, folder: Path) -> Path:
-    """A copy of core/ with the fault, and with its scheme only (a small build); the copy's path."""
-    copy = folder / "core"
-    shutil.copytree(CORE, copy)
-    target = copy / fault.file
-    text = target.read_text()
-    if text.count(fault.old) != 1:
-        raise ValueError(f"{fault.file}: {fault.old!r}: must occur once, occurs {text.count(fault.old)} times")
-    target.write_text(text.replace(fault.old, fault.new))
-    keep_only(copy, fault.scheme)
-    return copy
+def read(path: Path = FILE) -> tuple[Mutant, ...]:
+    """The list. Raises ValueError naming the entry that breaks a rule."""
+    mutants = tuple(map(_mutant, tomllib.loads(path.read_text())["mutant"]))
+    named = Counter(m.name for m in mutants)
+    for m in mutants:
+        if named[m.name] > 1:
+            raise ValueError(f"{m.name}: stands there twice")
+        if (m.breaks is None) == (m.none is None):
+            raise ValueError(f"{m.name}: must have one of breaks and none")
+        if m.breaks is not None and m.breaks not in PROMISES:
+            raise ValueError(f"{m.name}: {m.breaks}: must be one of {', '.join(PROMISES)}")
+        if (times := (CORE / m.file).read_text().count(m.old)) != 1:
+            raise ValueError(f"{m.name}: {m.file}: {m.old!r}: must occur once, occurs {times} times")
+    return mutants
 
 
-def keep_only(copy: Path, scheme: str) -> None:
-    """Reduce the list of schemes to one entry."""
-    listed = copy / "lib" / "list.h"
-    head, _, tail = listed.read_text().partition("#define RMAP_SCHEMES(X)")
-    listed.write_text(f"{head}#define RMAP_SCHEMES(X) {scheme}\n#endif\n")
-    if not tail:
-        raise ValueError("core/lib/list.h: RMAP_SCHEMES: must be defined there")
+def _mutant(entry: dict[str, object]) -> Mutant:
+    known = {barrier.name: barrier for barrier in BARRIERS}
+    if entry["by"] == "barrier":
+        barrier = known[str(entry["name"])]
+        entry = {**entry, "file": barrier.file, "old": barrier.old, "new": barrier.new}
+    lists = {key: tuple(entry.get(key, ())) for key in ("models", "programs")}  # type: ignore[arg-type, var-annotated]
+    return Mutant(**{**entry, **lists})  # type: ignore[arg-type]
 
 
-def compile_core(copy: Path, name: str, flags: Sequence[str] = ()) -> Path:
-    """The shared object built from `copy`. Raises CalledProcessError or a distutils error if it does not compile."""
-    return Path(builder(name, copy, 64, flags).compile(tmpdir=str(copy.parent / "build"), verbose=False))
+def different(mutants: tuple[Mutant, ...]) -> int:
+    """How many different one-line changes of headers there are: some are planted for more than one judge."""
+    return len({(m.file, (CORE / m.file).read_text().replace(m.old, m.new)) for m in mutants if m.one_line})
 
 
-def import_core(name: str, path: Path) -> Module:
-    """Import an extension module by path."""
-    spec = importlib.util.spec_from_file_location(name, path)
-    assert spec is not None
-    assert spec.loader is not None
-    extension = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(extension)
-    return Module.of(extension)
+def main() -> None:
+    """Print the list and its sums."""
+    mutants = read()
+    for m in mutants:
+        print(f"{m.by:10}{m.file:20}{m.name}: {f'breaks {m.breaks}' if m.breaks else f'breaks nothing: {m.none}'}")
+    sums = ", ".join(f"{count} by {by}" for by, count in Counter(m.by for m in mutants).items())
+    print(f"\n{len(mutants)} planted faults ({sums}); {different(mutants)} different changes of one line of core/*.h")
 
 
-def run_sanitized(copy: Path, sanitizer: str, runs: int = 1) -> subprocess.CompletedProcess[str]:
-    """Build core/lib/race_main.c from `copy` under a sanitizer; run it up to `runs` times, until it reports something.
-
-    A race is reported only by a run in which its two accesses meet.
-    """
-    lib, program = copy / "lib", copy / "race"
-    sources = [str(lib / name) for name in ("race_main.c", "stress.c", "schemes.c")]
-    flags = ["-std=gnu11", "-O1", "-g", f"-fsanitize={sanitizer}", "-DRMAP_DEBUG", "-pthread"]
-    subprocess.run([str(COMPILER), *flags, *sources, "-o", str(program)], check=True)
-    for _ in range(runs):
-        done = subprocess.run([str(program)], capture_output=True, text=True, check=False)
-        if done.returncode:
-            break
-    return done
-
-
-def explore(copy: Path) -> subprocess.CompletedProcess[str]:
-    """Run every execution of core/check/scenarios.h that C11 allows: exit code 1 and the execution where one breaks."""
-    check, program = copy / "check", copy / "weak"
-    platform = '-DRMAP_PLATFORM="check/weak_platform.h"'
-    flags = ["-std=gnu11", "-O2", platform, f"-I{copy}"]
-    subprocess.run([str(COMPILER), *flags, str(check / "weak.c"), "-o", str(program)], check=True)
-    return subprocess.run([str(program)], capture_output=True, text=True, check=False)
+if __name__ == "__main__":
+    main()

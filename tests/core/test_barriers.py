@@ -8,7 +8,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from mutants import COMPILER, CORE, Fault, explore, plant
+from planting import COMPILER, CORE, Fault, explore, plant
 
 pytestmark = pytest.mark.skipif(COMPILER is None, reason="exploring the header needs a C compiler")
 

@@ -8,7 +8,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from mutants import COMPILER, CORE
+from planting import COMPILER, CORE
 
 CROSS = shutil.which("aarch64-linux-gnu-gcc")
 EMULATOR = shutil.which("qemu-aarch64")
