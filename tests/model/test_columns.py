@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rmaplab.machine.model.physical.columns import add_to, cells_of, distinct
+from rmaplab.machine.model.physical.columns import add_at, cells_of, distinct
 from rmaplab.machine.model.physical.log import Log
 
 _NUMBERS = st.integers(0, 2**32 - 1)
@@ -44,9 +44,9 @@ def test_what_is_written_to_a_log_may_change_afterwards() -> None:
 @given(st.one_of(st.lists(st.integers(0, 50)), _RISING, _RUNNING), st.integers(-3, 3))
 def test_every_element_of_an_index_is_added_to_as_often_as_it_occurs(keys: list[int], delta: int) -> None:
     column, index = np.zeros(60, np.int64), np.array(keys, np.int64)
-    add_to(column, index, delta)
-    assert column.tolist() == [delta * keys.count(at) for at in range(60)]
     where = distinct(index)
+    add_at(column, index, where, delta)
+    assert column.tolist() == [delta * keys.count(at) for at in range(60)]
     assert where is None or np.arange(60)[where].tolist() == keys
     assert (where is None) <= (sorted(set(keys)) != keys)
 

@@ -54,19 +54,20 @@ class MmId(Scheme):
 
         slot = _slot(ids, who, mapping)
         hit = slot >= 0
-        row, col = np.flatnonzero(hit), slot[hit]
-        ids[row, col] = who[hit]
-        counts[row, col] += diff[hit]
-        emptied = counts[row, col] <= 0
-        ids[row[emptied], col[emptied]] = 0
-        counts[row[emptied], col[emptied]] = 0
-
-        own = np.zeros(len(state), np.int64)
-        own[row] = counts[row, col]
-        took_slot = hit & mapping & (own == diff) & (total != diff)
-        alone = (total == 0) | _any_slot_holds(ids, counts, total)
+        took_slot = np.zeros(len(state), np.bool_)
+        if hit.any():
+            row, col = np.flatnonzero(hit), slot[hit]
+            ids[row, col] = who[hit]
+            counts[row, col] += diff[hit]
+            own = counts[row, col]
+            emptied = own <= 0
+            ids[row[emptied], col[emptied]] = 0
+            counts[row[emptied], col[emptied]] = 0
+            took_slot[row] = mapping[row] & (own == diff[row]) & (total[row] != diff[row])
         flag |= mapping & (~hit | took_slot)
-        flag &= mapping | ~alone
+        if not mapping.all():
+            alone = (total == 0) | _any_slot_holds(ids, counts, total)
+            flag &= mapping | ~alone
         return State(state.order, data)
 
     def verdict(self, state: State, mm: ArrayLike) -> Verdicts:

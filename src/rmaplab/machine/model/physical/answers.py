@@ -10,7 +10,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from rmaplab.machine.model.physical.columns import Index, Pool, add_to, cells_of, distinct, distinct_rounds
+from rmaplab.machine.model.physical.columns import Index, Pool, add_at, cells_of, distinct, distinct_rounds
 from rmaplab.schemes import Scheme, State
 from rmaplab.trace import Verdict
 
@@ -63,11 +63,14 @@ class _Table:
             self._bytes = _as_bytes(self.state)
 
     def update(self, rows: Index, mm: int, page: Index | int, nr: Index | int, *, entire: bool) -> None:
+        """To the scheme's state and to the truth."""
+        where = distinct(rows)
+        self._count(rows, where, mm, nr)
         if self.scheme is None:
             return
         if mm >= self._accepted:
             self.scheme.check_ids(self.order, mm)
-        if isinstance(page, int) and isinstance(nr, int) and self._update_alike(rows, mm, page, nr, entire=entire):
+        if isinstance(page, int) and isinstance(nr, int) and self._update_alike(where, mm, page, nr, entire=entire):
             return
         pages, nrs = np.broadcast_to(page, len(rows)), np.broadcast_to(nr, len(rows))
         for part in distinct_rounds(rows):
@@ -75,22 +78,20 @@ class _Table:
             state = State(self.order, self.state[which])
             self.state[which] = self.scheme.update(state, mm, pages[part], nrs[part], entire).data
 
-    def _update_alike(self, rows: Index, mm: int, page: int, nr: int, *, entire: bool) -> bool:
-        """`update` of rows that are all in one state, as those of memory that was forked whole: once for all. False if
-        they are not."""
-        where = distinct(rows)
-        if self._bytes is None or where is None or not len(rows):
+    def _update_alike(self, where: slice | Index | None, mm: int, page: int, nr: int, *, entire: bool) -> bool:
+        """The scheme's part of `update` for rows that are all in one state, as in memory forked whole: once for all.
+        False if they are not."""
+        if self._bytes is None or where is None:
             return False
         states = self._bytes[where]
-        if not bool((states == states[0]).all()):
+        if not len(states) or not bool((states == states[0]).all()):
             return False
-        self._bytes[where] = self._after(int(rows[0]), mm, page, nr, entire=entire)
+        self._bytes[where] = self._after(states[0], mm, page, nr, entire=entire)
         return True
 
-    def _after(self, row: int, mm: int, page: int, nr: int, *, entire: bool) -> NDArray[np.uint8]:
-        """What the state of `row`, one of bytes, becomes. What a scheme made of a state once it makes of it again."""
-        assert self._bytes is not None
-        key = (self._bytes[row].tobytes(), mm, page, nr, entire)
+    def _after(self, before: NDArray[np.uint8], mm: int, page: int, nr: int, *, entire: bool) -> NDArray[np.uint8]:
+        """What a state becomes, as bytes. What a scheme made of one once it makes of it again."""
+        key = (before.tobytes(), mm, page, nr, entire)
         after = self._seen.get(key)
         if after is None:
             assert self.scheme is not None
@@ -98,28 +99,32 @@ class _Table:
                 self.scheme.check_ids(self.order, mm)
             if len(self._seen) >= _REMEMBERED:
                 self._seen.clear()
-            state = State(self.order, self.state[row : row + 1])
+            state = State(self.order, before.copy().view(self.state.dtype).reshape(1, *self.state.shape[1:]))
             made = self.scheme.update(state, mm, np.array([page]), np.array([nr]), entire).data
             after = self._seen[key] = made.view(np.uint8).reshape(-1)
         return after
 
-    def count(self, rows: Index, mm: int, nr: Index | int) -> None:
+    def _count(self, rows: Index, where: slice | Index | None, mm: int, nr: Index | int) -> None:
         if isinstance(nr, int):
-            add_to(self.sums, rows, np.array([nr % _MODULUS, nr * mm % _MODULUS, nr * mm * mm % _MODULUS], np.uint64))
-            return
-        times, who = nr.astype(np.uint64), np.uint64(mm)
-        add_to(self.sums, rows, np.stack((times, times * who, times * who * who), axis=1))
+            moved = np.array([nr % _MODULUS, nr * mm % _MODULUS, nr * mm * mm % _MODULUS], np.uint64)
+        else:
+            times, who = nr.astype(np.uint64), np.uint64(mm)
+            moved = np.stack((times, times * who, times * who * who), axis=1)
+        add_at(self.sums, rows, where, moved)
 
     def update_one(self, row: int, mm: int, page: int, nr: int, *, entire: bool) -> None:
-        """`update` and `count` of one row, in plain numbers."""
+        """`update` of one row, in plain numbers."""
         cells, moved = self._cells, nr * mm
         cells[row, 0] = (cells[row, 0] + nr) % _MODULUS
         cells[row, 1] = (cells[row, 1] + moved) % _MODULUS
         cells[row, 2] = (cells[row, 2] + moved * mm) % _MODULUS
         if self._bytes is not None:
-            self._bytes[row] = self._after(row, mm, page, nr, entire=entire)
+            self._bytes[row] = self._after(self._bytes[row], mm, page, nr, entire=entire)
         elif self.scheme is not None:
-            self.update(np.array([row]), mm, np.array([page]), np.array([nr]), entire=entire)
+            if mm >= self._accepted:
+                self.scheme.check_ids(self.order, mm)
+            state = State(self.order, self.state[row : row + 1])
+            self.state[row : row + 1] = self.scheme.update(state, mm, np.array([page]), np.array([nr]), entire).data
 
 
 def _as_bytes(state: NDArray[Any]) -> NDArray[np.uint8] | None:
@@ -148,15 +153,12 @@ class Answers:
         self._tables[order].free.give(rows)
 
     def update(self, order: int, rows: Index, mm: int, page: Index | int, nr: Index | int, *, entire: bool) -> None:
-        """One rmap update per element (rows may repeat: then in this order); a number is the same for all."""
+        """One rmap update per element (rows may repeat: then in this order), to the scheme's state and to the truth; a
+        number is the same for all."""
         self._tables[order].update(rows, mm, page, nr, entire=entire)
 
-    def count(self, order: int, rows: Index, mm: int, nr: Index | int) -> None:
-        """The same update to the truth."""
-        self._tables[order].count(rows, mm, nr)
-
     def update_one(self, order: int, row: int, mm: int, page: int, nr: int, *, entire: bool) -> None:
-        """One rmap update, to the scheme's state and to the truth."""
+        """The same for one row."""
         self._tables[order].update_one(row, mm, page, nr, entire=entire)
 
     def verdict(self, order: int, rows: Index, mm: int) -> NDArray[np.uint8]:

@@ -131,7 +131,11 @@ class Runs:
         return zip(self.first[begins].tolist(), ends[np.append(begins[1:], True)].tolist(), strict=True)
 
 
-def distinct(keys: NDArray[Any]) -> slice | NDArray[Any] | None:
+Where = slice | NDArray[Any] | None
+"""An index in which no element occurs twice; None for one in which some may."""
+
+
+def distinct(keys: NDArray[Any]) -> Where:
     """`keys` as an index in which none occurs twice, a slice where they follow one another; None where one may.
 
     O(keys). Adding to a column through such an index counts each key once, and a slice takes a fraction of the time.
@@ -148,9 +152,11 @@ def alike(values: Index) -> Index | int:
     return first if bool((values == first).all()) else values
 
 
-def add_to(column: NDArray[Any], keys: NDArray[Any], delta: NDArray[Any] | int) -> None:
-    """`column[key] += delta` once for every element of `keys`, of which one may occur several times."""
-    where = distinct(keys)
+def add_at(
+    column: NDArray[Any], keys: NDArray[Any], where: slice | NDArray[Any] | None, delta: NDArray[Any] | int
+) -> None:
+    """`column[key] += delta` once for every element of `keys`, of which one may occur several times; `where` is what
+    `distinct` says of them."""
     if where is None:
         np.add.at(column, keys, delta)
     else:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rmaplab.machine.model.physical.answers import Answers
-from rmaplab.machine.model.physical.columns import Columns, Index, Pool, Runs, add_to, alike, runs_of, spread
+from rmaplab.machine.model.physical.columns import Columns, Index, Pool, Runs, add_at, alike, distinct, runs_of, spread
 from rmaplab.machine.model.physical.recorder import Recorder
 from rmaplab.machine.model.policy import KernelPolicy, Phase
 from rmaplab.machine.protocol import PMD_ORDER
@@ -274,7 +274,7 @@ class Memory:
             self._update_one(int(slots[0]), int(runs.first[0]), int(runs.size[0]), mm, one, sign=sign, entire=False)
             return
         page, nr = alike(runs.first - self.folio["head"][slots]), alike(runs.size * sign)
-        ident = self.folio["ident"][slots]
+        ident, where = self.folio["ident"][slots], distinct(slots)
         if each is None:
             self.recorder.events(step, ident, mm, page, nr, entire=False)
         else:
@@ -284,7 +284,7 @@ class Memory:
             if phase is Phase.PAGES:
                 runs.add(self.frame["mapcount"], sign)
             else:
-                self._count(phase, slots, mm, page, nr, entire=False)
+                self._count(phase, slots, where, mm, page, nr, entire=False)
             self._show(phase, slots, sign)
 
     def _update_one(self, slot: int, first: int, size: int, mm: int, step: int, *, sign: int, entire: bool) -> None:
@@ -339,23 +339,33 @@ class Memory:
             slot, one = int(slots[0]), int(np.ravel(step)[0])
             self._update_one(slot, self.folio.cells["head"][slot], 1 << PMD_ORDER, mm, one, sign=sign, entire=True)
             return
+        where = distinct(slots)
         self.recorder.events(step, self.folio["ident"][slots], mm, 0, sign, entire=True)
         for phase in self.policy.mapping if sign > 0 else self.policy.unmapping:
             if phase is Phase.PAGES:
-                add_to(self.folio["entire"], slots, sign)
+                add_at(self.folio["entire"], slots, where, sign)
             else:
-                self._count(phase, slots, mm, 0, sign, entire=True)
+                self._count(phase, slots, where, mm, 0, sign, entire=True)
             self._show(phase, slots, sign)
 
-    def _count(self, phase: Phase, slots: Frames, mm: int, page: Index | int, nr: Index | int, *, entire: bool) -> None:
+    def _count(
+        self,
+        phase: Phase,
+        slots: Frames,
+        where: slice | Frames | None,
+        mm: int,
+        page: Index | int,
+        nr: Index | int,
+        *,
+        entire: bool,
+    ) -> None:
         if phase is not Phase.VALUES:
-            add_to(self.folio[phase], slots, nr if isinstance(nr, int) else nr.astype(np.int32))
+            add_at(self.folio[phase], slots, where, nr if isinstance(nr, int) else nr.astype(np.int32))
             return
         for order, part in self._large(slots):
             rows = self.folio["row"][slots[part]].astype(np.int64)
             pages, nrs = (n if isinstance(n, int) else n[part] for n in (page, nr))
             self.answers.update(order, rows, mm, pages, nrs, entire=entire)
-            self.answers.count(order, rows, mm, nrs)
 
     def _show(self, phase: Phase, slots: Frames, sign: int) -> None:
         if self.observer is not None:
