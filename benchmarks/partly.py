@@ -1,19 +1,27 @@
 """Which folios of real programs are partly mapped, and what an average and page weights notice of them.
 
-`python benchmarks/partly.py [--seconds N] [--json]` (root; redis-server). Each program runs under `rmaplab record
---around` with its heap in huge pages; then `rmaplab trace partly` reads the trace. docs/partly.md. Looks are apart: what
-came and went between two of them is not seen.
+`python benchmarks/partly.py [--seconds N] [--json] [NAME...]` (root; redis-server; for `backends` PostgreSQL's server).
+Each program, and what each of the tours watches before its change (examples/tours), runs under `rmaplab record --around`
+with its heap in huge pages; then `rmaplab trace partly` reads the trace. docs/partly.md. Looks are apart: what came and
+went between two of them is not seen. So the tours, which are over in seconds, run in slices, and stand still in between
+(but for PostgreSQL's server, which leaves our session). `--seconds` is for redis and the workers.
 """
 
 import argparse
+import glob
 import json
 import os
+import shutil
+import signal
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
+TOURS = Path(__file__).parents[1] / "examples" / "tours"
+SLICE, PAUSE = 0.1, 5
 KEYS = 40_000
 ITEMS = 300_000
 COMMAND = (sys.executable, "-c", "from rmaplab.cli.app import main; main()")
@@ -74,7 +82,45 @@ def workers(seconds: float) -> None:
     time.sleep(seconds / 4)
 
 
-PROGRAMS = {"redis": redis, "workers": workers}
+def backends(_seconds: float) -> None:
+    """PostgreSQL's server and twenty connections, as user nobody."""
+    with tempfile.TemporaryDirectory() as folder:
+        os.chmod(folder, 0o777)
+        initdb = shutil.which("initdb") or max(glob.glob("/usr/lib/postgresql/*/bin/initdb"))
+        user = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
+        made = [initdb, "-D", os.path.join(folder, "data"), "-A", "trust", "-N", "-U", "nobody"]
+        subprocess.run([*user, *made], check=True, stdout=subprocess.DEVNULL)
+        subprocess.run([*user, sys.executable, str(TOURS / "backends.py"), "work", "each", folder], check=True)
+
+
+def in_slices(*words: str) -> None:
+    """Run a command and all that it leaves running, SLICE seconds at a time: a look fits between."""
+    leader = subprocess.Popen(words, start_new_session=True)
+    try:
+        while True:
+            time.sleep(SLICE)
+            leader.poll()
+            os.killpg(leader.pid, signal.SIGSTOP)
+            time.sleep(PAUSE)
+            os.killpg(leader.pid, signal.SIGCONT)
+    except ProcessLookupError:
+        pass  # all have ended
+
+
+def tour(name: str, *words: str) -> Callable[[float], None]:
+    """What the tour `name` watches before its change."""
+    return lambda _seconds: in_slices(sys.executable, str(TOURS / f"{name}.py"), "work", *words)
+
+
+PROGRAMS: dict[str, Callable[[float], None]] = {
+    "redis": redis,
+    "workers": workers,
+    "loader": tour("loader", "list"),
+    "prefork": tour("prefork"),
+    "forks": tour("forks", "three"),
+    "snapshot": tour("snapshot", "1"),
+    "backends": backends,
+}
 
 
 def recorded(name: str, seconds: float, every: float) -> dict[str, object]:
@@ -98,11 +144,14 @@ def main() -> None:
     parser.add_argument("--every", type=float, default=0.2, help="seconds between looks")
     parser.add_argument("--json", action="store_true", help="one JSON object")
     parser.add_argument("--only", choices=PROGRAMS, help=argparse.SUPPRESS)
+    parser.add_argument("name", nargs="*", help=f"some of {', '.join(PROGRAMS)}; all by default")
     asked = parser.parse_args()
     if asked.only:
         PROGRAMS[asked.only](asked.seconds)
         return
-    found = {name: recorded(name, asked.seconds, asked.every) for name in PROGRAMS}
+    if unknown := set(asked.name) - set(PROGRAMS):
+        parser.error(f"{min(unknown)}: must be one of {', '.join(PROGRAMS)}")
+    found = {name: recorded(name, asked.seconds, asked.every) for name in asked.name or PROGRAMS}
     if asked.json:
         print(json.dumps(found))
         return

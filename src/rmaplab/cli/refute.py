@@ -230,7 +230,7 @@ def _cow(
     if as_json:
         emit_json(rows)
     else:
-        show(table("Can one process read what another wrote?", list(rows[0]), [list(r.values()) for r in rows], left=5))
+        show(table("Can one process read what another wrote?", list(rows[0]), _cells(rows), left=5))
     return {Decision(str(row["verdict"])) for row in rows}
 
 
@@ -281,5 +281,8 @@ def _show_rows(rows: list[dict[str, object]], as_json: bool) -> None:
         emit_json(rows)
         return
     columns = [name.replace("_", " ") for name in rows[0]]
-    cells = [["-" if v is None else v for v in row.values()] for row in rows]
-    show(table("64-bit words, per order", columns, cells))
+    show(table("64-bit words, per order", columns, _cells(rows)))
+
+
+def _cells(rows: list[dict[str, object]]) -> list[list[object]]:
+    return [["-" if v is None else v for v in row.values()] for row in rows]
