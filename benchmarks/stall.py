@@ -116,9 +116,11 @@ def read(name: str) -> Callable[[int], object]:
     return lambda pid: Path(f"/proc/{pid}/{name}").read_bytes()
 
 
-def inspect(pid: int) -> object:
-    words = [sys.executable, "-c", "from rmaplab.cli.app import main; main()", "inspect", str(pid)]
-    return subprocess.run(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=True)
+def inspect(*options: str) -> Callable[[int], object]:
+    words = [sys.executable, "-c", "from rmaplab.cli.app import main; main()", "inspect", *options]
+    return lambda pid: subprocess.run(
+        [*words, str(pid)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=True
+    )
 
 
 LOOKS: dict[str, Callable[[int], object]] = {
@@ -126,7 +128,8 @@ LOOKS: dict[str, Callable[[int], object]] = {
     "smaps": read("smaps"),
     "smaps_rollup": read("smaps_rollup"),
     "rmaplab's scan alone": lambda pid: scan(pid, procfs.regions(pid), 0, 0, Notes()),
-    "rmaplab inspect": inspect,
+    "rmaplab inspect": inspect(),
+    "rmaplab inspect, no column of smaps": inspect("--columns", "pid,name,resident,exclusive,uss,pss"),
 }
 
 

@@ -14,8 +14,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from inspecting import area, look_at
+from typer.testing import CliRunner
 
 from commands import RMAPLAB, rmaplab
+from rmaplab.cli.build import build
+from rmaplab.inspect import kernel
 from rmaplab.inspect import processes as processes_module
 from rmaplab.inspect import snapshot as snapshot_module
 from rmaplab.inspect.bpf import BpfError
@@ -367,3 +370,26 @@ def test_second_pass_sees_what_was_unmapped_meanwhile(machine: LiveMachine, view
     mine = np.isin(found.sharing.owner, found.targets)
     inside = mine & (found.sharing.extents.vpn >= at >> 12) & (found.sharing.extents.vpn < (at + (4 << 20)) >> 12)
     assert moved.changed - still.changed >= min(int(inside.sum()), 1)
+
+
+@pytest.mark.parametrize("by", ["process", "vma"])
+@pytest.mark.parametrize(
+    ("words", "asked"),
+    [
+        ((), True),
+        (("--columns", "pid,uss"), False),
+        (("--columns", "pid,kernel_pss"), True),
+        (("--columns", "pid,uss", "--sort", "kernel_pss"), True),
+        (("--columns", "pid,uss", "--json"), False),
+    ],
+)
+def test_smaps_holds_nobody_up_where_no_column_of_it_is_asked_for(
+    monkeypatch: pytest.MonkeyPatch, by: str, words: tuple[str, ...], asked: bool
+) -> None:
+    read: list[int] = []
+    for name in ("rollup", "per_vma"):
+        whole = getattr(kernel, name)
+        monkeypatch.setattr(kernel, name, lambda pid, whole=whole: read.append(pid) or whole(pid))
+    done = CliRunner().invoke(build("inspect"), ["inspect", "--by", by, *words, str(os.getpid())])
+    assert done.exit_code in (0, 1), done.output  # 1: a finding, whatever runs here
+    assert bool(read) == asked

@@ -41,6 +41,8 @@ _SHOW_PROGRESS_AFTER: Final = 1.0
 _WINDOW: Final = 2.0
 """Seconds of writes by which a fork is priced."""
 _FORKS: Final = ("fork", "snapshot")
+_SMAPS: Final = "kernel_"
+"""How fields begin that are read from smaps, which holds its process up (docs/inspect.md)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,6 +207,7 @@ def _answer(wish: _Wish, view: KernelView) -> tuple[Look, list[Row]]:
         addresses=wish.addresses,
         family=wish.family,
         mapping=wish.mapping,
+        smaps=wish.columns is None or any(_SMAPS in field for field in (*wish.columns, *wish.sort)),
         progress=_progress(),
     )
     if wish.by == "worker":

@@ -268,6 +268,5 @@ def _follow(
 
 
 def _emit(row: dict[str, Any]) -> None:
-    json.dump(plain(row), sys.stdout, allow_nan=False)
-    sys.stdout.write("\n")
+    sys.stdout.write(json.dumps(plain(row), allow_nan=False) + "\n")
     sys.stdout.flush()

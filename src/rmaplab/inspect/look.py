@@ -135,11 +135,12 @@ def look(
     family: bool = False,
     statistics: bool = False,
     mapping: str | None = None,
+    smaps: bool = True,
     progress: Progress | None = None,
 ) -> Look:
     """Take a snapshot and answer everything about the MMs that `choose` picks. `mapping`: a regular expression; only
-    mappings with such a name count in rows that are sums of mappings. `fork`: price a fork, by the writes of so many
-    seconds, one process after the other.
+    mappings with such a name count in rows that are sums of mappings. `smaps`: rows have the kernel's own sums. `fork`:
+    price a fork, by the writes of so many seconds, one process after the other.
 
     Raises RmaplabError, NotAvailable.
     """
@@ -157,7 +158,7 @@ def look(
         prices = {snapshot.mms[mm].leader.pid: what_if_write(snapshot, mm, view) for mm in targets}
     wanted = None if mapping is None else np.array([bool(re.search(mapping, n)) for n in snapshot.vmas.name], np.bool_)
     return Look(
-        Scope(snapshot, large, addresses, wanted),
+        Scope(snapshot, large, addresses, wanted, smaps),
         sources,
         disagreements(snapshot, large, view),
         recheck(snapshot),

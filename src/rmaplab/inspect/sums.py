@@ -23,13 +23,14 @@ _SHOWN: Final = tuple(c for c in COLUMNS if c != "kernel_exclusive")
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """What is shown: a snapshot, the kernel's state of its large folios, whether addresses may be, and of which VMAs
-    (bool, per VMA; None: all) the mappings count."""
+    """What is shown: a snapshot, the kernel's state of its large folios, whether addresses may be, of which VMAs
+    (bool, per VMA; None: all) the mappings count, and whether smaps is read beside it, which holds a process up."""
 
     snapshot: Snapshot
     large: LargeFolios | None = None
     addresses: bool = False
     mappings: NDArray[np.bool_] | None = None
+    smaps: bool = True
 
 
 @dataclass(frozen=True, slots=True)

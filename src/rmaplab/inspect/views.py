@@ -66,7 +66,7 @@ def _by_process(scope: Scope) -> list[Row]:
             {"pid": leader.pid, "pids": list(snapshot.mms[mm].pids), "name": leader.name}
             | sums.row(mm)
             | sums.trust(mm)
-            | _kernel_columns(kernel.rollup(leader.tid))
+            | _kernel_columns(kernel.rollup(leader.tid) if scope.smaps else None)
             | {"command": command_line(leader.tid), "cgroup": snapshot.cgroups[mm]}
         )
     return made
@@ -79,7 +79,8 @@ def _kernel_columns(counters: kernel.Counters | None) -> Row:
 def _by_vma(scope: Scope) -> list[Row]:
     snapshot, vmas = scope.snapshot, scope.snapshot.vmas
     sums = Sums.of(scope, np.arange(len(vmas)), len(vmas))
-    smaps = {mm: kernel.per_vma(snapshot.mms[mm].leader.tid) or {} for mm in scope.snapshot.targets.tolist()}
+    asked = snapshot.targets.tolist()
+    smaps = {mm: (kernel.per_vma(snapshot.mms[mm].leader.tid) if scope.smaps else None) or {} for mm in asked}
     made = []
     for vma in np.flatnonzero(np.isin(vmas.mm, scope.snapshot.targets)).tolist():
         sizes = sums.row(vma)
