@@ -6,6 +6,7 @@
 #   make stress         race the C core for a minute
 #   make race         every execution of the C core's locking under seven memory models, JOBS at a time
 #   make litmus       the kernel's own litmus tests, LITMUS=.../tools/memory-model/litmus-tests, and ours as such; by herd7 too, if installed
+#   make litmus-kernel  the kernel's own alone: half a second
 #   make bench          measure the C core's schemes against each other
 #   make kernels        the same in guests: N random programs from SEED on each of KERNELS, JOBS guests at a time
 #   make findings       build and run the programs in findings/, as root: exit code 1 shows the finding
@@ -33,7 +34,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: kernels findings demo test lint prove binary stress race litmus bench fuzz differential mutants hunt kernel-tools kernel-check kernel-test docs figures man packages install-core venv clean
+.PHONY: kernels findings demo test lint prove binary stress race litmus litmus-kernel bench fuzz differential mutants hunt kernel-tools kernel-check kernel-test docs figures man packages install-core venv clean
 
 venv: $(STAMP)
 
@@ -67,12 +68,16 @@ stress: venv
 race: venv
 	$(BIN)/rmaplab race --seconds 600 --jobs $(JOBS)
 
+LITMUS_TESTS = $(or $(LITMUS),$(shell $(BIN)/python -c 'from rmaplab.kernels.build import tree; print(tree("7.3"))')/tools/memory-model/litmus-tests)
+
+litmus-kernel: venv
+	$(BIN)/python -m rmaplab.verify.race.litmus "$(LITMUS_TESTS)"
+
 litmus: venv
-	@test -n "$(LITMUS)" || { echo "make litmus: LITMUS must name a directory of .litmus files"; exit 2; }
-	$(BIN)/python -m rmaplab.verify.race.litmus "$(LITMUS)"
+	$(BIN)/python -m rmaplab.verify.race.litmus "$(LITMUS_TESTS)"
 	$(BIN)/rmaplab race --export litmus --into build/litmus --seconds 5
 	$(BIN)/python -m rmaplab.verify.race.litmus build/litmus | tail -1
-	if command -v herd7 >/dev/null; then $(BIN)/python -m rmaplab.verify.race.herd "$(LITMUS)/.." build/litmus; fi
+	if command -v herd7 >/dev/null; then $(BIN)/python -m rmaplab.verify.race.herd "$(LITMUS_TESTS)/.." build/litmus; fi
 	if command -v herd7 >/dev/null; then $(BIN)/python -m rmaplab.verify.race.machine_shapes build/shapes; fi
 
 bench: venv

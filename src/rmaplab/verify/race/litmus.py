@@ -7,10 +7,12 @@ those.
 
 import re
 import sys
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from statistics import median
 from typing import Final
 
 from rmaplab.verify.race.c_syntax import Parser, Statement, tokens, without_comments
@@ -193,10 +195,18 @@ def judge(test: Test, model: str = "lkmm", seconds: float = 60.0) -> Verdict:
 
 
 def main(paths: Sequence[str]) -> int:
-    """Judge every .litmus file in or at `paths`: 1 if a `Result:` line says otherwise, 2 if a file cannot be read."""
+    """Judge every .litmus file in or at `paths`: 1 if a `Result:` line says otherwise, 2 if a file cannot be read.
+
+    The last line sums up, with the CPU time a file took.
+    """
     files = [f for p in map(Path, paths) for f in (sorted(p.glob("*.litmus")) if p.is_dir() else [p])]
-    worst = 0 if files else 2
+    if not files:
+        print(f"litmus: {', '.join(paths) or 'nothing given'}: must be .litmus files, or directories that have some")
+        return 2
+    worst = 0
+    taken = []
     for path in files:
+        began = time.process_time()
         try:
             test = read(path)
             verdict = judge(test)
@@ -204,9 +214,13 @@ def main(paths: Sequence[str]) -> int:
             print(f"{error}")
             worst = 2
             continue
+        taken.append(1e3 * (time.process_time() - began))
         agrees = test.expected in (None, verdict.observed)
         worst = worst or int(not agrees)
         print(f"{'ok ' if agrees else 'BAD'} {verdict.name}: {verdict.observed}, the file says {test.expected}")
+    if taken:
+        each = f"{median(taken):.1f} ms of CPU time each (at most {max(taken):.0f})"
+        print(f"{len(taken)} of {len(files)} files judged, {each}")
     return worst
 
 
