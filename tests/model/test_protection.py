@@ -70,6 +70,16 @@ def test_guards_stand_where_pages_were_until_they_are_removed(machine: Machine) 
     assert process.read(address, 8 * PAGE).tolist() == [0] * 8
 
 
+def test_advice_on_a_single_page_leaves_the_guard_that_stands_there(machine: Machine) -> None:
+    process = machine.spawn()
+    address = process.mmap(4 * PAGE)
+    process.write(address, 4 * PAGE)
+    process.madvise(address + PAGE, 2 * PAGE, "guard_install")
+    for page in range(4):
+        process.madvise(address + page * PAGE, PAGE, "dontneed")
+    assert states(machine, process) == ["none", "guard", "guard", "none"]
+
+
 def test_a_child_inherits_guards_and_what_moves_takes_them_along(machine: Machine) -> None:
     process = machine.spawn()
     address = process.mmap(4 * PAGE)
