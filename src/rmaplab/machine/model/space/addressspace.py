@@ -326,6 +326,11 @@ class AddressSpace:
     def protect(self, start: int, end: int, *, writable: bool) -> None:
         """Set the W bit where that needs no fault: on anonymous exclusive pages and on shared file pages written before;
         or take it away everywhere."""
+        if end - start == 1 and not writable:
+            if (found := self.table.entry(start, write=True)) is not None:
+                leaf, at = found
+                leaf.flags[at] = int(leaf.flags[at]) & ~W
+            return
         for window in self.table.windows(start, end, write=True):
             leaf, lo, hi = window.leaf, window.lo, window.hi
             if not writable:
