@@ -13,12 +13,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from inspecting import area, look_at
+from inspecting import area, fresh, look_at, need_order
 from typer.testing import CliRunner
 
 from commands import RMAPLAB, rmaplab
 from rmaplab.cli.build import build
-from rmaplab.inspect import kernel
+from rmaplab.inspect import kernel, unprivileged
 from rmaplab.inspect import processes as processes_module
 from rmaplab.inspect import snapshot as snapshot_module
 from rmaplab.inspect.bpf import BpfError
@@ -213,8 +213,27 @@ def test_without_root_only_the_kernels_view_is_shown() -> None:
     assert "Traceback" not in done.stderr
     assert "root" in done.stderr
     answer = json.loads(done.stdout)
-    assert answer["exactness"] == "unknown"
-    assert [row["pid"] for row in answer["rows"]] == [child.pid]
+    assert answer["exactness"] == "estimate"
+    (row,) = answer["rows"]
+    assert row["pid"] == child.pid
+    assert 0 < row["uss_at_least"] <= row["uss_at_most"] < row["kernel_rss"]
+
+
+@pytest.mark.parametrize("order", [0, 4, 9])
+def test_the_bounds_without_frames_hold_the_truth(view: KernelView, machine: LiveMachine, order: int) -> None:
+    """Of a family, of which one member maps a file twice: its pages have two mappings, and are nobody else's."""
+    need_order(order)
+    size = 4 << 20
+    parent, file = fresh(machine), machine.file(size)
+    parent.write(parent.mmap(size, order=order), size)
+    child = parent.fork()
+    for _ in range(2):
+        child.read(child.mmap(size, file=file), size)
+    child.write(child.mmap(size // 4), size // 4)
+    found = {row["pid"]: row["uss"] for row in rows(look_at(view, parent, child).scope, "process")}
+    for row in unprivileged.rows([parent.pid, child.pid], Notes()):
+        assert row["uss_at_least"] <= found[row["pid"]] <= row["uss_at_most"]
+    assert found[child.pid] - unprivileged.rows([child.pid], Notes())[0]["uss_at_least"] >= size, "mapped twice: at most"
 
 
 def test_hidden_processes_are_noted() -> None:

@@ -306,15 +306,18 @@ def _watch(wish: _Wish, view: KernelView, seconds: float) -> None:
 
 
 def _without_frames(wish: _Wish, as_json: bool, missing: NotAvailable) -> None:
-    """Show the kernel's own counters and end: the truth cannot be had."""
+    """Show the kernel's own counters, and between what the truth lies, and end: it cannot be had."""
     notes = Notes()
     chosen = unprivileged.rows(wish.pids, notes, wish.name)
     found = sort_rows(chosen, wish.sort, wish.top)
     if as_json:
-        emit_json({"exactness": "unknown", "why": str(missing), "left_out": notes.lines(), "rows": found})
+        label = "estimate" if chosen else "unknown"
+        emit_json({"exactness": label, "why": str(missing), "left_out": notes.lines(), "rows": found})
     else:
         for row in found[: wish.top or DEFAULT_TOP]:
-            say(f"{row['pid']:>8} {row['name']:<16} smaps RSS {row['kernel_rss']} USS {row['kernel_uss']}")
+            seen = f"smaps RSS {row['kernel_rss']} PSS {row['kernel_pss']}"
+            uss = f"USS {row['uss_at_least']} to {row['uss_at_most']}"
+            say(f"{row['pid']:>8} {row['name']:<16} {seen}, estimate: {uss}")
         for line in notes.lines():
             note(f"left out: {line}")
     note(f"rmaplab: {missing}")

@@ -1,4 +1,4 @@
-"""What can be said without page frame numbers: the kernel's own counters, and no truth.
+"""What can be said without page frame numbers: the kernel's own counters, and bounds of the truth.
 
 For `rmaplab inspect` without root. Only processes whose smaps we may read.
 """
@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from rmaplab.inspect import kernel
 from rmaplab.inspect.processes import Notes, command_line, process, processes
 from rmaplab.inspect.sums import Row
+from rmaplab.machine.live.proc import procfs
 
 
 def rows(pids: Iterable[int] | None, notes: Notes, name: str | None = None) -> list[Row]:
@@ -24,5 +25,12 @@ def rows(pids: Iterable[int] | None, notes: Notes, name: str | None = None) -> l
             notes.add("a process whose smaps may not be read: left out")
             continue
         sizes = {f"kernel_{name}": value for name, value in counters.items()}
-        made.append({"pid": one.pid, "name": one.name, "resident": counters["rss"]} | sizes)
+        made.append({"pid": one.pid, "name": one.name, "resident": counters["rss"]} | sizes | bounds(counters))
     return sorted(made, key=lambda row: -int(row["kernel_rss"]))
+
+
+def bounds(counters: kernel.Counters) -> Row:
+    """Between what USS lies (pages that no other MM maps, each once), bytes. A page that smaps calls private is mapped
+    once: by this process. One that it calls shared is mapped twice or more, and all that may be by this process."""
+    pages = counters["shared"] // procfs.PAGE_SIZE
+    return {"uss_at_least": counters["uss"], "uss_at_most": counters["uss"] + pages // 2 * procfs.PAGE_SIZE}
