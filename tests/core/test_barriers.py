@@ -51,6 +51,11 @@ MISSING = {
 
 WRONG = {
     "no retry": ("return unlikely(rmap_read(s) != start);", "return 0 & (rmap_read(s) != start);", TORN),
+    "a reader begins with a compare-exchange that fails, which acquires nothing": (
+        "while (unlikely((word = rmap_read_acquire(s)) &",
+        "while (unlikely((word = ({ rmap_seq w = ~0ull; rmap_try_cmpxchg_acquire((rmap_seq *)s, &w, w); w; })) &",
+        TORN,
+    ),
     "no wait for the exclusive writer": ("while (unlikely(word & rmap_seq_exclusive_mask(how))) {", "while (0) {", LOST),
     "a lost claim is not turned back": (
         "enter = RMAP_SEQ_ONE_SHARED - RMAP_SEQ_ONE_EXCLUSIVE;",

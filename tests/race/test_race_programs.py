@@ -9,6 +9,7 @@ import pytest
 
 from rmaplab.verify.race.mappings import MAPPINGS
 from rmaplab.verify.race.programs import load
+from rmaplab.verify.race.result import choose
 
 pytestmark = pytest.mark.skipif(not (shutil.which("gcc") or shutil.which("cc")), reason="needs a C compiler")
 
@@ -27,6 +28,16 @@ def test_unchanged_headers_keep_every_promise(model: str, bits: int) -> None:
                 assert verdict.executions > 0
                 assert verdict.bound
                 assert "bounded" in verdict.bound
+
+
+@pytest.mark.parametrize("model", ["sc", "tso", "c11"])
+def test_three_writers_and_a_reader_keep_every_promise(model: str) -> None:
+    programs = load()
+    four = [p for p in programs.all() if p.name == "three-writers-reader"]
+    assert len(four) == 3
+    for program in four:
+        assert {v.verdict for v in programs.run(program, model)} == {"kept"}
+    assert not set(four) & set(choose(programs, ()))
 
 
 def test_sanity_check_fires_where_linux_had_it_and_not_under_the_lock() -> None:

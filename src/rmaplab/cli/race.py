@@ -33,7 +33,9 @@ _WORK: Final = ("jobs", "shard", "resume", "scheduler")
 
 def race(
     context: typer.Context,
-    program: Annotated[list[str] | None, typer.Argument(help="Programs, NAME or NAME/STAGE; all by default.")] = None,
+    program: Annotated[
+        list[str] | None, typer.Argument(help="Programs, NAME or NAME/STAGE; by default all of up to three threads.")
+    ] = None,
     model: Annotated[str | None, typer.Option(help="Models, separated by commas; all by default.")] = None,
     bits: Annotated[int, typer.Option(parser=options.count(32, 64), help="Width of the sequence count: 64 or 32.")] = 64,
     seconds: Annotated[

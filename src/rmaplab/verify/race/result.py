@@ -4,7 +4,7 @@ For `rmaplab race` and docs/races.md.
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 from rmaplab.errors import RmaplabError
 from rmaplab.names import must_be
@@ -12,17 +12,22 @@ from rmaplab.verify.race.draw import cycle, edges, listing
 from rmaplab.verify.race.mappings import MAPPINGS
 from rmaplab.verify.race.programs import PROMISES, Program, Programs, Verdict
 
+ROUTINE: Final = 3
+"""Threads of a program that runs without being named: one more takes twenty times as long."""
+
 
 def choose(programs: Programs, names: Sequence[str]) -> tuple[Program, ...]:
-    """The programs of these names, `NAME` or `NAME/STAGE`; all if none is given. An unknown one is an error that lists
-    them.
+    """The programs of these names, `NAME` or `NAME/STAGE`; if none is given, all of up to ROUTINE threads. An unknown one
+    is an error that lists them.
     """
     listed = programs.all()
     for name in names:
         if not any(name in (p.name, f"{p.name}/{p.stage}") for p in listed):
             known = dict.fromkeys(p.name for p in listed)
             raise RmaplabError(f"{name}: no such program, {must_be(name, known)}")
-    return tuple(p for p in listed if not names or p.name in names or f"{p.name}/{p.stage}" in names)
+    if not names:
+        return tuple(p for p in listed if len(p.roles) <= ROUTINE)
+    return tuple(p for p in listed if p.name in names or f"{p.name}/{p.stage}" in names)
 
 
 def models(text: str | None) -> tuple[str, ...]:

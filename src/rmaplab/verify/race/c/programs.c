@@ -11,6 +11,11 @@ static struct program programs[] = {
 #if RMAP_SEQ_HAS_ADD_RETURN
 	SEQCOUNT_PROGRAMS(1, "add-return", add_return, RMAP_ADD_RETURN),
 #endif
+	FOUR_THREADS("shared", shared),
+	FOUR_THREADS("cmpxchg", cmpxchg),
+#if RMAP_SEQ_HAS_ADD_RETURN
+	FOUR_THREADS("add-return", add_return),
+#endif
 	SEQCOUNT_PROGRAMS(0, "posted shared", posted_shared, RMAP_SHARED),
 	SEQCOUNT_PROGRAMS(0, "posted cmpxchg", posted_cmpxchg, RMAP_CMPXCHG),
 #if RMAP_SEQ_HAS_ADD_RETURN

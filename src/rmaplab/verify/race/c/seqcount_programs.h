@@ -164,4 +164,10 @@ static unsigned not_fooled(const uint64_t *final)
 	  { map_##suffix, ask_##suffix }, { "mapper", "asker" }, REFERENCES(1, PIN + 2),                      \
 	  1u << FOOLED | 1u << WAITS, not_fooled }
 
+/* Twenty times the executions of three writers: for our stages only. */
+#define FOUR_THREADS(stage_name, suffix)                                                                      \
+	{ "three-writers-reader", stage_name, "three writers, a reader", 1, 4,                                \
+	  { write_##suffix, write_##suffix, write_##suffix, read_##suffix },                                  \
+	  { "writer 1", "writer 2", "writer 3", "reader" }, SEQ_AB(0), WITH_READER, three_##suffix }
+
 #endif /* RACE_SEQCOUNT_PROGRAMS_H */
