@@ -152,3 +152,16 @@ def test_a_large_folio_is_asked_about_again_after_every_page_that_was_copied() -
         process.fork()
         written = process.write(address, 16 * PAGE)
         assert (written.copied, written.reused) == (1, 15)
+
+
+def test_memory_made_read_only_before_anybody_wrote_joins_no_read_only_neighbour_that_was_written() -> None:
+    """It is not accounted any more (VM_ACCOUNT), the other is."""
+    with ModelMachine() as machine:
+        process = machine.spawn()
+        address = process.mmap(4 * PAGE)
+        process.mprotect(address + 2 * PAGE, 2 * PAGE, writable=False)
+        process.write(address, PAGE)
+        process.mprotect(address, 2 * PAGE, writable=False)
+        assert len(process.vmas) == 2
+        process.mprotect(address, 4 * PAGE, writable=True)
+        assert len(process.vmas) == 1
