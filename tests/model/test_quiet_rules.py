@@ -165,3 +165,14 @@ def test_memory_made_read_only_before_anybody_wrote_joins_no_read_only_neighbour
         assert len(process.vmas) == 2
         process.mprotect(address, 4 * PAGE, writable=True)
         assert len(process.vmas) == 1
+
+
+def test_a_shared_page_of_a_disk_file_takes_a_fault_when_it_is_first_written() -> None:
+    with ModelMachine() as machine:
+        process, file = machine.spawn(), machine.file(4 * PAGE, kind="file")
+        address = process.mmap(4 * PAGE, file=file, shared=True)
+        process.read(address, 4 * PAGE)
+        before = machine.statistics.faults
+        for _ in range(2):
+            process.write(address, PAGE)
+            assert machine.statistics.faults == before + 1
