@@ -176,3 +176,15 @@ def test_a_shared_page_of_a_disk_file_takes_a_fault_when_it_is_first_written() -
         for _ in range(2):
             process.write(address, PAGE)
             assert machine.statistics.faults == before + 1
+
+
+def test_no_large_folio_of_shmem_comes_where_a_page_is_in_swap(machine: Machine) -> None:
+    machine.swap(64 << 20)
+    process, file = machine.spawn(), machine.file(16 * PAGE)
+    small = process.mmap(16 * PAGE, file=file, shared=True)
+    process.write(small + 3 * PAGE, PAGE, 5)
+    process.madvise(small, 16 * PAGE, "pageout")
+    large = process.mmap(16 * PAGE, file=file, shared=True, order=4)
+    process.write(large, PAGE)
+    assert machine.who(large)["order"].to_list() == [0]
+    assert process.read(large + 3 * PAGE, PAGE).tolist() == [5]
