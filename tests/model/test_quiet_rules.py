@@ -3,7 +3,7 @@
 import pytest
 
 from rmaplab.machine.model import ModelMachine
-from rmaplab.machine.protocol import Machine, Process
+from rmaplab.machine.protocol import BadOperation, Machine, Process
 
 PAGE = 4096
 BLOCK = 512 * PAGE
@@ -188,3 +188,41 @@ def test_no_large_folio_of_shmem_comes_where_a_page_is_in_swap(machine: Machine)
     process.write(large, PAGE)
     assert machine.who(large)["order"].to_list() == [0]
     assert process.read(large + 3 * PAGE, PAGE).tolist() == [5]
+
+
+def test_a_block_that_was_collapsed_has_no_table_of_ptes_so_that_a_thp_fits_again() -> None:
+    """On 6.12: later kernels free the table of an emptied block in any case."""
+    with ModelMachine("linux-6.12") as machine:
+        process = machine.spawn()
+        address = process.mmap(BLOCK, order=9)
+        process.write(address, BLOCK)
+        process.mprotect(address, PAGE, writable=False)
+        process.mprotect(address, PAGE, writable=True)
+        process.madvise(address, BLOCK, "collapse")
+        process.madvise(address, BLOCK, "dontneed")
+        process.write(address, PAGE)
+        assert machine.observe()["pmd_mapped"].sum() == 512
+
+
+def test_memory_that_was_only_read_is_not_collapsed(machine: Machine) -> None:
+    process = machine.spawn()
+    address = process.mmap(BLOCK)
+    process.read(address, BLOCK)
+    process.madvise(address, BLOCK, "hugepage")
+    with pytest.raises(BadOperation):
+        process.madvise(address, BLOCK, "collapse")
+    process.write(address, PAGE)
+    process.madvise(address, BLOCK, "collapse")
+    assert machine.observe()["pmd_mapped"].all()
+
+
+def test_memory_that_shall_have_no_thp_is_not_collapsed(machine: Machine) -> None:
+    process = machine.spawn()
+    address = process.mmap(BLOCK)
+    process.write(address, BLOCK)
+    process.madvise(address, BLOCK, "nohugepage")
+    with pytest.raises(BadOperation):
+        process.madvise(address, BLOCK, "collapse")
+    process.madvise(address, BLOCK, "hugepage")
+    process.madvise(address, BLOCK, "collapse")
+    assert machine.observe()["pmd_mapped"].all()
