@@ -21,7 +21,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 TOURS = Path(__file__).parents[1] / "examples" / "tours"
-SLICE, PAUSE = 0.1, 5
+SLICE, PAUSE = 0.1, 2.5
 KEYS = 40_000
 ITEMS = 300_000
 COMMAND = (sys.executable, "-c", "from rmaplab.cli.app import main; main()")

@@ -21,7 +21,7 @@ class Flagged(World):
 
     name, step = "", ""
 
-    def __init__(self, binary: Binary, d: Definitions, order: int, id_bits: int = 31) -> None:
+    def __init__(self, binary: Binary, d: Definitions, order: int | None, id_bits: int = 31) -> None:
         super().__init__(binary, d, order, id_bits)
         self.flag, self.high, self.low = z3.BitVec("shared", 1), z3.BitVec("high", 31), z3.BitVec("low", 31)
         self.put("word", z3.Concat(self.flag, self.high, z3.BitVecVal(0, 1), self.low))
@@ -80,21 +80,21 @@ class Sum(Flagged):
 
 def moments_flag(binary: Binary, d: Definitions, orders: tuple[int, ...]) -> Iterator[Claim]:
     for function in ("map", "unmap"):
-        w = Sum(binary, d, 9)
+        w = Sum(binary, d, None)
         nr = w.nr if function == "map" else w.less
         yield w.updated(function, nr, "beyond the mapcount", fits=False)
-        w = Sum(binary, d, 9)
+        w = Sum(binary, d, None)
         if function == "map":
             w.few_mappings()
             yield w.updated(function, w.nr, "all that fits", fits=True)
         else:
             # A set flag is cleared or not by moments_flag_perhaps and _alone, below: z3 carries S to no product.
             yield w.updated(function, w.less, "all that fits", fits=True, open_flag=True)
-            w = Sum(binary, d, 9)
+            w = Sum(binary, d, None)
             w.put("word", z3.Concat(z3.BitVecVal(0, 1), w.high, z3.BitVecVal(0, 1), w.low))
             w.flag = z3.BitVecVal(0, 1)
             yield w.updated(function, w.less, "flag not set", fits=True)
-            w = Sum(binary, d, 9)
+            w = Sum(binary, d, None)
             n, sum_of, squares = (z3.BitVec(name, 64) for name in ("n", "s", "q"))
             for register, value in (("rdi", n), ("rsi", sum_of), ("rdx", squares)):
                 w.start.argument(register, value)
@@ -105,7 +105,7 @@ def moments_flag(binary: Binary, d: Definitions, orders: tuple[int, ...]) -> Ite
                 "moments_flag_alone",
                 lambda s, alone=alone: {"answer": (s.result != 0) == alone},
             )
-            w = Sum(binary, d, 9)
+            w = Sum(binary, d, None)
             # All 64 bits, in the parts that the sum has: products of parts are the same products on both sides.
             top, lock = z3.BitVecs("top lock", 1)
             high, low = z3.BitVec("high", 31), z3.BitVec("low", 31)
@@ -126,7 +126,7 @@ def moments_flag(binary: Binary, d: Definitions, orders: tuple[int, ...]) -> Ite
         w.few_mappings()
         w.premises.pop()
         yield w.updated("remap", (1 << order) - 1, f"order {order}", fits=True)
-    w = Sum(binary, d, 9)
+    w = Sum(binary, d, None)
     empty = Value("MomentsFlag", (0, 0, 0, False))
     _, total, squares, _ = d.moments_flag_step(62, 64, 0, empty, w.event(w.nr)).arguments
     yield w.claim(
@@ -141,7 +141,7 @@ def moments_flag(binary: Binary, d: Definitions, orders: tuple[int, ...]) -> Ite
             "rest": w.untouched(s, ("mapcount", 4), ("word", 8), ("squares", 8)),
         },
     )
-    w = Sum(binary, d, 9)
+    w = Sum(binary, d, None)
     yield from w.verdict_and_reuse(d.moments_flag_verdict(w.state()), "moments_flag_verdict")
 
 
@@ -150,7 +150,7 @@ class Slots(Flagged):
 
     name = "mm_id"
 
-    def __init__(self, binary: Binary, d: Definitions, order: int) -> None:
+    def __init__(self, binary: Binary, d: Definitions, order: int | None) -> None:
         super().__init__(binary, d, order)
         self.few_mappings()
         self.counts = [self.put("count", below(31, f"count_{k}", 32), 4 * k) for k in (0, 1)]
@@ -202,11 +202,11 @@ class Slots(Flagged):
 
 def mm_id(binary: Binary, d: Definitions, orders: tuple[int, ...]) -> Iterator[Claim]:
     for function in ("map", "unmap"):
-        w = Slots(binary, d, 9)
+        w = Slots(binary, d, None)
         nr = w.nr if function == "map" else w.less
         yield w.updated(function, (w.event(nr),), "all that fits", w.room(nr))
         yield w.saturated(function, w.room(nr))
-    w = Slots(binary, d, 9)
+    w = Slots(binary, d, None)
     yield from w.verdict_and_reuse(d.mm_id_verdict(w.state()), "mm_id_verdict")
     for order in orders:
         w = Slots(binary, d, order)
@@ -217,7 +217,7 @@ def mm_id(binary: Binary, d: Definitions, orders: tuple[int, ...]) -> Iterator[C
 class Packed(World):
     """packed, and packed-fallback: two words."""
 
-    def __init__(self, binary: Binary, d: Definitions, order: int, name: str, negative: bool = False) -> None:
+    def __init__(self, binary: Binary, d: Definitions, order: int | None, name: str, negative: bool = False) -> None:
         super().__init__(binary, d, order, negative=negative)
         self.name = name
         self.hi = z3.BitVec("squares", 64)
@@ -265,11 +265,11 @@ class Packed(World):
 
 
 def packed(binary: Binary, d: Definitions, name: str, orders: tuple[int, ...]) -> Iterator[Claim]:
-    w = Packed(binary, d, 9, name)
+    w = Packed(binary, d, None, name)
     yield w.updated("map", w.nr, "all")
-    w = Packed(binary, d, 9, name, negative=True)
+    w = Packed(binary, d, None, name, negative=True)
     yield w.updated("unmap", w.less, "all")
-    w = Packed(binary, d, 9, name)
+    w = Packed(binary, d, None, name)
     yield w.updated("set_first", w.nr, "all", (0, 0))
     for order in orders:
         w = Packed(binary, d, order, name)
@@ -291,7 +291,7 @@ def packed(binary: Binary, d: Definitions, name: str, orders: tuple[int, ...]) -
 class Owned(World):
     """owner-counter. Premise: no owner iff nobody maps, and then nobody else does either, as every step leaves it."""
 
-    def __init__(self, binary: Binary, d: Definitions, order: int) -> None:
+    def __init__(self, binary: Binary, d: Definitions, order: int | None) -> None:
         super().__init__(binary, d, order)
         self.few_mappings()
         self.owner, self.rest = below(31, "owner", 32), z3.BitVec("others", 31)
@@ -320,14 +320,14 @@ class Owned(World):
 
 
 def owner_counter(binary: Binary, d: Definitions, orders: tuple[int, ...]) -> Iterator[Claim]:
-    w = Owned(binary, d, 9)
+    w = Owned(binary, d, None)
     yield w.updated("map", w.nr, "all that fits")
-    w = Owned(binary, d, 9)
+    w = Owned(binary, d, None)
     yield w.updated("unmap", w.less, "all that fits")
     for order in orders:
         w = Owned(binary, d, order)
         yield w.updated("remap", (1 << order) - 1, f"order {order}")
-    w = Owned(binary, d, 9)
+    w = Owned(binary, d, None)
     answer = code(d.owner_counter_verdict(w.state(), w.id))
     reuse = both(answer == 1, equal(w.references, w.n))
     for function, wanted in (

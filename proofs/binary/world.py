@@ -71,11 +71,12 @@ def code(verdict: Any) -> z3.BitVecRef:
 class World:
     """One folio of `order`, one MM; `id_bits` of its ID are unknown, all words of both, and `nr`, 1 .. 2^31 - 1.
 
+    No order: it is unknown, too, for a function that does not read it.
     `negative`: nr is said as -m, m unknown. The same numbers; where -nr is extended, both sides extend m.
     """
 
     def __init__(
-        self, binary: Binary, definitions: Definitions, order: int, id_bits: int = 31, negative: bool = False
+        self, binary: Binary, definitions: Definitions, order: int | None, id_bits: int = 31, negative: bool = False
     ) -> None:
         self.definitions, self.order = definitions, order
         self.at = binary.table("layout", FIELDS)
@@ -92,7 +93,7 @@ class World:
             m32 = z3.Concat(z3.BitVecVal(1, 1), m31)
             nr32, self.less = -m32, replace(signed(m32), low=-MAPCOUNT_MAX, high=-1)
             self.premises[1] = m31 != 0
-        self.put("order", z3.BitVecVal(order, 32))
+        self.put("order", z3.BitVec("order", 32) if order is None else z3.BitVecVal(order, 32))
         self.start.store(MM + self.at["id"], id32)
         self.start.store(binary.names["rmap_have_vector_read128"], z3.BitVec("have_vector_read128", 32))
         self.start.argument("rdi", z3.BitVecVal(FOLIO, 64))
