@@ -224,7 +224,7 @@ Definition posted_reuses : Prop := forall o, 2 <= o <= 6 \/ 10 <= o <= 15 ->
 Definition leaks (P : Z) (j : judge) : Prop := exists w, reachable anything j w /\
   (forall v, In v (views w) -> folio_of v = 0 /\ 0 <= page_of v < P) /\ ~ isolated w.
 
-(** The heuristics: three moves and a write. *)
+(** The heuristics: two moves and a write. *)
 Definition estimated_sharers_leaks : Prop := leaks 2 (first_page_judge estimated_sharers_verdict).
 Definition likely_shared_leaks : Prop := forall o, 2 <= o -> leaks 2 (first_page_judge (likely_shared_verdict (2^o))).
 
