@@ -236,6 +236,19 @@ def test_the_bounds_without_frames_hold_the_truth(view: KernelView, machine: Liv
     assert found[child.pid] - unprivileged.rows([child.pid], Notes())[0]["uss_at_least"] >= size, "mapped twice: at most"
 
 
+def test_zero_pages_and_what_pmds_map_are_told_without_frames(machine: LiveMachine) -> None:
+    need_order(9)
+    process = fresh(machine)
+    (before,) = unprivileged.rows([process.pid], Notes())
+    size = 4 << 20
+    process.write(process.mmap(size, order=9), size)
+    process.read(process.mmap(size), size)
+    (after,) = unprivileged.rows([process.pid], Notes())
+    assert after["pmd_mapped"] - before["pmd_mapped"] == size
+    assert after["zero"] - before["zero"] == size
+    assert after["resident"] - before["resident"] < size + (1 << 20), "smaps counts no zero page"
+
+
 def test_hidden_processes_are_noted() -> None:
     if os.geteuid():
         pytest.skip("needs root to mount /proc with hidepid")

@@ -317,7 +317,8 @@ def _without_frames(wish: _Wish, as_json: bool, missing: NotAvailable) -> None:
         for row in found[: wish.top or DEFAULT_TOP]:
             seen = f"smaps RSS {row['kernel_rss']} PSS {row['kernel_pss']}"
             uss = f"USS {row['uss_at_least']} to {row['uss_at_most']}"
-            say(f"{row['pid']:>8} {row['name']:<16} {seen}, estimate: {uss}")
+            pmds = "not told" if row["pmd_mapped"] is None else row["pmd_mapped"]
+            say(f"{row['pid']:>8} {row['name']:<16} {seen}, by PMDs {pmds}, estimate: {uss}")
         for line in notes.lines():
             note(f"left out: {line}")
     note(f"rmaplab: {missing}")

@@ -18,7 +18,7 @@ from rmaplab.machine.live.proc import procfs
 from rmaplab.machine.live.proc.procfs import PAGE_SHIFT
 
 _SCAN: Final = 0xC060_6610
-_IS_PRESENT, _IS_SWAPPED, _IS_HUGE = 1 << 3, 1 << 4, 1 << 6
+_IS_PRESENT, _IS_SWAPPED, _IS_ZERO, _IS_HUGE = 1 << 3, 1 << 4, 1 << 5, 1 << 6
 _REGIONS: Final = 1 << 12
 _UNSCANNED_LIMIT: Final = 1 << 30
 """Without PAGEMAP_SCAN: pages of a VMA beyond which it is left out, 8 GiB of pagemap to read."""
@@ -41,12 +41,32 @@ class PageTable:
 
         None where there is no such call.
         """
+        rows = self._scan(end, _IS_HUGE)
+        if rows is None:
+            return None
+        shift = np.uint64(PAGE_SHIFT)
+        return Populated(rows[:, 0] >> shift, rows[:, 1] >> shift, (rows[:, 2] & np.uint64(_IS_HUGE)) != 0)
+
+    def kinds(self, end: int) -> tuple[int, int] | None:
+        """Bytes below address `end` that map a zero page, and that PMDs map (a huge zero page is both).
+
+        By the PAGEMAP_SCAN ioctl (Linux 6.7), which needs no root. None where there is no such call.
+        """
+        rows = self._scan(end, _IS_ZERO | _IS_HUGE)
+        if rows is None:
+            return None
+        sizes = rows[:, 1] - rows[:, 0]
+        zero, huge = ((rows[:, 2] & np.uint64(bit)) != 0 for bit in (_IS_ZERO, _IS_HUGE))
+        return int(sizes[zero].sum()), int(sizes[huge].sum())
+
+    def _scan(self, end: int, wanted: int) -> Words | None:
+        """What is present or swapped below `end`: rows of first and past-the-end byte, and which `wanted` bits it has."""
         vec = np.zeros((_REGIONS, 3), np.uint64)
         found: list[Words] = []
         start = 0
         while start < end:
             arg = np.array(
-                [96, 0, start, end, 0, vec.ctypes.data, _REGIONS, 0, 0, 0, _IS_PRESENT | _IS_SWAPPED, _IS_HUGE],
+                [96, 0, start, end, 0, vec.ctypes.data, _REGIONS, 0, 0, 0, _IS_PRESENT | _IS_SWAPPED, wanted],
                 np.uint64,
             )
             try:
@@ -57,9 +77,7 @@ class PageTable:
                 return None
             found.append(vec[:filled].copy())
             start = int(arg[4]) if filled == _REGIONS else end
-        rows = np.concatenate([np.zeros((0, 3), np.uint64), *found])
-        shift = np.uint64(PAGE_SHIFT)
-        return Populated(rows[:, 0] >> shift, rows[:, 1] >> shift, (rows[:, 2] & np.uint64(_IS_HUGE)) != 0)
+        return np.concatenate([np.zeros((0, 3), np.uint64), *found])
 
     def read(self, where: Populated, vma_start: Words, zero_pfn: int, absent: NDArray[np.int64]) -> tuple[Extents, Slots]:
         """Extents and swap slots of what is populated, `vma` as in `vma_start`; adds to `absent` (ABSENT, VMAs)."""
@@ -72,6 +90,22 @@ class PageTable:
         return Extents(found.vma, found.vpn, narrow(found.pfn), found.pages, found.flags), Slots(
             found.slot_vma, found.slot
         )
+
+
+def kinds(pid: int) -> tuple[int, int] | None:
+    """Of a process that we may look at, bytes that map a zero page, and that PMDs map; None where that is not told."""
+    try:
+        table = PageTable(pid)
+        try:
+            return table.kinds(_end(procfs.regions(pid)))
+        finally:
+            table.close()
+    except (procfs.ProcessGone, procfs.Missing):
+        return None
+
+
+def _end(regions: list[procfs.Region]) -> int:
+    return max((r.end for r in regions if r.end < _KERNEL), default=0)
 
 
 def _everywhere(pid: int, regions: list[procfs.Region], notes: Notes) -> Populated:
@@ -103,7 +137,7 @@ def scan(pid: int, regions: list[procfs.Region], first_vma: int, zero_pfn: int, 
     """
     table = PageTable(pid)
     try:
-        where = table.populated(max((r.end for r in regions if r.end < _KERNEL), default=0))
+        where = table.populated(_end(regions))
         pmds = where is not None
         if where is None:
             where = _everywhere(pid, regions, notes)
