@@ -1,9 +1,10 @@
 """Platform mappings: what events the operations of `core/platform.h` are under each model.
 
 For programs.py. The names on the left are the rows of c/record.h. A compiler's coding of C11 atomics, or for Linux' model
-docs/core.md's `platform.h`. Sources: the published C11 mappings, Arm's and RISC-V's manuals (ISA appendix A.5). What
+kernel/'s `platform.h`. Sources: the published C11 mappings, Arm's and RISC-V's manuals (ISA appendix A.5). What
 compilers make of core/platform.h is held against them (tests/race/test_compilers.py); the same, but that clang 14 has
-lwsync behind an acquire on Power, which is stronger.
+lwsync behind an acquire on Power, which is stronger. What the kernel's platform.h calls is held against Linux' model's
+(tests/race/test_kernel_platform.py).
 """
 
 from collections.abc import Mapping
