@@ -273,10 +273,10 @@ Qed.
 Lemma told_events id j es : forall s, fold_left (learn (told id j)) es s = fold_left (learn j) (map (rename id) es) s.
 Proof. induction es as [|e es IH]; intros s; [easy|]. cbn. apply IH. Qed.
 
-Theorem non_interference_with_reused_ids_proved : non_interference_with_reused_ids.
+Lemma told_never id room j : (forall m, 1 <= id m) -> never_false_exclusive room j ->
+  never_false_exclusive (told_room id room) (told id j).
 Proof.
-  intros id room j never pos w. apply non_interference_proved.
-  intros es mms x [has apart] _ em hx said. cbn in said.
+  intros pos never es mms x [has apart] _ em hx said. cbn in said.
   change (fold_left (fun s e => learn j s (rename id e)) es (fresh j)) with (fold_left (learn (told id j)) es (fresh j)) in said.
   rewrite told_events in said. destruct (id_reuse_safe_proved id es mms apart em) as (em' & _ & one).
   apply one.
@@ -284,3 +284,6 @@ Proof.
   - apply (never (map (rename id) es)); [easy| |easy|now apply in_map|easy].
     apply Forall_forall. intros e (d & <- & _)%in_map_iff. apply pos.
 Qed.
+
+Theorem non_interference_with_reused_ids_proved : non_interference_with_reused_ids.
+Proof. intros id room j never pos w. now apply non_interference_proved, told_never. Qed.

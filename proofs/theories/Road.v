@@ -10,18 +10,6 @@ From Rmaplab Require Import Definitions Statements System Bookkeeping Linear Val
 Import ListNotations.
 Open Scope Z_scope.
 
-Lemma told_never id room j : (forall m, 1 <= id m) -> never_false_exclusive room j ->
-  never_false_exclusive (told_room id room) (told id j).
-Proof.
-  intros pos never es mms x [has apart] _ em hx said. cbn in said.
-  change (fold_left (fun s e => learn j s (rename id e)) es (fresh j)) with (fold_left (learn (told id j)) es (fresh j)) in said.
-  rewrite told_events in said. destruct (id_reuse_safe_proved id es mms apart em) as (em' & _ & one).
-  apply one.
-  - intros p q hp hq eq. apply (always_end _ _ _ _ apart em); [| |easy]; [destruct hp as [<-|]|destruct hq as [<-|]]; easy.
-  - apply (never (map (rename id) es)); [easy| |easy|now apply in_map|easy].
-    apply Forall_forall. intros e (d & <- & _)%in_map_iff. apply pos.
-Qed.
-
 Lemma keeps_private id b top j : (forall m, 1 <= id m) -> 0 <= top ->
   never_false_exclusive (fun es => Forall (fun e => is_id b (mm e)) es /\ within top es) j ->
   kept_is_private id b (bounded top j).
