@@ -1,7 +1,12 @@
 """Memory mapped in the place of other memory (MAP_FIXED), on the kernel and on the model."""
 
-import pytest
+from itertools import pairwise
 
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rmaplab.machine.model.space.vma import Vma, VmaList
 from rmaplab.machine.protocol import BadOperation, Machine, Process
 
 PAGE = 4096
@@ -92,3 +97,23 @@ def test_memory_can_be_mapped_where_everything_of_the_area_is_gone(machine: Mach
         process.write(address + page * PAGE, PAGE, page)
     child = process.fork()
     assert [int(child.read(address + page * PAGE, PAGE)[0]) for page in (1, 2, 3)] == [1, 2, 3]
+
+
+@pytest.mark.parametrize("block", [0, 1])
+def test_a_thp_fits_where_a_block_with_a_table_was_unmapped(machine: Machine, block: int) -> None:
+    """The table of PTEs goes with the last of its block, however near the neighbours are."""
+    process = machine.spawn()
+    address = process.mmap(2 * BLOCK, order=9)
+    process.write(address, 2 * BLOCK)
+    process.madvise(address + block * BLOCK, PAGE, "dontneed")
+    process.mmap(BLOCK, over=address + block * BLOCK)
+    process.write(address + block * BLOCK, PAGE)
+    assert machine.observe()["pmd_mapped"].to_list() == [True] * 1024
+
+
+@given(st.sets(st.integers(0, 12), max_size=8), st.integers(0, 12), st.integers(0, 12))
+def test_the_vmas_of_a_range_are_those_that_have_a_page_of_it(cuts: set[int], start: int, end: int) -> None:
+    edges = sorted(cuts)
+    vmas = [Vma(low, high, 0) for low, high in pairwise(edges) if (low + high) % 3]
+    pages = set(range(start, end))
+    assert VmaList(vmas).within(start, end) == [vma for vma in vmas if pages & set(range(vma.start, vma.end))]

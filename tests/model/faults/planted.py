@@ -26,6 +26,12 @@ PLANTED: Final = (
         "        pass\n",
         "reclaim of a folio of a file that a locked VMA maps takes it from the VMAs before that one",
     ),
+    Fault(
+        "no-room-is-a-part-of-its-neighbour",
+        ".start <= start < end <= vma.end:\n            return [vma]",
+        ".start <= start <= end <= vma.end:\n            return [vma]",
+        "a block loses its table of PTEs with its last VMA, also where a neighbour begins or ends at its edge",
+    ),
     # --- copy-on-write -------------------------------------------------------------------------------------------
     Fault(
         "cow-held-large-folio-is-reused",

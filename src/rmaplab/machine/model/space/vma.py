@@ -143,9 +143,9 @@ class VmaList:
     def within(self, start: int, end: int) -> list[Vma]:
         """VMAs that overlap [start, end)."""
         first = max(bisect_right(self._starts, start) - 1, 0)
-        if first < len(self._vmas) and end <= (vma := self._vmas[first]).end and vma.start <= start:
+        if first < len(self._vmas) and (vma := self._vmas[first]).start <= start < end <= vma.end:
             return [vma]  # as most ranges lie
-        last = bisect_left(self._starts, end)
+        last = bisect_left(self._starts, end) if start < end else first
         return [v for v in self._vmas[first:last] if v.end > start]
 
     def covers(self, start: int, end: int) -> bool:
