@@ -105,7 +105,8 @@ LIVE: Final[Mapping[str, tuple[str, ...]]] = {
     "held": (),
     "arena": ("proc", "held"),
     "system": ("host", "record", "workers", "held", "arena"),
-    "process": ("system",),
+    "attended": ("system",),
+    "process": ("attended",),
     "machine": ("process",),
     "": ("machine",),
 }
