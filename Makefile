@@ -8,7 +8,8 @@
 #   make litmus       the kernel's own litmus tests, LITMUS=.../tools/memory-model/litmus-tests, and ours as such; by herd7 too, if installed
 #   make litmus-kernel  the kernel's own alone: half a second
 #   make bench          measure the C core's schemes against each other
-#   make kernels        the same in guests: N random programs from SEED on each of KERNELS, JOBS guests at a time
+#   make differential   hold the model against this kernel: N random programs from SEED, JOBS at a time
+#   make kernels        the same in guests: N (500) random programs from SEED on each of KERNELS, JOBS guests at a time each; -j2: both at once
 #   make findings       build and run the programs in findings/, as root: exit code 1 shows the finding
 #   make mutants        plant faults in the model, one at a time, and print which are found
 #   make hunt           look for programs that reach more of the model, for HUNT seconds; they are kept in tests/model/corpus.jsonl
@@ -20,7 +21,6 @@
 #   make figures        the figures of docs/; MEASURED names results of rmaplab bench --json and rmaplab kernel bench --json for the prices
 #   make man            the manual page, build/rmaplab.1, made from the help
 #   make install-core   the C headers and their pkg-config file into PREFIX (/usr/local), below DESTDIR
-#   make differential   hold the model against this kernel: N random programs from SEED, JOBS at a time
 PYTHON ?= python3
 N      ?= 2000
 SEED   ?= 1
@@ -94,10 +94,10 @@ else
 	$(BIN)/rmaplab kernel test --kernel $(KERNEL) --only differential -n $(N) --seed $(SEED)
 endif
 
-kernels: venv kernel-tools
-	@for kernel in $(KERNELS); do \
-		$(BIN)/rmaplab differential --guest $$kernel -n $(if $(filter file,$(origin N)),500,$(N)) --seed $(SEED) --jobs $(JOBS) || exit 1; \
-	done
+kernels: $(addprefix in-,$(KERNELS))
+
+in-%: venv kernel-tools
+	$(BIN)/rmaplab differential --guest $* -n $(if $(filter file,$(origin N)),500,$(N)) --seed $(SEED) --jobs $(JOBS)
 
 findings:
 	$(MAKE) --no-print-directory -C findings check

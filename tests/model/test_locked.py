@@ -273,3 +273,17 @@ def test_a_page_that_a_process_unlocked_at_its_end_is_held_by_nobody() -> None:
     if lacking():
         pytest.skip(lacking())
     assert runner.settle(program, "linux-6.18").mismatch is None
+
+
+@pytest.mark.parametrize("share", ["vfork", "clone_vm"])
+def test_a_page_unlocked_by_a_processs_end_is_held_by_nobody(machine: Machine, share: str) -> None:
+    """Also where the one that writes is no ordinary worker: it shared its memory with another, or descends from one."""
+    process = machine.spawn()
+    address = process.mmap(8 * PAGE)
+    tenant = getattr(process, share)()
+    locks = tenant.fork()
+    locks.mlock(address, PAGE)
+    last = locks.fork()
+    locks.exec()
+    written = last.write(address, PAGE)
+    assert (written.reused, written.copied) == (1, 0)

@@ -396,6 +396,8 @@ static void answer(struct tenant *t, struct request *r)
 	int64_t value;
 
 	r->op &= ~THP;
+	/* As worker.py does: what a process that is gone left in this CPU's LRU batches is no reference of the next operation. */
+	madvise(t->scratch, PAGE, MADV_COLD);
 	if (thp)
 		prctl(PR_SET_THP_DISABLE, 0, 0, 0, 0);
 	start = now();
@@ -406,7 +408,6 @@ static void answer(struct tenant *t, struct request *r)
 		prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0);
 	if (r->op == OP_FORK && value == 0)
 		return;
-	/* Empty this CPU's LRU batches, as worker.py does. */
 	madvise(t->scratch, PAGE, MADV_COLD);
 	if (t->fd >= 0)
 		close(t->fd);
