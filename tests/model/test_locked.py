@@ -287,3 +287,51 @@ def test_a_page_unlocked_by_a_processs_end_is_held_by_nobody(machine: Machine, s
     locks.exec()
     written = last.write(address, PAGE)
     assert (written.reused, written.copied) == (1, 0)
+
+
+def test_what_dontunmap_unlocks_is_not_reclaimed(machine: Machine) -> None:
+    """The VMA loses VM_LOCKED, its pages keep PG_mlocked; those it never locked are reclaimed."""
+    machine.swap(4 * BLOCK)
+    process = machine.spawn()
+    address = process.mmap(8 * PAGE)
+    process.write(address, 8 * PAGE)
+    process.mlock(address, 4 * PAGE)
+    process.mremap(address + 3 * PAGE, PAGE, PAGE, move=True, dontunmap=True)
+    process.madvise(address, 8 * PAGE, "pageout")
+    assert states(machine) == ["present"] * 3 + ["none"] + ["swap"] * 4 + ["present"]
+
+
+def test_a_migrated_page_is_not_locked_any_more(machine: Machine) -> None:
+    machine.swap(4 * BLOCK)
+    process = machine.spawn()
+    address = process.mmap(4 * PAGE)
+    process.write(address, 4 * PAGE)
+    process.mlock(address, 4 * PAGE)
+    process.mremap(address + 3 * PAGE, PAGE, PAGE, move=True, dontunmap=True)
+    process.migrate(address, 2 * PAGE)
+    process.madvise(address, 3 * PAGE, "pageout")
+    assert states(machine) == ["swap"] * 2 + ["present"] + ["none", "present"]
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_locked_zeroes_stay_for_those_that_the_reverse_map_comes_to_later(machine: Machine, late: bool) -> None:
+    """A page of zeroes is PG_mlocked from its first mapping by a locked VMA on; mappings before get the zero page."""
+    process = machine.spawn()
+    address = process.mmap(BLOCK, order=9)
+    process.write(address, PAGE, 0)
+    process.mlock(address, BLOCK)
+    if late:
+        process.madvise(address + PAGE, PAGE, "wipeonfork")
+    child = process.fork()
+    if late:
+        process.madvise(address, 2 * PAGE, "keeponfork")  # joined, and so put into the tree behind the child's
+    assert machine.observe()["order"].to_list()[0] == 9
+    process.madvise(address, BLOCK, "mergeable")
+    machine.merge()
+    seen = machine.observe()
+    theirs = seen.filter(seen["mm"] == child.mm)
+    assert theirs["order"].to_list()[0] == (None if late else 0)
+
+
+def states(machine: Machine) -> list[str]:
+    return [str(state) for state in machine.observe()["state"]]

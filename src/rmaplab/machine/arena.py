@@ -116,6 +116,8 @@ class Areas(Generic[A]):
         self._areas = {area.start: area for area in areas}
         self.thp_disabled = thp_disabled
         """Of the whole address space: no THPs (PR_SET_THP_DISABLE)."""
+        self.uffd = False
+        """Some of it is, or was, write-protected by userfaultfd."""
 
     def copy(self) -> "Areas[A]":
         return Areas(self._areas.values(), thp_disabled=self.thp_disabled)

@@ -78,7 +78,7 @@ Rule = Callable[[str, str, Any], Any]
 
 _RULES: Final[dict[str, Rule]] = {
     **dict.fromkeys(("length", "old_length", "new_length", "address", "offset"), _whole),
-    **dict.fromkeys(("writable", "readable", "move", "dontunmap", "shared", "longterm", "disabled"), _flag),
+    **dict.fromkeys(("writable", "readable", "move", "dontunmap", "shared", "longterm", "disabled", "protected"), _flag),
     "over": _whole_or_none,
     "order": _within(PMD_ORDER),
     **dict.fromkeys(("max_none", "max_swap", "max_shared"), _within(511)),

@@ -204,6 +204,28 @@ def check_guards(advice: str, *, ordinary: bool) -> None:
         raise BadOperation("madvise", advice, "guards stand in private anonymous memory only")
 
 
+def check_uffd(call: str, *, ordinary: bool, users: int) -> None:
+    """Raise BadOperation where userfaultfd is to protect memory that is not `ordinary`, private and anonymous, or in an
+    address space of more than one of `users`: whose descriptor it is decides how long it lasts."""
+    if not ordinary:
+        raise BadOperation(call, "protected", "only private anonymous memory can be protected")
+    if users > 1:
+        raise BadOperation(call, f"{users} processes", "several share the address space")
+
+
+def check_uffd_alone(call: str, *, uffd: bool) -> None:
+    """Raise BadOperation where an address space with userfaultfd is to be shared."""
+    if uffd:
+        raise BadOperation(call, "userfaultfd", "an address space with it is not shared")
+
+
+def check_uffd_moves(vmas: int, *, tracked: bool) -> None:
+    """Raise BadOperation where mremap would move several VMAs, some of them `tracked` by userfaultfd: the kernel moves
+    those before it, then refuses (vma_multi_allowed())."""
+    if vmas > 1 and tracked:
+        raise BadOperation("mremap", f"{vmas} VMAs", "what userfaultfd tracks moves one VMA at a time")
+
+
 LOCK_FORBIDS: Final = ("dontneed", "free", "cold", "pageout", "guard_install")
 """Advice that locked memory refuses (can_madv_lru_vma(), madvise_dontneed_free_valid_vma(), is_valid_guard_vma())."""
 

@@ -28,7 +28,7 @@ _STATES: Final = pl.Series(["none", "present", "swap", "guard"], dtype=OBSERVATI
 class Observation:
     """The columns of schema OBSERVATION, by MM and address: int64, shape (pages,), `UNKNOWN` where the table has null.
 
-    `mm`, `address` and `state` are always known.
+    `mm`, `address`, `state` and `uffd_wp` are always known.
     """
 
     mm: Index
@@ -43,6 +43,7 @@ class Observation:
     pmd_mapped: Index
     kind: Index
     slot: Index
+    uffd_wp: Index
 
     def __len__(self) -> int:
         return len(self.mm)

@@ -91,12 +91,14 @@ _OBSERVATION: Final[Mapping[str, Any]] = {
     "pmd_mapped": pl.Boolean,
     "kind": KIND,
     "slot": pl.UInt64,
+    "uffd_wp": pl.Boolean,
 }
 OBSERVATION: Final = pl.Schema(_OBSERVATION)
 """`Machine.observe()`: one row per virtual page of every mapping of every address space. `frame` names the physical page
 (PFN on a live kernel; comparable up to renaming), `head` its folio's first frame, `slot` the swap slot that holds a
-page of state "swap" (comparable up to renaming too). A page of state "guard" may not be touched. Null where the
-machine cannot tell or it does not apply."""
+page of state "swap" (comparable up to renaming too). A page of state "guard" may not be touched. `uffd_wp`: whether
+userfaultfd tracks the next write, also to a page of state "none". Null where the machine cannot tell or it does not
+apply."""
 
 
 class MachineError(RmaplabError):
@@ -211,6 +213,16 @@ class Process(Protocol):
         """
 
     def munlock(self, address: int, length: int) -> None: ...
+
+    def uffd_wp(self, address: int, length: int, *, protected: bool = True) -> None:
+        """Write-protect private anonymous memory by userfaultfd, or take that away again, without a handler
+        (UFFD_FEATURE_WP_ASYNC, Linux 6.7): how checkpointing and live migration learn what was written.
+
+        A write takes it away from its page and goes on as it would have, with its COW question if it has one; a PMD
+        mapping is remapped by PTEs for it. Pages that are not there are marked too, in tables of PTEs. A child's memory
+        is not protected, nor what mremap moved, which moves one VMA at a time. Refused in an address space that several
+        processes share, and once it was used `vfork` and `clone_vm` are. `observe` shows it (`uffd_wp`).
+        """
 
     def thp_disable(self, disabled: bool = True) -> None:
         """PR_SET_THP_DISABLE: while it holds, this address space gets no large folios by faults or collapse, and maps

@@ -58,3 +58,5 @@ class Process:
     vforked: "Process | None" = None
     """The parent that waits for this one."""
     waits: bool = False
+    uffd: bool = False
+    """Whether userfaultfd ever protected memory of its address space: that cannot be shared then."""

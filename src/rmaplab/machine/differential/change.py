@@ -18,7 +18,7 @@ _MOST_PINNED: Final = 64
 _MOST_PROCESSES: Final = 8
 _BLOCK: Final = 1 << PMD_ORDER
 _BIRTHS: Final = ("spawn", "fork", "vfork", "clone_vm")
-_FLAGS: Final = ("writable", "readable", "shared", "longterm", "move", "dontunmap", "disabled")
+_FLAGS: Final = ("writable", "readable", "shared", "longterm", "move", "dontunmap", "disabled", "protected")
 _RARE: Final = ("exit", "exec", "vfork", "clone_vm", "swap", "merge")
 """Operations not copied from elsewhere as often as others: they end more than they begin."""
 

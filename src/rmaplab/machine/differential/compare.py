@@ -11,7 +11,7 @@ import numpy as np
 from rmaplab.machine.observation import UNKNOWN, Observation
 from rmaplab.machine.protocol import PAGE_SIZE
 
-_PLAIN: Final = ("state", "order", "mapcount", "mmap_exclusive", "anon_exclusive", "pmd_mapped", "kind")
+_PLAIN: Final = ("state", "order", "mapcount", "mmap_exclusive", "anon_exclusive", "pmd_mapped", "kind", "uffd_wp")
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,6 +29,7 @@ class Move:
     shared: bool = False
     longterm: bool = False
     disabled: bool = True
+    protected: bool = True
     chance: float = 1.0
 
 
@@ -253,6 +254,39 @@ MOTIFS: Final[Mapping[str, tuple[Move, ...]]] = {
         _WRITE,
         Move("write", who=1, chance=0.6),
         _advise("collapse"),
+    ),
+    "writes tracked": (
+        Move("write", "part", chance=0.8),
+        Move("fork", chance=0.5),
+        Move("uffd_wp", chance=0.7),
+        Move("write", "first", chance=0.5),
+        _advise("pageout", "part", chance=0.4),
+        Move("uffd_wp", "part"),
+        Move("read", chance=0.6),
+        Move("peek", "part", chance=0.3),
+        Move("write", "part", who=1, chance=0.4),
+        Move("mprotect", "part", writable=True, chance=0.3),
+        _advise("collapse", chance=0.5),
+        Move("uffd_wp", "part", protected=False, chance=0.4),
+        Move("fork", chance=0.4),
+        _WRITE,
+        Move("khugepaged", chance=0.4),
+    ),
+    "tracked, and taken apart": (
+        _WRITE,
+        Move("uffd_wp", "part"),
+        _advise("free", chance=0.3),
+        _advise("dontneed", "part", chance=0.4),
+        _advise("guard_install", "part", chance=0.2),
+        _advise("pageout", chance=0.6),
+        Move("migrate", shared=True, chance=0.4),
+        _advise("cold", "part", chance=0.3),
+        Move("poke", "part", chance=0.4),
+        Move("pin", "first", longterm=True, chance=0.3),
+        _READ,
+        Move("uffd_wp", "rest", chance=0.4),
+        Move("mlock", chance=0.2),
+        Move("write", "part"),
     ),
     "zeroes": (
         _WRITE,

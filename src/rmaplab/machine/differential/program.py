@@ -35,6 +35,7 @@ Do = Literal[
     "swap",
     "mlock",
     "munlock",
+    "uffd_wp",
     "thp_disable",
     "khugepaged",
     "truncate",
@@ -69,6 +70,7 @@ class Step:
     longterm: bool = False
     at: int = 0
     disabled: bool = True
+    protected: bool = True
     by: int = -1
     max_none: int = 511
     max_swap: int = 64
@@ -192,6 +194,9 @@ class Run:
 
     def _munlock(self, step: Step) -> None:
         self._process(step).munlock(self._address(step), step.pages * PAGE_SIZE)
+
+    def _uffd_wp(self, step: Step) -> None:
+        self._process(step).uffd_wp(self._address(step), step.pages * PAGE_SIZE, protected=step.protected)
 
     def _thp_disable(self, step: Step) -> None:
         self._process(step).thp_disable(step.disabled)

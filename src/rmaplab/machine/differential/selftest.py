@@ -221,6 +221,9 @@ class _Printer:
         call = self._refusable(step, answer, f"mlock((void *){self._at(step)}, {step.pages} * PAGE)").partition(" ")[2]
         yield self._touch(step, call)
 
+    def _uffd_wp(self, step: Step, *_: object) -> Iterator[str]:
+        yield self._by(step, f"track({self._at(step)}, {step.pages} * PAGE, {int(step.protected)});")
+
     def _munlock(self, step: Step, answer: Result, *_: object) -> Iterator[str]:
         yield self._refusable(step, answer, f"munlock((void *){self._at(step)}, {step.pages} * PAGE)")
 
@@ -300,7 +303,7 @@ class _Printer:
         seen = self._machine.observation()
         whose = {process.mm: number for number, process in self._run.processes.items() if process.alive}
         marks = _marks(seen)
-        columns = (seen.mm, seen.state, seen.order, seen.pmd_mapped, seen.kind, seen.mmap_exclusive)
+        columns = (seen.mm, seen.state, seen.order, seen.pmd_mapped, seen.kind, seen.mmap_exclusive, seen.uffd_wp)
         steady = np.ones(len(seen), np.bool_)
         for column in columns:
             steady[1:] &= column[1:] == column[:-1]
@@ -309,11 +312,11 @@ class _Printer:
         steady[:1] = False
         starts = np.flatnonzero(~steady)
         for start, after in zip(starts, [*starts[1:], len(seen)][: len(starts)], strict=True):
-            mm, state, order, pmd, kind, exclusive = (int(column[start]) for column in columns)
+            mm, state, order, pmd, kind, exclusive, tracked = (int(column[start]) for column in columns)
             if state != PRESENT:
                 order = pmd = kind = exclusive = UNKNOWN
             where = f"{whose[mm]}, {int(seen.address[start]):#x}, {after - start}"
-            yield f"{{ {where}, {state}, {order}, {pmd}, {kind}, {exclusive}, {int(marks[start])} }}"
+            yield f"{{ {where}, {state}, {order}, {pmd}, {kind}, {exclusive}, {tracked}, {int(marks[start])} }}"
 
 
 def _marks(seen: Observation) -> np.ndarray:

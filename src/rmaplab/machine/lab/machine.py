@@ -241,6 +241,9 @@ class LabProcess:
     def munlock(self, address: int, length: int) -> None:
         self._do("munlock", address, length)
 
+    def uffd_wp(self, address: int, length: int, *, protected: bool = True) -> None:
+        self._do("uffd_wp", address, length, protected=protected)
+
     def thp_disable(self, disabled: bool = True) -> None:
         self._do("thp_disable", disabled)
 

@@ -71,7 +71,7 @@ class Attended(BaseProcess[Area, LivePin]):
             raise
         if answer.error:
             name = f"{errno.errorcode.get(answer.error, '')}, {os.strerror(answer.error)}"
-            if answer.error in (errno.EINVAL, errno.EACCES, errno.EPERM, errno.EFAULT, errno.EAGAIN):
+            if answer.error in (errno.EINVAL, errno.EACCES, errno.EPERM, errno.EFAULT, errno.EAGAIN, errno.EBUSY):
                 raise BadOperation(op.name.lower(), tuple(args), f"refused by the kernel: {name}")
             raise MachineError(f"{self._worker.name}: {op.name.lower()}{tuple(args)}: {name}")
         return answer

@@ -20,11 +20,16 @@ from rmaplab.machine.base import (
     check_offset,
     check_over,
     check_protection,
+    check_uffd,
+    check_uffd_alone,
+    check_uffd_moves,
 )
 from rmaplab.machine.live.arena import Area, Backing, check_mapped
 from rmaplab.machine.live.attended import Attended
 from rmaplab.machine.live.held import ADVICE, LiveFile, LivePin
 from rmaplab.machine.live.host import diskfile
+from rmaplab.machine.live.proc import procfs
+from rmaplab.machine.live.proc.procfs import regions_or_none
 from rmaplab.machine.live.record import cow
 from rmaplab.machine.live.record.recorder import Move, Write
 from rmaplab.machine.live.system import LiveSystem
@@ -126,6 +131,11 @@ class LiveProcess(Attended):
         check_mremap(old_length, new_length, shared=area.shared, dontunmap=dontunmap)
         check_range("mremap", address, new_length)
         check_mapped("mremap", self.pid, address, old_length or PAGE_SIZE)
+        if self._areas.uffd and (move or dontunmap):
+            end = address + old_length
+            moving = [region for region in regions_or_none(self.pid, end) if region.start < end and address < region.end]
+            tracked = {r.start for r in procfs.flagged(self.pid, b"uw")}
+            check_uffd_moves(len(moving), tracked=any(region.start in tracked for region in moving))
         if not (move or dontunmap or not old_length):
             return self._resize(area, address, old_length, new_length)
         flags = _MREMAP_MAYMOVE | _MREMAP_FIXED | (_MREMAP_DONTUNMAP if dontunmap else 0)
@@ -238,6 +248,16 @@ class LiveProcess(Attended):
         self._look()
 
     @checked
+    def uffd_wp(self, address: int, length: int, *, protected: bool = True) -> None:
+        area = self._area("uffd_wp", address, length)
+        check_mapped("uffd_wp", self.pid, address, length)
+        users = sum(process.alive and process.mm == self.mm for process in self._family)
+        check_uffd("uffd_wp", ordinary=area.backing == "anon" and not area.shared, users=users)
+        self._ask(Op.UFFD_WP, address, length, int(protected))
+        self._areas.uffd = True
+        self._look()
+
+    @checked
     def thp_disable(self, disabled: bool = True) -> None:
         self._check_alive("thp_disable")
         self._areas.thp_disabled = disabled
@@ -333,6 +353,7 @@ class LiveProcess(Attended):
 
     def _share(self, op: Literal[Op.VFORK, Op.CLONE_VM]) -> "LiveProcess":
         self._check_alive(op.name.lower())
+        check_uffd_alone(op.name.lower(), uffd=self._areas.uffd)
         try:
             worker = sharing.start(self._worker, op, f"process with MM {self._mm}")
         except WorkerDied:

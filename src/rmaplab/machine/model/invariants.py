@@ -14,7 +14,7 @@ from rmaplab.machine.model.backing.swapdevice import SwapSlots
 from rmaplab.machine.model.machine import ModelMachine
 from rmaplab.machine.model.physical.memory import Memory
 from rmaplab.machine.model.space.addressspace import AddressSpace
-from rmaplab.machine.model.space.pagetable import BLOCK, PMD, SWAP, SWAP_EXCLUSIVE, W, Window
+from rmaplab.machine.model.space.pagetable import BLOCK, PMD, SWAP, SWAP_EXCLUSIVE, WP, W, Window
 from rmaplab.trace import KINDS
 
 _KSM: Final = KINDS.index("ksm")
@@ -37,6 +37,7 @@ def check(machine: ModelMachine) -> None:
             _count_swapped(window, entries, marked)
             index = window.leaf.present(window.lo, window.hi)
             merged = memory.folio["kind"][memory.frame["folio"][window.leaf.frame[index]]] == _KSM
+            _none("entry both writable and tracked", window.leaf.flags[window.lo : window.hi] & (W | WP) == W | WP)
             _none("KSM page mapped writable", merged & (window.leaf.flags[index] & W != 0))
             _count(memory, space.mm, index, window.leaf.frame[index], window.leaf.flags[index], pages, entire, sums)
     _equal("page mapcount", memory.frame.used("mapcount"), pages)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from rmaplab.machine.model.physical.memory import Memory
 from rmaplab.machine.model.policy import Bit56
 from rmaplab.machine.model.space.addressspace import AddressSpace
-from rmaplab.machine.model.space.pagetable import GUARD, PMD, SWAP
+from rmaplab.machine.model.space.pagetable import GUARD, PMD, SWAP, WP
 from rmaplab.machine.observation import GUARD as GUARDED
 from rmaplab.machine.observation import NONE, PRESENT, Observation, known_where
 from rmaplab.machine.observation import SWAP as SWAPPED
@@ -63,6 +63,7 @@ def _joined(
         pmd_mapped=known_where(known, flags & PMD != 0),
         kind=known_where(known, memory.folio["kind"][slot]),
         slot=known_where(swapped, entry),
+        uffd_wp=(flags & WP != 0).astype(np.int64),
     )
 
 

@@ -62,6 +62,7 @@ class KernelPolicy:
     MADV_COLD, MADV_FREE and MADV_PAGEOUT split also a folio that PTEs map whole. `shared_ends_walk`: a shared large folio
     ends the walk through its block. `split_keeps_zeroes`: pages of zeroes stay when a folio is split.
     `guards`: there are guard pages; `guards_need_anon_vma`: VMAs with guards get an anon_vma, else a flag for fork.
+    `uffd_wp_async`: userfaultfd protects without a handler (6.7).
     `collapse_needs_writable`: a block none of whose pages is mapped writable is not collapsed.
     `khugepaged_spares_lazy`: nor is one with lazily freed pages, by khugepaged.
     `empties_tables`: MADV_DONTNEED of a whole block frees its table of PTEs, so that a THP fits again.
@@ -86,6 +87,7 @@ class KernelPolicy:
     split_keeps_zeroes: bool = False
     guards: bool = True
     guards_need_anon_vma: bool = True
+    uffd_wp_async: bool = True
     collapse_needs_writable: bool = False
     khugepaged_spares_lazy: bool = False
     empties_tables: bool = True
@@ -145,6 +147,7 @@ def _known() -> dict[str, KernelPolicy]:
         confirmed="",
         scheme=SCHEMES["estimated-sharers"],
         large_cow=LargeCow.SOLE_REFERENCE,
+        uffd_wp_async=False,
         unmapped_first_is_shared=True,
         whole_splits=True,
         shared_ends_walk=True,

@@ -22,8 +22,12 @@ from rmaplab.machine.base import (
     check_offset,
     check_over,
     check_protection,
+    check_uffd,
+    check_uffd_alone,
+    check_uffd_moves,
 )
 from rmaplab.machine.model.backing.pagecache import PAGE_SHIFT
+from rmaplab.machine.model.calls import uffd
 from rmaplab.machine.model.calls.advice import ADVICE
 from rmaplab.machine.model.calls.fork import fork
 from rmaplab.machine.model.calls.lock import lock, populate, unlock
@@ -147,6 +151,9 @@ class ModelProcess(BaseProcess[Area, ModelPin]):
     ) -> int:
         start, end = self._range("mremap", address, old_length or PAGE_SIZE, "mapped")
         check_length("mremap", new_length)
+        if move or dontunmap:
+            moving = self.space.vmas.within(start, end)
+            check_uffd_moves(len(moving), tracked=any(each.uffd for each in moving))
         vma = self._vma("mremap", start, end, alone=new_length > old_length)
         if (move or dontunmap) and not self._system.policy.moves_several:
             self._shrink_first(start, end, start + (new_length >> PAGE_SHIFT))
@@ -251,6 +258,14 @@ class ModelProcess(BaseProcess[Area, ModelPin]):
         unlock(self.space, *self._range("munlock", address, length, "mapped"))
 
     @checked
+    def uffd_wp(self, address: int, length: int, *, protected: bool = True) -> None:
+        start, end = self._range("uffd_wp", address, length, "mapped")
+        ordinary = all(vma.anonymous and vma.private for vma in self.space.vmas.within(start, end))
+        check_uffd("uffd_wp", ordinary=ordinary, users=self.space.users)
+        (uffd.protect if protected else uffd.resolve)(self.space, start, end)
+        self._areas.uffd = True
+
+    @checked
     def thp_disable(self, disabled: bool = True) -> None:
         self._check_alive("thp_disable")
         self.space.thp_disabled = disabled
@@ -319,6 +334,7 @@ class ModelProcess(BaseProcess[Area, ModelPin]):
 
     def _share(self, call: str) -> "ModelProcess":
         self._check_alive(call)
+        check_uffd_alone(call, uffd=self._areas.uffd)
         self.space.users += 1
         self._system.recorder.tick()
         return ModelProcess(self._system, self.space, self._areas, self._family)

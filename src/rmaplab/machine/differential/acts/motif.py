@@ -42,7 +42,8 @@ def _do(story: Story, move: Move, process: Process, area: Area, part: tuple[int,
     page, pages = {"all": area.all, "part": part, "first": (area.first, 1), "rest": rest}[move.where]
     step = Step(move.do, process.number, area.number, page, pages, advice=move.advice, writable=move.writable)
     step = replace(step, shared=move.shared, longterm=move.longterm, readable=move.readable)
-    step = replace(step, disabled=move.disabled)
+    step = replace(step, disabled=move.disabled, protected=move.protected)
+    process.uffd |= move.do == "uffd_wp"
     if move.do in ("write", "poke"):
         step = replace(step, value=story.value())
     if move.do == "pin":

@@ -48,6 +48,18 @@ def munlock(story: Story) -> None:
     story.on_range(Step("munlock"))
 
 
+def uffd_wp(story: Story) -> None:
+    found = story.some()
+    if not found:
+        return
+    process, area = found
+    if area.file and story.lots.random() < 0.9:
+        return  # it would be refused
+    page, pages = area.part(story.lots)
+    process.uffd = True
+    story.add(Step("uffd_wp", process.number, area.number, page, pages, protected=story.lots.random() < 0.8))
+
+
 def khugepaged(story: Story) -> None:
     if story.has_khugepaged:
         story.add(_visit(story))

@@ -32,7 +32,7 @@ def fork_of(story: Story, parent: Process) -> Process | None:
 
 def vfork(story: Story) -> None:
     parent = story.process()
-    if parent and len(story.alive) < MAX_PROCESSES:
+    if parent and _sharable(story, parent):
         _share(story, parent, "vfork").vforked = parent
         parent.waits = True
         if story.lots.random() < 0.1:
@@ -41,8 +41,13 @@ def vfork(story: Story) -> None:
 
 def clone_vm(story: Story) -> None:
     parent = story.process()
-    if parent and len(story.alive) < MAX_PROCESSES:
+    if parent and _sharable(story, parent):
         _share(story, parent, "clone_vm")
+
+
+def _sharable(story: Story, parent: Process) -> bool:
+    """Whether it can have a child in its memory; now and then one that cannot is asked to, too."""
+    return len(story.alive) < MAX_PROCESSES and (not parent.uffd or story.lots.random() < 0.02)
 
 
 def _share(story: Story, parent: Process, do: Literal["vfork", "clone_vm"]) -> Process:
@@ -62,7 +67,7 @@ def exec_(story: Story) -> None:
     process = story.process()
     if process:
         _leave(process)
-        process.areas = []
+        process.areas, process.uffd = [], False
         process.pins.clear()
         story.add(Step("exec", process.number))
 

@@ -34,6 +34,7 @@
 
 #define PM_PFN		((1ULL << 55) - 1)
 #define PM_EXCLUSIVE	(1ULL << 56)
+#define PM_UFFD_WP	(1ULL << 57)
 #define PM_GUARD	(1ULL << 58)
 #define PM_SWAP		(1ULL << 62)
 #define PM_PRESENT	(1ULL << 63)
@@ -129,9 +130,10 @@ static inline int present(const volatile void *page)
 	return !!(pagemap(page) & PM_PRESENT);
 }
 
+/* Swap types from here on are no device: the last is a marker of an entry where nothing is. */
 static inline int swapped(const volatile void *page)
 {
-	return !(pagemap(page) & PM_PRESENT) && (pagemap(page) & PM_SWAP);
+	return !(pagemap(page) & PM_PRESENT) && (pagemap(page) & PM_SWAP) && (pagemap(page) & 31) != 31;
 }
 
 /* pagemap's "mapped exclusively" */

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+#include <linux/userfaultfd.h>
 /*
  * Several processes that do one thing at a time. All of them run the same text; what
  * stands behind BY(n) is done by process n while the others wait.
@@ -18,7 +19,7 @@ struct world {
 
 static struct world *world;
 static int me, at, goes_on_at, acts, advised_off = 1;
-static int held[64][8];
+static int held[64][8], uffd;
 
 #define BY(who) for (int turn_ = begin(who); turn_; turn_ = end())
 
@@ -85,6 +86,9 @@ static inline void child(int number)
 				if (held[i][j])
 					close(held[i][j]);
 		memset(held, 0, sizeof(held));
+		if (uffd)
+			close(uffd);
+		uffd = 0;
 		await(at);
 		signal(SIGCHLD, SIG_IGN);
 		prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0);
@@ -281,11 +285,27 @@ static inline void migrate(uintptr_t address, size_t length, int all)
 	syscall(237, address, length, 0, NULL, 0, all ? 4 : 2);
 }
 
+/* userfaultfd's write protection, which a write takes away without asking anybody (UFFD_FEATURE_WP_ASYNC, 6.7). */
+static inline void track(uintptr_t address, size_t length, int protected)
+{
+	struct uffdio_api api = { .api = UFFD_API, .features = 1ULL << 15 };
+	struct uffdio_register all = { .range = { address, length }, .mode = UFFDIO_REGISTER_MODE_WP };
+	struct uffdio_writeprotect wanted = { .range = { address, length }, .mode = (unsigned int)protected };
+
+	if (!uffd) {
+		uffd = (int)syscall(SYS_userfaultfd, O_CLOEXEC);
+		if (uffd < 0 || ioctl(uffd, UFFDIO_API, &api))
+			skip("userfaultfd: %s", strerror(errno));
+	}
+	agree(!ioctl(uffd, UFFDIO_REGISTER, &all), "UFFDIO_REGISTER should not be refused");
+	agree(!ioctl(uffd, UFFDIO_WRITEPROTECT, &wanted), "UFFDIO_WRITEPROTECT should not be refused");
+}
+
 /* What pagemap and kpageflags should say of a run of pages. -1: nothing is said. */
 struct pages {
 	int process;
 	uintptr_t address;
-	int count, state, order, pmd, kind, exclusive, mark;
+	int count, state, order, pmd, kind, exclusive, tracked, mark;
 };
 
 static const char *const kinds[] = { "anon", "file", "shmem", "ksm" };
@@ -316,6 +336,8 @@ static void look_at(const struct pages *run)
 		uint64_t frame = pfn(page);
 
 		is_so(state == run->state, run, i, "state (0 nothing, 1 present, 2 swap, 3 guard)", state, run->state);
+		is_so(!!(pagemap(page) & PM_UFFD_WP) == run->tracked, run, i, "tracked by userfaultfd",
+		      !!(pagemap(page) & PM_UFFD_WP), run->tracked);
 		if (state != 1 || run->state != 1)
 			continue;
 		if (run->exclusive >= 0)

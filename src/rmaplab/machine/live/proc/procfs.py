@@ -40,6 +40,7 @@ SWAP_MARKER: Final = np.uint64(31)
 (MAX_SWAPFILES, include/linux/swap.h, with all of these configured); the last is a PTE marker (Linux 5.19, by commit
 679d10331910; always there since 6.2)."""
 PM_MMAP_EXCLUSIVE: Final = np.uint64(1 << 56)
+PM_UFFD_WP: Final = np.uint64(1 << 57)
 PM_GUARD: Final = np.uint64(1 << 58)
 """A guard region (since "fs/proc/task_mmu: add guard region bit to pagemap", Linux 6.15; before, one marker of many)."""
 PM_FILE: Final = np.uint64(1 << 61)

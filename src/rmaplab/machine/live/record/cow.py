@@ -65,7 +65,17 @@ class Judged:
 class _Hull:
     """The written range widened to whole PMD ranges, one element per slot; page -1: not mapped."""
 
-    def __init__(self, old: Snapshot, new: Snapshot, mm: int, address: int, length: int, parts: tuple[Part, ...]) -> None:
+    def __init__(
+        self,
+        old: Snapshot,
+        new: Snapshot,
+        mm: int,
+        address: int,
+        length: int,
+        parts: tuple[Part, ...],
+        *,
+        tracked: bool,
+    ) -> None:
         low = key_of(mm, address)
         high = low + (length >> PAGE_SHIFT)
         self.first_key = low & -PMD_PAGES
@@ -79,6 +89,8 @@ class _Hull:
             self.inside[first : first + (bytes_ >> PAGE_SHIFT)] = True
             self.cut[first : first + (bytes_ >> PAGE_SHIFT)] = cut
         self._by_block(size)
+        if tracked:
+            self._cut_tracked(old)
         self.block_rank = 2 * np.maximum(slots // PMD_PAGES * PMD_PAGES - self.low, 0)
         self.old, self.old_pmd = self._dense(old, size)
         self.new, self.new_pmd = self._dense(new, size)
@@ -94,6 +106,12 @@ class _Hull:
         self.touched = np.repeat(some, PMD_PAGES)
         self.cut = np.repeat(self.cut.reshape(-1, PMD_PAGES).any(axis=1) & ~whole, PMD_PAGES)
 
+    def _cut_tracked(self, old: Snapshot) -> None:
+        """A PMD mapping that userfaultfd tracks is split before anybody asks, as one is that a boundary runs through."""
+        rows = slice(*np.searchsorted(old.key, [self.first_key, self.first_key + len(self.cut)]).tolist())
+        self.cut[old.key[rows][old.tracked[rows] & old.pmd[rows]] - self.first_key] = True
+        self.cut &= self.touched
+
     def _dense(self, snapshot: Snapshot, size: int) -> tuple[Index, Bools]:
         rows = slice(*np.searchsorted(snapshot.key, [self.first_key, self.first_key + size]).tolist())
         page, pmd = np.full(size, -1, np.int64), np.zeros(size, np.bool_)
@@ -102,10 +120,19 @@ class _Hull:
         return page, pmd
 
 
-def judge(old: Snapshot, new: Snapshot, mm: int, address: int, length: int, parts: tuple[Part, ...] = ()) -> Judged:
+def judge(
+    old: Snapshot,
+    new: Snapshot,
+    mm: int,
+    address: int,
+    length: int,
+    parts: tuple[Part, ...] = (),
+    *,
+    tracked: bool = True,
+) -> Judged:
     """Judge the write of bytes [address, address + length), or of `parts` of them only, by `mm`. O(slots of the hull +
-    rows of `old`)."""
-    hull = _Hull(old, new, mm, address, length, parts)
+    rows of `old`). `tracked`: what userfaultfd protects loses that, as it does not where somebody only reads."""
+    hull = _Hull(old, new, mm, address, length, parts, tracked=tracked)
     rest = _BEFORE if parts else BACKGROUND
     broken = hull.old_pmd & ~hull.new_pmd & (hull.cut | ~(hull.anon & hull.exclusive))
     split = broken & hull.anon

@@ -50,7 +50,8 @@ def _mapped(space: Space) -> list[tuple[int, int]]:
 def _joined(key: Index, entry: np.ndarray, snapshot: Snapshot) -> Observation:
     present = entry & procfs.PM_PRESENT != 0
     guarded = ~present & (entry & procfs.PM_GUARD != 0)
-    swapped = ~present & ~guarded & (entry & procfs.PM_SWAP != 0)
+    marked = entry & procfs.PM_SWAP != 0
+    swapped = ~present & ~guarded & marked & (entry & procfs.SWAP_TYPE != procfs.SWAP_MARKER)
     row = np.searchsorted(snapshot.key, key)
     row[row == len(snapshot.key)] = -1
     known = np.append(snapshot.key, -1)[row] == key
@@ -76,6 +77,7 @@ def _joined(key: Index, entry: np.ndarray, snapshot: Snapshot) -> Observation:
         pmd_mapped=np.append(snapshot.pmd.astype(np.int64), UNKNOWN)[row],
         kind=of_page(pages.folio_kind[pages.local]),
         slot=known_where(swapped, entry & procfs.PM_SLOT),
+        uffd_wp=(entry & procfs.PM_UFFD_WP != 0).astype(np.int64),
     )
 
 

@@ -136,7 +136,8 @@ class Recorder:
         rows = self._changes(old, new, pairing)
         judged = None
         if write is not None:
-            judged = cow.judge(old, new, write.mm, write.address, write.length, write.parts)
+            tracked = write.what == "cow"
+            judged = cow.judge(old, new, write.mm, write.address, write.length, write.parts, tracked=tracked)
             rows = _rank(rows, judged, old, write.mm)
         if touched is not None:
             rows.rank[~np.isin(rows.key >> MM_SHIFT, list(touched))] = cow.BACKGROUND
@@ -149,7 +150,7 @@ class Recorder:
     def settle(self, spaces: Sequence[Space], mm: int) -> None:
         """Before a write of `mm`: if its page tables changed behind our back, record that first."""
         space = next(s for s in spaces if s.mm == mm)
-        key, pfn, pmd = read_slots(space)
+        key, pfn, pmd, _ = read_slots(space)
         mine = slice(*np.searchsorted(self.state.key, [mm << MM_SHIFT, (mm + 1) << MM_SHIFT]).tolist())
         known = np.isin(key, self.state.key[mine], assume_unique=True)
         as_was = (

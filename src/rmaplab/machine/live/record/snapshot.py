@@ -55,13 +55,15 @@ class Pages:
 class Snapshot:
     """One row per mapped slot, ascending by `key`: row of `pages`, and whether a PMD maps it (512 rows then).
 
-    `counted` rows are mappings: every PTE, and of a PMD mapping the first slot only.
+    `counted` rows are mappings: every PTE, and of a PMD mapping the first slot only. `tracked`: those that userfaultfd
+    write-protects.
     """
 
     key: Index
     page: Index
     pmd: Bools
     counted: Bools
+    tracked: Bools
     pages: Pages
 
     @property
@@ -94,9 +96,10 @@ def key_of(mm: int, address: int) -> int:
     return mm << MM_SHIFT | ((address >> procfs.PAGE_SHIFT) - ARENA_PAGE)
 
 
-def read_slots(space: Space) -> tuple[Index, NDArray[np.uint64], Bools]:
-    """Key, PFN and PMD flag of every present page of `space`, zero pages included."""
-    keys, pfns, pmds = [], [], []
+def read_slots(space: Space) -> tuple[Index, NDArray[np.uint64], Bools, Bools]:
+    """Key, PFN, whether a PMD maps it, and whether userfaultfd tracks it, of every present page of `space`, zero pages
+    included."""
+    keys, pfns, pmds, tracked = [], [], [], []
     if space.ranges:
         with procfs.Pagemap(space.pid) as pagemap:
             for start, length in sorted(space.ranges):
@@ -109,9 +112,10 @@ def read_slots(space: Space) -> tuple[Index, NDArray[np.uint64], Bools]:
                 keys.append(here + key_of(space.mm, start))
                 pfns.append(entries[here] & procfs.PM_PFN)
                 pmds.append(pmd[here])
+                tracked.append(entries[here] & procfs.PM_UFFD_WP != 0)
     if not keys:
-        return np.zeros(0, np.int64), np.zeros(0, np.uint64), np.zeros(0, np.bool_)
-    return np.concatenate(keys), np.concatenate(pfns), np.concatenate(pmds)
+        return np.zeros(0, np.int64), np.zeros(0, np.uint64), np.zeros(0, np.bool_), np.zeros(0, np.bool_)
+    return np.concatenate(keys), np.concatenate(pfns), np.concatenate(pmds), np.concatenate(tracked)
 
 
 def take(spaces: Iterable[Space]) -> Snapshot:
@@ -120,6 +124,7 @@ def take(spaces: Iterable[Space]) -> Snapshot:
     key = np.concatenate([np.zeros(0, np.int64), *(part[0] for part in parts)])
     pfn = np.concatenate([np.zeros(0, np.uint64), *(part[1] for part in parts)])
     pmd = np.concatenate([np.zeros(0, np.bool_), *(part[2] for part in parts)])
+    tracked = np.concatenate([np.zeros(0, np.bool_), *(part[3] for part in parts)])
     unique = np.unique(pfn)
     found = procfs.folios(unique)
     flags = pageflags.here().of(found.flags)
@@ -127,9 +132,9 @@ def take(spaces: Iterable[Space]) -> Snapshot:
     page = np.searchsorted(unique, pfn)
     keep = real[page]
     if not keep.all():
-        key, pmd, page = key[keep], pmd[keep], (np.cumsum(real) - 1)[page[keep]]
+        key, pmd, tracked, page = key[keep], pmd[keep], tracked[keep], (np.cumsum(real) - 1)[page[keep]]
     pages = _pages(unique[real], flags[real], found.head[real], found.order[real])
-    return Snapshot(key, page, pmd, ~pmd | (key & (PMD_PAGES - 1) == 0), pages)
+    return Snapshot(key, page, pmd, ~pmd | (key & (PMD_PAGES - 1) == 0), tracked, pages)
 
 
 def _pages(
@@ -161,7 +166,7 @@ def moved(old: Snapshot, mm: int, source: int, target: int, length: int) -> Snap
     key = old.key.copy()
     key[rows] += (target - source) >> procfs.PAGE_SHIFT
     order = np.argsort(key, kind="stable")
-    return Snapshot(key[order], old.page[order], old.pmd[order], old.counted[order], old.pages)
+    return Snapshot(key[order], old.page[order], old.pmd[order], old.counted[order], old.tracked[order], old.pages)
 
 
 @dataclass(slots=True)

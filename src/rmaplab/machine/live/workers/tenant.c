@@ -7,10 +7,12 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/userfaultfd.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdint.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
@@ -27,13 +29,14 @@
 #define HELLO 0x524D4150
 #define URING_PARAMS 120
 #define UNREGISTER_BUFFERS 1
+#define WP_ASYNC (1ULL << 15)	/* UFFD_FEATURE_WP_ASYNC, which older headers lack */
 
 /* As in wire.py. */
 enum op {
 	OP_MMAP = 1, OP_MUNMAP, OP_MREMAP, OP_MPROTECT, OP_MADVISE, OP_READ, OP_WRITE, OP_FORK, OP_EXEC, OP_EXIT,
 	OP_PIN, OP_UNPIN, OP_DIE, OP_PIN_LONGTERM, OP_PEEK, OP_POKE, OP_MIGRATE, OP_VFORK, OP_CLONE_VM,
 	OP_DIRECT, OP_MLOCK, OP_MUNLOCK,
-	OP_THP_DISABLE, OP_PROCESS_MADVISE,
+	OP_THP_DISABLE, OP_PROCESS_MADVISE, OP_UFFD_WP,
 };
 
 struct request {
@@ -58,6 +61,7 @@ struct tenant {
 	int channel;
 	int fd;			/* rode on the request in hand, -1 if none */
 	int pinned;
+	int uffd;		/* 0 if there is none: that is never one */
 	char *scratch;		/* a page never touched */
 	char *payload;		/* of the answer in hand, or NULL */
 	size_t size;
@@ -278,6 +282,32 @@ static int64_t advise_other(const struct tenant *t, void *address, long length, 
 	return syscall(SYS_process_madvise, t->fd, &iov, 1, advice, 0);
 }
 
+/* Nobody reads the descriptor: a write clears the protection of its page and goes on. */
+static int64_t uffd_wp(struct tenant *t, const int64_t *a)
+{
+	struct uffdio_api api = { .api = UFFD_API, .features = WP_ASYNC };
+	struct uffdio_register all = { .range = { a[0], a[1] }, .mode = UFFDIO_REGISTER_MODE_WP };
+	struct uffdio_writeprotect wanted = { .range = { a[0], a[1] }, .mode = a[2] };
+
+	if (!t->uffd) {
+		int uffd = syscall(SYS_userfaultfd, O_CLOEXEC);
+
+		if (uffd < 0)
+			return -1;
+		if (ioctl(uffd, UFFDIO_API, &api)) {
+			int error = errno;
+
+			close(uffd);
+			errno = error;
+			return -1;
+		}
+		t->uffd = uffd;
+	}
+	if (ioctl(t->uffd, UFFDIO_REGISTER, &all) || ioctl(t->uffd, UFFDIO_WRITEPROTECT, &wanted))
+		return -1;
+	return a[1] / PAGE;
+}
+
 /* Drop what is not this process's: the other's socket and pins. */
 static void only(int fd)
 {
@@ -304,7 +334,7 @@ static int64_t fork_it(struct tenant *t)
 	if (pid == 0) {
 		t->channel = t->fd;
 		t->fd = -1;
-		t->pinned = 0;
+		t->pinned = t->uffd = 0;
 		only(t->channel);
 		greet(t);
 	}
@@ -351,6 +381,8 @@ static int64_t perform(struct tenant *t, const struct request *r)
 		return prctl(PR_SET_THP_DISABLE, a[0], 0, 0, 0);
 	case OP_PROCESS_MADVISE:
 		return advise_other(t, address, a[1], (int)a[2]);
+	case OP_UFFD_WP:
+		return uffd_wp(t, a);
 	case OP_READ:
 	case OP_WRITE:
 	case OP_PEEK:

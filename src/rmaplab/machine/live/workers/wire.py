@@ -48,6 +48,7 @@ class Op(IntEnum):
     MUNLOCK = 22
     THP_DISABLE = 23
     PROCESS_MADVISE = 24
+    UFFD_WP = 25
 
 
 def receive(channel: socket.socket, size: int) -> bytes:

@@ -18,6 +18,7 @@ import mmap
 import os
 import signal
 import socket
+import struct
 import sys
 import time
 from collections.abc import Callable
@@ -37,6 +38,9 @@ IOV_MAX = 1024
 CLONE_VM, CLONE_VFORK = 0x100, 0x4000
 MBIND, MPOL_DEFAULT = 237, 0
 PROCESS_MADVISE = 440
+USERFAULTFD = 323
+UFFDIO_API, UFFDIO_REGISTER, UFFDIO_WRITEPROTECT = 0xC018AA3F, 0xC020AA00, 0xC018AA06
+UFFD_API, UFFD_FEATURE_WP_ASYNC, UFFDIO_REGISTER_MODE_WP = 0xAA, 1 << 15, 2
 PINS_A_PIPE = 256
 """1 MiB, the default of /proc/sys/fs/pipe-max-size, which only CAP_SYS_RESOURCE exceeds."""
 
@@ -80,6 +84,7 @@ class Worker:
         self.scratch = _check(_libc.mmap(None, PAGE, 3, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS, -1, 0))
         self.pins: dict[int, list[int]] = {}
         self.rings: dict[int, int] = {}
+        self.uffd = -1
 
     def mmap(self, address: int, length: int, prot: int, flags: int, advice: int, offset: int, fd: int) -> Result:
         """`advice` (0 none) follows the mapping at once, before anything can fault."""
@@ -115,6 +120,14 @@ class Worker:
         """The descriptor is a process: the advice is for its memory."""
         memory = ctypes.byref(_Iovec(address, length))
         return _check(_syscall(PROCESS_MADVISE, args[-1], memory, 1, advice, 0)), 0.0, b""
+
+    def uffd_wp(self, address: int, length: int, protected: int, *_: int) -> Result:
+        """Nobody reads the descriptor: a write clears the protection of its page and goes on."""
+        if self.uffd < 0:
+            self.uffd = _userfaultfd()
+        fcntl.ioctl(self.uffd, UFFDIO_REGISTER, _words(address, length, UFFDIO_REGISTER_MODE_WP, 0))
+        fcntl.ioctl(self.uffd, UFFDIO_WRITEPROTECT, _words(address, length, protected))
+        return length // PAGE, 0.0, b""
 
     def thp_disable(self, disabled: int, *_: int) -> Result:
         """Until told otherwise, and then as ever between operations."""
@@ -184,6 +197,9 @@ class Worker:
             _close(fds)
         self.pins.clear()
         self.rings.clear()
+        if self.uffd >= 0:
+            os.close(self.uffd)
+            self.uffd = -1
         self.answer(0, HELLO, 0.0, b"")
         return -1, 0.0, b""
 
@@ -280,6 +296,20 @@ class Worker:
             if fd >= 0:
                 os.close(fd)
             self.answer(error, value, seconds, payload)
+
+
+def _words(*words: int) -> bytes:
+    return struct.pack(f"={len(words)}Q", *words)
+
+
+def _userfaultfd() -> int:
+    uffd = _check(_syscall(USERFAULTFD, os.O_CLOEXEC))
+    try:
+        fcntl.ioctl(uffd, UFFDIO_API, _words(UFFD_API, UFFD_FEATURE_WP_ASYNC, 0))
+    except OSError:
+        os.close(uffd)
+        raise
+    return uffd
 
 
 def _tenant(fd: int, flags: int) -> int:

@@ -13,7 +13,7 @@ from rmaplab.machine.model.faults.cow import map_copies
 from rmaplab.machine.model.physical.columns import Index, Runs
 from rmaplab.machine.model.physical.memory import Frames
 from rmaplab.machine.model.space.addressspace import AddressSpace
-from rmaplab.machine.model.space.pagetable import BLOCK, LEAF, PMD, SWAP, SWAP_EXCLUSIVE, Leaf, Region, W, any_of
+from rmaplab.machine.model.space.pagetable import BLOCK, LEAF, PMD, SWAP, SWAP_EXCLUSIVE, WP, Leaf, Region, W, any_of
 from rmaplab.machine.model.space.vma import Vma, VmaList
 from rmaplab.trace import KINDS
 
@@ -42,10 +42,10 @@ def fork(parent: AddressSpace, mm: int) -> AddressSpace:
 
 def _child_vma(parent: AddressSpace, vma: Vma) -> Vma:
     if vma.wipeonfork:
-        return replace(vma, anon_vma=0, cloned=False, guarded=False, locked=False)
+        return replace(vma, anon_vma=0, cloned=False, guarded=False, locked=False, uffd=False)
     if not vma.anon_vma:
-        return replace(vma, anon_vma=0, cloned=False, locked=False)
-    return replace(vma, anon_vma=parent.world.next_anon_vma(), cloned=True, locked=False)
+        return replace(vma, anon_vma=0, cloned=False, locked=False, uffd=False)
+    return replace(vma, anon_vma=parent.world.next_anon_vma(), cloned=True, locked=False, uffd=False)
 
 
 def _fork_region(
@@ -170,17 +170,19 @@ def _file_pmds(parent: AddressSpace, leaf: Leaf) -> Index:
 def _child_leaf(child: AddressSpace, leaf: Leaf, ranges: Ranges, left_out: Index, pins: int, step: int) -> Leaf:
     """The parent's leaf itself if the child has all of it, else a copy of `ranges` without `left_out`. Of these the
     first `pins` are pinned: the child gets copies of its own."""
-    if ranges == [(0, len(leaf.frame))] and not len(left_out):
+    tracked = any_of(leaf.flags, WP)  # the child's memory is not
+    if ranges == [(0, len(leaf.frame))] and not len(left_out) and not tracked:
         leaf.sharers += 1
         return leaf
     outside = ~_mask(leaf, ranges)
     tables = np.zeros_like(leaf.tables)
     for lo, hi in ranges:
         tables[lo // BLOCK : -(-hi // BLOCK)] = leaf.tables[lo // BLOCK : -(-hi // BLOCK)]
-    if not len(left_out) and not leaf.frame[outside].any() and bool((tables == leaf.tables).all()):
+    if not len(left_out) and not tracked and not leaf.frame[outside].any() and bool((tables == leaf.tables).all()):
         leaf.sharers += 1
         return leaf
     copy = leaf.copy()
+    copy.flags &= ~np.uint8(WP)
     for column in (copy.frame, copy.flags, copy.expect):
         column[outside] = 0
     copy.tables = tables

@@ -5,10 +5,12 @@ For the model's processes. Moving changes no counter: the same MM maps the same 
 
 from dataclasses import replace
 
-from rmaplab.machine.model.calls.lock import populate
+import numpy as np
+
+from rmaplab.machine.model.calls.lock import keep_mlocked, populate
 from rmaplab.machine.model.ksm.scanner import unmerge
 from rmaplab.machine.model.space.addressspace import AddressSpace
-from rmaplab.machine.model.space.pagetable import BLOCK, PMD, Leaf
+from rmaplab.machine.model.space.pagetable import BLOCK, PMD, WP, Leaf
 from rmaplab.machine.model.space.vma import Vma
 
 
@@ -36,7 +38,7 @@ def relocate(
         (vma,) = space.vmas.within(source, source + pages)
     # Anonymous memory in which nothing was ever faulted is as good as new where it comes to (copy_vma()).
     pgoff = vma.offset_of(source) if vma.anon_vma or not vma.anonymous else target
-    space.vmas.add(replace(vma, start=target, end=target + new_pages, pgoff=pgoff))
+    space.vmas.add(replace(vma, start=target, end=target + new_pages, pgoff=pgoff, uffd=False))
     at = source
     while at < source + pages:
         room = min(BLOCK - at % BLOCK, BLOCK - (target + at - source) % BLOCK, source + pages - at)
@@ -46,7 +48,9 @@ def relocate(
         space.vmas.remove(vma)
         space.tidy(source, source + pages)
         return
-    # All of the VMA is unlocked, also what did not move (dontunmap_complete()).
+    # All of the VMA is unlocked, also what did not move (dontunmap_complete()), of which nobody tells the folios.
+    if vma.locked:
+        keep_mlocked(space, vma)
     vma.locked = False
     if (vma.start, vma.end) == (source, source + pages):
         vma.anon_vma, vma.cloned = 0, False
@@ -65,8 +69,9 @@ def _move_extent(space: AddressSpace, vma: Vma, old: int, new: int, pages: int, 
             huge = False
         (to,) = space.table.windows(new, new + pages, write=True, create=True)
         _copy_entries(leaf, lo, hi, to.leaf, to.lo)
+        to.leaf.flags[to.lo : to.lo + hi - lo] &= ~np.uint8(WP)
         to.leaf.tables[to.lo // BLOCK] |= not huge
-        if pages == BLOCK:
+        if pages == BLOCK and not vma.uffd:  # a table does not move where its entries must change (move_normal_pmd())
             leaf.tables[block] = False
         leaf.clear(lo, hi)
 

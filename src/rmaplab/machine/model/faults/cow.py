@@ -15,7 +15,7 @@ from rmaplab.machine.model.physical.memory import HUGE_ZERO, Frames
 from rmaplab.machine.model.physical.recorder import NOBODY_ASKED
 from rmaplab.machine.model.policy import LargeCow
 from rmaplab.machine.model.space.addressspace import AddressSpace
-from rmaplab.machine.model.space.pagetable import BLOCK, CLEAN, DIRTY, PMD, Leaf, W, Window
+from rmaplab.machine.model.space.pagetable import BLOCK, CLEAN, DIRTY, PMD, WP, Leaf, W, Window
 from rmaplab.machine.model.space.vma import Vma
 from rmaplab.machine.protocol import PMD_ORDER
 from rmaplab.schemes import Exactness
@@ -52,7 +52,7 @@ def write_protected(space: AddressSpace, vma: Vma, window: Window, index: Index,
         tally.reused += _pmd_faults(space, vma, leaf, index[huge], step[huge], "cow")
         still = (leaf.flags[index] & W == 0) & (leaf.frame[index] != 0)
         index, step = index[still], step[still]
-    leaf.flags[index] &= ~np.uint8(CLEAN)
+    leaf.flags[index] &= ~np.uint8(CLEAN | WP)
     frames = leaf.frame[index]
     kinds = space.memory.folio["kind"][space.memory.frame["folio"][frames]]
     space.memory.counters.faults += len(index)
@@ -116,6 +116,9 @@ def _pmd_faults(space: AddressSpace, vma: Vma, leaf: Leaf, index: Index, step: I
     for block, at in zip(blocks.tolist(), step[first].tolist(), strict=True):
         lo, hi = block * BLOCK, (block + 1) * BLOCK
         head = int(leaf.frame[lo])
+        if what == "cow" and leaf.flags[lo] & WP:
+            space.split_pmd(leaf, lo, at, anon=True)  # before anybody asks (wp_huge_pmd())
+            continue
         if head == HUGE_ZERO and memory.policy.huge_zero_cow:
             map_thp(space, leaf, np.array([block]), np.array([at]))
         elif head == HUGE_ZERO or vma.on_disk or (vma.file is not None and vma.private):
@@ -181,7 +184,7 @@ def map_copies(space: AddressSpace, leaf: Leaf, index: Index, step: Index, acces
     wide = new.astype(np.int64)
     memory.map_pages(Runs(wide, wide, np.ones(len(new), np.int64)), space.mm, step)
     leaf.frame[index] = new
-    leaf.flags[index] = access
+    leaf.flags[index] = access | (0 if access & W else leaf.flags[index] & WP)
 
 
 def replace_pages(space: AddressSpace, leaf: Leaf, index: Index, step: Index, access: int = W) -> None:

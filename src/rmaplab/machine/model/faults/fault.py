@@ -13,7 +13,7 @@ from rmaplab.machine.model.faults.swapin import swap_in
 from rmaplab.machine.model.physical.columns import Index
 from rmaplab.machine.model.physical.memory import HUGE_ZERO, ZERO
 from rmaplab.machine.model.space.addressspace import AddressSpace
-from rmaplab.machine.model.space.pagetable import BLOCK, CLEAN, PMD, Leaf, W, Window
+from rmaplab.machine.model.space.pagetable import BLOCK, CLEAN, PMD, WP, Leaf, W, Window
 from rmaplab.machine.model.space.vma import Vma
 from rmaplab.machine.protocol import PMD_ORDER
 
@@ -176,6 +176,6 @@ def missing_read(space: AddressSpace, vma: Vma, window: Window, step: Index) -> 
         space.memory.counters.faults += len(huge)
     missing = missing[leaf.frame[missing] == 0]
     leaf.frame[missing] = ZERO
-    leaf.flags[missing] = 0
+    leaf.flags[missing] &= WP
     leaf.tables[missing // BLOCK] = True
     space.memory.counters.faults += len(missing)

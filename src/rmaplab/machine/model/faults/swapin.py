@@ -15,7 +15,7 @@ from rmaplab.machine.model.faults.cow import replace_pages
 from rmaplab.machine.model.physical.columns import Index, Runs
 from rmaplab.machine.model.physical.memory import Frames
 from rmaplab.machine.model.space.addressspace import AddressSpace
-from rmaplab.machine.model.space.pagetable import CLEAN, SWAP, SWAP_EXCLUSIVE, Leaf, W, Window
+from rmaplab.machine.model.space.pagetable import CLEAN, SWAP, SWAP_EXCLUSIVE, WP, Leaf, W, Window
 from rmaplab.machine.model.space.vma import Vma
 from rmaplab.machine.protocol import PMD_ORDER
 from rmaplab.trace import KINDS
@@ -141,8 +141,9 @@ def _enter(
     """Page table entries for `frames`: writable where the page is exclusive, also after a read; dirty after a write."""
     space.memory.frame["exclusive"][frames] |= exclusive
     leaf.frame[index] = frames
-    access = np.where(exclusive & vma.writable, W, 0)
-    leaf.flags[index] = access | (0 if write else CLEAN)
+    kept = leaf.flags[index] & (0 if write else WP)
+    access = np.where(exclusive & vma.writable & (kept == 0), W, 0)
+    leaf.flags[index] = access | kept | (0 if write else CLEAN)
 
 
 def _map_small(space: AddressSpace, frames: Frames, step: Index) -> None:

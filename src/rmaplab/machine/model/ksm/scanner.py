@@ -16,7 +16,7 @@ from rmaplab.machine.model.faults import cow
 from rmaplab.machine.model.physical.columns import Runs
 from rmaplab.machine.model.physical.memory import Memory
 from rmaplab.machine.model.space.addressspace import AddressSpace, World
-from rmaplab.machine.model.space.pagetable import CLEAN, LEAF, Leaf, W
+from rmaplab.machine.model.space.pagetable import CLEAN, LEAF, WP, Leaf, W
 from rmaplab.machine.model.thp.split import split_folio
 from rmaplab.trace import KINDS
 
@@ -245,6 +245,7 @@ class Scanner:
         own.leaf.flags[own.lo] = own.leaf.flags[own.lo] & ~np.uint8(W) | CLEAN
         memory.frame["exclusive"][frame] = False
         if onto:
+            own.leaf.flags[own.lo] &= ~np.uint8(WP)  # replace_page() makes the entry anew
             own.leaf.frame[own.lo], own.leaf.expect[own.lo] = onto, memory.frame["version"][onto]
             self._moved.setdefault(item.space.mm, []).append((frame, onto))
             self._news = True

@@ -53,7 +53,8 @@ class Memory:
     `frame["folio"]` is a frame's folio slot, `frame["head"]` whether it is the folio's first, `frame["mapcount"]` its
     PTE mappings, `frame["exclusive"]` PageAnonExclusive, `frame["version"]` and `frame["value"]` its contents. A folio
     slot is reused after the folio is freed; `folio["ident"]`, its id in the trace, is not. `folio["swapcache"]` is its
-    first swap slot, 0 if it is not in the swap cache, `folio["lazy"]` whether it was freed lazily (not SwapBacked).
+    first swap slot, 0 if it is not in the swap cache, `folio["lazy"]` whether it was freed lazily (not SwapBacked),
+    `folio["mlocked"]` whether it stays PG_mlocked though nobody locks it any more.
     """
 
     def __init__(self, policy: KernelPolicy, recorder: Recorder) -> None:
@@ -86,6 +87,7 @@ class Memory:
                 "swapcache": np.uint32,
                 "dirty": np.bool_,
                 "lazy": np.bool_,
+                "mlocked": np.bool_,
                 "partial": np.bool_,
             }
         )
@@ -139,7 +141,7 @@ class Memory:
                 pages.fill(self.frame[name], 0)
             self.counters.pages -= len(heads) << order
             self._free_frames[order].give(heads)
-        for name in ("head", "pins", "dirty", "lazy", "partial"):
+        for name in ("head", "pins", "dirty", "lazy", "mlocked", "partial"):
             self.folio[name][dead] = 0
         self._free_slots.give(dead)
 
@@ -153,7 +155,7 @@ class Memory:
         for name in ("folio", "head", "exclusive", "version", "value"):
             self.frame[name][gone] = 0
         self._free_frames[0].give(gone)
-        inherited = {name: bool(self.folio[name][slot]) for name in ("dirty", "lazy")}
+        inherited = {name: bool(self.folio[name][slot]) for name in ("dirty", "lazy", "mlocked")}
         for name in ("head", "pins", "refs", "partial", *inherited):
             self.folio[name][slot] = 0
         self._free_slots.give(np.array([slot], np.uint32))

@@ -92,6 +92,8 @@ def _reclaim(world: World, file: ModelFile, first: Index) -> None:
     without room there as a whole, the pages go one by one."""
     memory, swap = world.memory, world.swap
     slots = memory.frame["folio"][file.frame[first]]
+    evictable = ~memory.folio["mlocked"][slots]
+    first, slots = first[evictable], slots[evictable]
     free = ~np.isin(slots, memory.frame["folio"][locked_frames(world)])
     for slot in slots[~free].tolist():
         unmap_up_to_lock(world, slot)

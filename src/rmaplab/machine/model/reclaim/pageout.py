@@ -15,7 +15,7 @@ from rmaplab.machine.model.physical.columns import Index
 from rmaplab.machine.model.physical.memory import Frames, Memory
 from rmaplab.machine.model.reclaim.files import cold_file
 from rmaplab.machine.model.space.addressspace import AddressSpace
-from rmaplab.machine.model.space.pagetable import BLOCK, CLEAN, PMD, SWAP, SWAP_EXCLUSIVE, W, Window
+from rmaplab.machine.model.space.pagetable import BLOCK, CLEAN, PMD, SWAP, SWAP_EXCLUSIVE, WP, W, Window
 from rmaplab.machine.model.space.questions import shared_in_advice
 from rmaplab.machine.model.thp.split import separate, split_folio
 
@@ -58,6 +58,8 @@ class _Block:
         """shrink_folio_list() for the folio mapped at `index`."""
         memory, leaf, device = self.space.memory, self.window.leaf, self.space.swap.device
         folio, slot = memory.folio, int(memory.frame["folio"][leaf.frame[index[0]]])
+        if folio["mlocked"][slot]:
+            return
         if folio["lazy"][slot]:
             self._drop(index, slot)
             return
@@ -92,8 +94,8 @@ class _Block:
         folio = memory.folio
         if leaf.flags[index[0]] & PMD:
             self.space.split_pmd(leaf, int(index[0]), memory.recorder.tick(), anon=True)
-        writable = leaf.flags[index] & W
-        for run in np.split(index, np.flatnonzero(np.diff(writable)) + 1):
+        writable = leaf.flags[index] & (W | WP)
+        for run in np.split(index, np.flatnonzero(np.diff(writable.astype(np.int8))) + 1):
             if folio["dirty"][slot] or not (leaf.flags[run] & CLEAN).all():
                 folio["lazy"][slot] = False
                 folio["dirty"][slot] = True
@@ -120,7 +122,7 @@ class _Block:
         frames = leaf.frame[index]
         exclusive = memory.frame["exclusive"][frames]
         leaf.frame[index] = slots
-        leaf.flags[index] = np.where(exclusive, SWAP | SWAP_EXCLUSIVE, SWAP)
+        leaf.flags[index] = np.where(exclusive, SWAP | SWAP_EXCLUSIVE, SWAP) | leaf.flags[index] & WP
         device.get(slots)
         memory.frame["exclusive"][frames] = False
         memory.unmap_pages(memory.runs(frames), self.space.mm, step)

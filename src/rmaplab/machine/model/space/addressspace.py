@@ -24,6 +24,7 @@ from rmaplab.machine.model.space.pagetable import (
     GUARD,
     PMD,
     SWAP,
+    WP,
     Leaf,
     PageTable,
     W,
@@ -31,6 +32,7 @@ from rmaplab.machine.model.space.pagetable import (
     any_of,
 )
 from rmaplab.machine.model.space.vma import Vma, VmaList
+from rmaplab.machine.protocol import PMD_ORDER
 from rmaplab.trace import KINDS
 
 _PRIVATE_KINDS: Final = (KINDS.index("anon"), KINDS.index("ksm"))
@@ -112,8 +114,10 @@ class AddressSpace:
         return np.concatenate(parts)
 
     def fault_order(self, vma: Vma) -> int:
-        """Order of the folios a fault in `vma` brings in."""
-        return 0 if self.thp_disabled else vma.fault_order
+        """Order of the folios a fault in `vma` brings in. Where userfaultfd tracks writes, single pages or whole blocks
+        (alloc_anon_folio(), alloc_swap_folio())."""
+        order = 0 if self.thp_disabled else vma.fault_order
+        return 0 if vma.uffd and order < PMD_ORDER else order
 
     def maps_by_pmd(self, vma: Vma) -> bool:
         """May a fault in `vma` map a THP of the page cache by a PMD?"""
@@ -338,4 +342,5 @@ class AddressSpace:
                 continue
             index = leaf.present(lo, hi)
             exclusive = self.memory.frame["exclusive"][leaf.frame[index]]
-            leaf.flags[index[exclusive | (leaf.flags[index] & DIRTY != 0)]] |= W
+            free = leaf.flags[index] & WP == 0
+            leaf.flags[index[free & (exclusive | (leaf.flags[index] & DIRTY != 0))]] |= W

@@ -31,6 +31,8 @@ DIRTY: Final = 16
 CLEAN: Final = 32
 """Not dirty: an anonymous page not written through this entry since MADV_FREE, swap-in, a merge, or a copy made without
 writing."""
+WP: Final = 64
+"""Write-protected by userfaultfd, which goes with the next write. Of nothing (`frame` 0) it is a marker."""
 
 GUARD: Final = 2
 """Frame of an entry that is a guard: no memory has this number, as none has the zero page's."""

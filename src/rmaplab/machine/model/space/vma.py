@@ -14,7 +14,7 @@ from typing import Final
 from rmaplab.machine.model.backing.pagecache import ModelFile
 
 _places: Final = count(1)
-_SHOWN: Final = ("thp", "nothp", "dontfork", "wipeonfork", "mergeable", "locked", "cloned")
+_SHOWN: Final = ("thp", "nothp", "dontfork", "wipeonfork", "mergeable", "locked", "uffd", "cloned")
 """Flags that a VMA's text names."""
 
 
@@ -26,8 +26,8 @@ class Vma:
     fork copies page tables); `cloned` says that it came by fork, which forbids merging with an unfaulted neighbour.
     `pgoff` is the file page of `start`. `accounted` is VM_ACCOUNT: memory made read-only before anything was
     written loses it, and differs from its neighbours ever after. `guarded`: fork copies page tables for the guards in
-    them. `placed` grows with time: of VMAs that begin at the same place of an anon_vma the reverse map walks first
-    those that were put into its interval tree first.
+    them. `uffd`: userfaultfd tracks writes to it. `placed` grows with time: of VMAs that begin at the same place of an
+    anon_vma the reverse map walks first those that were put into its interval tree first.
     """
 
     start: int
@@ -48,6 +48,7 @@ class Vma:
     anon_vma: int = 0
     cloned: bool = False
     guarded: bool = False
+    uffd: bool = False
     placed: int = field(init=False, default_factory=_places.__next__)
 
     def __repr__(self) -> str:
@@ -100,7 +101,7 @@ class Vma:
 
     def attributes(self) -> tuple[object, ...]:
         """What must be equal for two neighbours to merge (anon_vma and offsets aside)."""
-        flags = (self.thp, self.nothp, self.dontfork, self.wipeonfork, self.mergeable, self.locked)
+        flags = (self.thp, self.nothp, self.dontfork, self.wipeonfork, self.mergeable, self.locked, self.uffd)
         return (self.order, self.writable, self.readable, self.shared, id(self.file), self.accounted, *flags)
 
     def protect(self, *, writable: bool, readable: bool) -> None:

@@ -13,8 +13,9 @@ import numpy as np
 
 from rmaplab.machine.model.faults.cow import map_thp
 from rmaplab.machine.model.faults.swapin import swap_in
+from rmaplab.machine.model.physical.memory import ZERO, Frames
 from rmaplab.machine.model.space.addressspace import AddressSpace
-from rmaplab.machine.model.space.pagetable import BLOCK, PMD, Leaf, W, Window
+from rmaplab.machine.model.space.pagetable import BLOCK, PMD, SWAP, WP, Leaf, W, Window
 from rmaplab.machine.model.space.questions import shared_pages
 from rmaplab.machine.model.space.vma import Vma
 from rmaplab.machine.model.thp.collapse_shmem import collapse_file
@@ -49,14 +50,34 @@ def allows_collapse(vma: Vma) -> bool:
 
 
 def _tried(space: AddressSpace, pages: Iterable[int]) -> Iterator[int]:
-    """The blocks that are tried: up to the first with nothing in its PMD, or with guards and nobody who holds a page: the
-    swap-in that stumbles over a guard ends the call (SCAN_FAIL)."""
+    """The blocks that are tried: up to the first with nothing in its PMD; with guards and nobody who holds a page (the
+    swap-in that stumbles over a guard ends the call, SCAN_FAIL); or with a gap in a VMA that userfaultfd tracks
+    (SCAN_EXCEED_NONE_PTE)."""
     for page in takewhile(partial(has_pmd, space), pages):
         yield page
+        if tracked(space, page)[1]:
+            return
         if space.world.guards and space.first_guard(page, page + BLOCK) is not None:
             (window,) = space.table.windows(page, page + BLOCK)
             if not _held(space, window.leaf, window.lo):
                 return
+
+
+def tracked(space: AddressSpace, page: int) -> tuple[bool, bool]:
+    """Whether userfaultfd keeps the block at `page` from being collapsed: by marks, by gaps and pages of zeroes. And
+    whether the scan, page by page, meets one of the latter first: that ends the call (hpage_collapse_scan_pmd())."""
+    vma, window = next(space.spans(page, page + BLOCK))
+    leaf, lo = window.leaf, window.lo
+    if not vma.uffd or leaf.flags[lo] & PMD:
+        return False, False
+    frames, flags = leaf.frame[lo : lo + BLOCK], leaf.flags[lo : lo + BLOCK]
+    marked = flags & WP != 0
+    empty = ((frames == 0) & ~marked) | ((frames == ZERO) & (flags & SWAP == 0))
+    stops = np.flatnonzero(marked | empty)
+    if not len(stops):
+        return False, False
+    first = int(stops[0])
+    return True, bool(empty[first]) and not _holds(space, leaf.frame[leaf.present(lo, lo + first)])
 
 
 def has_pmd(space: AddressSpace, page: int) -> bool:
@@ -72,6 +93,8 @@ def collapse_block(space: AddressSpace, vma: Vma, page: int, step: int, *, most_
     leaf, lo = window.leaf, window.lo
     if leaf.flags[lo] & PMD:
         return True
+    if tracked(space, page)[0]:
+        return False
     if _held(space, leaf, lo) or (space.memory.policy.collapse_needs_writable and not _writable(space, leaf, lo)):
         return False
     guards = leaf.guards(lo, lo + BLOCK)
@@ -91,7 +114,11 @@ def _writable(space: AddressSpace, leaf: Leaf, lo: int) -> bool:
 
 def _held(space: AddressSpace, leaf: Leaf, lo: int) -> bool:
     """Does somebody hold a page of the block: a reference that is neither a mapping's nor the swap cache's?"""
-    frames, folio = leaf.frame[leaf.present(lo, lo + BLOCK)], space.memory.folio
+    return _holds(space, leaf.frame[leaf.present(lo, lo + BLOCK)])
+
+
+def _holds(space: AddressSpace, frames: Frames) -> bool:
+    folio = space.memory.folio
     slots = space.memory.frame["folio"][frames[space.counted(frames)]]
     return bool((folio["refs"][slots] != folio["mapcount"][slots] + (folio["swapcache"][slots] > 0)).any())
 

@@ -4,17 +4,34 @@ For advice, migration and KSM; folios of files are `reclaim.files`'s. `separate`
 may map: this is where kernels ask "exclusive or shared?" outside of COW.
 """
 
+from dataclasses import dataclass
+
 import numpy as np
+from numpy.typing import NDArray
 
 from rmaplab.machine.model.physical.columns import Index
 from rmaplab.machine.model.physical.memory import ZERO, Memory
 from rmaplab.machine.model.space.addressspace import AddressSpace, World
-from rmaplab.machine.model.space.pagetable import BLOCK, CLEAN, PMD, Leaf, W
+from rmaplab.machine.model.space.pagetable import BLOCK, CLEAN, LEAF, PMD, WP, Leaf, W
 from rmaplab.machine.model.space.questions import may_split, maybe_shared
-from rmaplab.machine.model.space.rmap import locked_frames
+from rmaplab.machine.model.space.vma import Vma
 from rmaplab.trace import KINDS
 
 _ANON = (KINDS.index("anon"), KINDS.index("ksm"))
+
+
+@dataclass(frozen=True, slots=True)
+class _Mapping:
+    """Indexes of `leaf`, whose first page is the virtual page `base`, at which `space` maps a folio by PTEs."""
+
+    space: AddressSpace
+    leaf: Leaf
+    index: Index
+    base: int
+
+    def vmas(self) -> list[Vma]:
+        """The VMAs it lies in."""
+        return self.space.vmas.within(self.base + int(self.index[0]), self.base + int(self.index[-1]) + 1)
 
 
 def separate(space: AddressSpace, leaf: Leaf, lo: int, hi: int, step: int) -> list[Index]:
@@ -28,10 +45,9 @@ def separate(space: AddressSpace, leaf: Leaf, lo: int, hi: int, step: int) -> li
     index = leaf.present(lo, hi)
     index = index[space.counted(leaf.frame[index])]
     index = index[np.isin(memory.folio["kind"][memory.frame["folio"][leaf.frame[index]]], _ANON)]
-    runs = memory.runs(leaf.frame[index])
     found: list[Index] = []
-    for at, size in zip(runs.at.tolist(), runs.size.tolist(), strict=True):
-        pages = index[at : at + size]
+    for pages in _batches(memory, leaf, index):
+        size = len(pages)
         frame = int(leaf.frame[pages[0]])
         order = int(memory.folio["order"][memory.frame["folio"][frame]])
         if order and size == 1 << order and not memory.policy.whole_splits:
@@ -42,6 +58,16 @@ def separate(space: AddressSpace, leaf: Leaf, lo: int, hi: int, step: int) -> li
         elif memory.policy.shared_ends_walk and maybe_shared(space, memory.frame["folio"][frame : frame + 1]):
             break
     return found
+
+
+def _batches(memory: Memory, leaf: Leaf, index: Index) -> list[Index]:
+    """The pages at `index` in runs of one folio's that userfaultfd tracks alike: a difference there looks like the end of
+    the folio (folio_pte_batch())."""
+    alike = np.split(index, np.flatnonzero(np.diff((leaf.flags[index] & WP).astype(np.int8))) + 1)
+    runs = [(part, memory.runs(leaf.frame[part])) for part in alike]
+    return [
+        part[at : at + size] for part, run in runs for at, size in zip(run.at.tolist(), run.size.tolist(), strict=True)
+    ]
 
 
 def _try_split(space: AddressSpace, frame: int, pages: int, step: int) -> bool:
@@ -56,28 +82,48 @@ def split_folio(world: World, slot: int, step: int) -> None:
     """Turn an anonymous folio without references but its mappings into small ones.
 
     Whoever maps a page of it maps the small folio afterwards; pages nobody maps are freed, and pages that hold nothing
-    but zeroes give way to the zero page, unless they are locked (try_to_map_unused_to_zeropage()).
+    but zeroes give way to the zero page (`_staying`).
     """
     memory = world.memory
-    mappings = [m for space in world.spaces.values() for m in mappings_of(memory, space, slot, step)]
-    memory.folio["dirty"][slot] |= any((leaf.flags[index] & CLEAN == 0).any() for _, leaf, index in mappings)
+    mappings = [m for space in world.spaces.values() for m in _mappings_of(memory, space, slot, step)]
+    memory.folio["dirty"][slot] |= any((m.leaf.flags[m.index] & CLEAN == 0).any() for m in mappings)
     memory.hold(np.array([slot], np.uint32))
-    for space, leaf, index in mappings:
-        memory.unmap_pages(memory.runs(leaf.frame[index]), space.mm, step)
-    mapped = [leaf.frame[index] for _, leaf, index in mappings]
-    kept = np.unique(np.concatenate(mapped)) if mapped else np.zeros(0, np.uint32)
-    if not memory.policy.split_keeps_zeroes:
-        kept = kept[(memory.frame["value"][kept] != 0) | np.isin(kept, locked_frames(world))]
-    memory.break_up(slot, kept)
-    for space, leaf, index in mappings:
-        stays = np.isin(leaf.frame[index], kept)
+    for m in mappings:
+        memory.unmap_pages(memory.runs(m.leaf.frame[m.index]), m.space.mm, step)
+    staying = _staying(memory, slot, mappings)
+    kept = [m.leaf.frame[m.index[stays]] for m, stays in zip(mappings, staying, strict=True)]
+    memory.break_up(slot, np.unique(np.concatenate([np.zeros(0, np.uint32), *kept])))
+    for m, stays in zip(mappings, staying, strict=True):
+        space, leaf, index = m.space, m.leaf, m.index
         leaf.frame[index[~stays]] = ZERO
         leaf.expect[index[~stays]] = 0
         leaf.flags[index[~stays]] &= ~np.uint8(W)
         memory.map_pages(memory.runs(leaf.frame[index[stays]]), space.mm, step)
 
 
-def mappings_of(memory: Memory, space: AddressSpace, slot: int, step: int) -> list[tuple[AddressSpace, Leaf, Index]]:
+def _staying(memory: Memory, slot: int, mappings: list[_Mapping]) -> list[NDArray[np.bool_]]:
+    """Which pages of each mapping stay mapped: those with contents, and of those full of zeroes what is locked.
+
+    try_to_map_unused_to_zeropage() asks the VMA and the page. That is locked from its first mapping by a locked VMA on,
+    and mappings are made again in the order of the reverse map: those before that get the zero page.
+    """
+    if memory.policy.split_keeps_zeroes or memory.folio["mlocked"][slot]:
+        return [np.ones(len(m.index), np.bool_) for m in mappings]
+    staying = [memory.frame["value"][m.leaf.frame[m.index]] != 0 for m in mappings]
+    vmas = [(vma, number) for number, m in enumerate(mappings) for vma in m.vmas()]
+    held = np.zeros(0, np.uint32)
+    if not any(vma.locked for vma, _ in vmas):
+        return staying
+    for vma, number in sorted(vmas, key=lambda each: (each[0].pgoff, each[0].placed)):
+        mapping = mappings[number]
+        here = (mapping.index + mapping.base >= vma.start) & (mapping.index + mapping.base < vma.end)
+        frames = mapping.leaf.frame[mapping.index]
+        held = np.union1d(held, frames[here]) if vma.locked else held
+        staying[number] |= here & np.isin(frames, held)
+    return staying
+
+
+def _mappings_of(memory: Memory, space: AddressSpace, slot: int, step: int) -> list[_Mapping]:
     """Where `space` maps the folio by PTEs, after splitting a PMD mapping of it."""
     found = []
     for region in space.table.regions:
@@ -88,7 +134,7 @@ def mappings_of(memory: Memory, space: AddressSpace, slot: int, step: int) -> li
             leaf = space.table.own(region, number)
             for block in np.unique(index[leaf.flags[index] & PMD != 0] // BLOCK).tolist():
                 space.split_pmd(leaf, block * BLOCK, step, anon=True)
-            found.append((space, leaf, index))
+            found.append(_Mapping(space, leaf, index, region.start + number * LEAF))
     return found
 
 
