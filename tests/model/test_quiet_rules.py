@@ -226,3 +226,19 @@ def test_memory_that_shall_have_no_thp_is_not_collapsed(machine: Machine) -> Non
     process.madvise(address, BLOCK, "hugepage")
     process.madvise(address, BLOCK, "collapse")
     assert machine.observe()["pmd_mapped"].all()
+
+
+def test_what_a_read_brought_back_from_swap_needs_no_fault_to_be_written(machine: Machine) -> None:
+    """Reclaim of a lazily freed folio goes by runs of alike write access: one that was written keeps all of its run."""
+    machine.swap(4 * BLOCK)
+    process = machine.spawn()
+    address = process.mmap(4 * PAGE, order=2)
+    process.write(address, 4 * PAGE)
+    process.madvise(address, 4 * PAGE, "pageout")
+    process.read(address, 4 * PAGE)
+    assert machine.observe()["order"].to_list() == [2] * 4
+    process.write(address + PAGE, PAGE)
+    process.madvise(address, 4 * PAGE, "free")
+    process.write(address + 3 * PAGE, PAGE)
+    process.madvise(address, 4 * PAGE, "pageout")
+    assert machine.observe()["state"].to_list() == ["present"] * 4

@@ -184,3 +184,18 @@ def test_a_folio_tracked_in_part_counts_as_covered_in_part(machine: Machine) -> 
     process.uffd_wp(address, PAGE)
     process.madvise(address, BLOCK, "cold")
     assert column(machine, process, "order") == [0] * 512
+
+
+def test_what_is_resolved_needs_no_fault_to_be_written(machine: Machine) -> None:
+    """Reclaim of a lazily freed folio goes by runs of alike write access: one that was written keeps all of its run."""
+    machine.swap(4 * BLOCK)
+    process = machine.spawn()
+    address = process.mmap(4 * PAGE, order=2)
+    process.write(address, 4 * PAGE)
+    process.uffd_wp(address, 4 * PAGE)
+    process.uffd_wp(address, 4 * PAGE, protected=False)
+    process.write(address + PAGE, PAGE)
+    process.madvise(address, 4 * PAGE, "free")
+    process.write(address + 3 * PAGE, PAGE)
+    process.madvise(address, 4 * PAGE, "pageout")
+    assert column(machine, process, "state") == ["present"] * 4

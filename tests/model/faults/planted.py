@@ -32,6 +32,158 @@ PLANTED: Final = (
         ".start <= start <= end <= vma.end:\n            return [vma]",
         "a block loses its table of PTEs with its last VMA, also where a neighbour begins or ends at its edge",
     ),
+    # --- writes that userfaultfd tracks --------------------------------------------------------------------------
+    Fault(
+        "tracked-thp-asks-as-a-whole",
+        '        if what == "cow" and leaf.flags[lo] & WP:\n',
+        '        if what == "unshare" and leaf.flags[lo] & WP:\n',
+        "a tracked PMD mapping is split before a write asks, and not for a reader",
+    ),
+    Fault(
+        "tracked-page-stays-tracked",
+        "    leaf.flags[index] &= ~np.uint8(CLEAN | WP)\n",
+        "    leaf.flags[index] &= ~np.uint8(CLEAN)\n",
+        "a write takes the mark from its page",
+    ),
+    Fault(
+        "child-is-tracked",
+        "    copy.flags &= ~np.uint8(WP)\n",
+        "",
+        "a child's memory is not tracked",
+    ),
+    Fault(
+        "leaf-with-marks-is-shared-by-fork",
+        "    tracked = any_of(leaf.flags, WP)",
+        "    tracked = False",
+        "a child's memory is not tracked, also where it gets all of a leaf",
+    ),
+    Fault(
+        "childs-vma-is-tracked",
+        "cloned=True, locked=False, uffd=False)",
+        "cloned=True, locked=False)",
+        "a child's VMAs have no userfaultfd: gaps do not keep them from collapse",
+    ),
+    Fault(
+        "moved-memory-is-tracked",
+        "        to.leaf.flags[to.lo : to.lo + hi - lo] &= ~np.uint8(WP)\n",
+        "",
+        "mremap takes marks away",
+    ),
+    Fault(
+        "moved-vma-is-tracked",
+        "pgoff=pgoff, uffd=False))",
+        "pgoff=pgoff))",
+        "a VMA that moved has no userfaultfd",
+    ),
+    Fault(
+        "tracked-table-moves",
+        "        if pages == BLOCK and not vma.uffd:",
+        "        if pages == BLOCK:",
+        "a tracked table of PTEs stays where it was: its entries move one by one",
+    ),
+    Fault(
+        "gaps-are-not-marked",
+        "            guards = (leaf.frame[here] == GUARD)",
+        "            guards = (leaf.frame[here] % GUARD == 0)",
+        "pages that are not there are marked too; guards are not",
+    ),
+    Fault(
+        "marks-need-no-table",
+        "            leaf.tables[blocks[leaf.flags[first] & PMD == 0]] = True\n",
+        "",
+        "marks stand in tables of PTEs, so that no THP fits over them",
+    ),
+    Fault(
+        "tracked-memory-gets-mthp",
+        "        return 0 if vma.uffd and order < PMD_ORDER else order\n",
+        "        return order\n",
+        "where writes are tracked faults bring single pages or THPs",
+    ),
+    Fault(
+        "resolved-page-needs-a-fault",
+        "        space.protect(lo, hi, writable=vma.writable)\n",
+        "",
+        "what is exclusive is writable again without a fault once it is not tracked any more",
+    ),
+    Fault(
+        "swap-in-forgets-marks",
+        "    kept = leaf.flags[index] & (0 if write else WP)\n",
+        "    kept = leaf.flags[index] & 0\n",
+        "a page that was read back is tracked as its swap entry was",
+    ),
+    Fault(
+        "swap-out-forgets-marks",
+        "SWAP) | leaf.flags[index] & WP\n",
+        "SWAP)\n",
+        "a swap entry is tracked as the page was",
+    ),
+    Fault(
+        "unshared-page-loses-its-mark",
+        "access | (0 if access & W else leaf.flags[index] & WP)",
+        "access",
+        "unsharing is no write: the copy is tracked as the page was",
+    ),
+    Fault(
+        "read-takes-marks-from-gaps",
+        "    leaf.flags[missing] &= WP\n",
+        "    leaf.flags[missing] = 0\n",
+        "a page of zeroes where nothing was is tracked as that was",
+    ),
+    Fault(
+        "marked-page-collapses",
+        "    stops = np.flatnonzero(marked | empty)\n",
+        "    stops = np.flatnonzero(empty)\n",
+        "a block with a mark is not collapsed",
+    ),
+    Fault(
+        "tracked-gap-collapses",
+        "    stops = np.flatnonzero(marked | empty)\n",
+        "    stops = np.flatnonzero(marked)\n",
+        "a block with a gap is not collapsed where writes are tracked",
+    ),
+    Fault(
+        "tracked-gap-does-not-end-the-call",
+        "    return True, bool(empty[first]) and not",
+        "    return True, bool(marked[first]) and not",
+        "MADV_COLLAPSE ends at a gap where writes are tracked, not at a mark",
+    ),
+    Fault(
+        "mprotect-makes-tracked-pages-writable",
+        "            free = leaf.flags[index] & WP == 0\n",
+        "            free = leaf.flags[index] >= 0\n",
+        "mprotect gives no write access to a tracked page",
+    ),
+    Fault(
+        "advice-does-not-see-marks",
+        "np.diff((leaf.flags[index] & WP)",
+        "np.diff((leaf.flags[index] & 0)",
+        "advice goes by runs of entries that are marked alike: a folio with two is covered in part",
+    ),
+    Fault(
+        "tracked-vma-joins-others",
+        "self.mergeable, self.locked, self.uffd)\n",
+        "self.mergeable, self.locked)\n",
+        "a VMA that userfaultfd tracks joins only others like it",
+    ),
+    # --- PG_mlocked ----------------------------------------------------------------------------------------------
+    Fault(
+        "dontunmap-unlocks-folios",
+        "        keep_mlocked(space, vma)\n",
+        "        pass\n",
+        "what MREMAP_DONTUNMAP leaves keeps PG_mlocked: reclaim passes it by",
+    ),
+    Fault(
+        "locked-parts-of-large-folios-stay",
+        '        folio["mlocked"][found[whole & (by_pmd | (folio["order"][found] < PMD_ORDER))]] = True\n',
+        '        folio["mlocked"][found] = True\n',
+        "of large folios only those that the locked VMA maps whole are PG_mlocked",
+    ),
+    Fault(
+        "zeroes-of-a-locked-page-stay-for-all",
+        "    for vma, number in sorted(vmas, key=lambda each: (each[0].pgoff, each[0].placed)):\n",
+        "    for vma, number in sorted(vmas, key=lambda each: not each[0].locked):\n",
+        "in a split, mappings before the locked one in the reverse map get the zero page",
+    ),
     # --- copy-on-write -------------------------------------------------------------------------------------------
     Fault(
         "cow-held-large-folio-is-reused",
@@ -152,8 +304,8 @@ PLANTED: Final = (
     ),
     Fault(
         "fault-zero-page-makes-no-table",
-        "    leaf.flags[missing] = 0\n    leaf.tables[missing // BLOCK] = True\n",
-        "    leaf.flags[missing] = 0\n",
+        "    leaf.flags[missing] &= WP\n    leaf.tables[missing // BLOCK] = True\n",
+        "    leaf.flags[missing] &= WP\n",
         "where the zero page is mapped stands a table of PTEs, so no THP fits any more",
     ),
     # --- fork -----------------------------------------------------------------------------------------------------
@@ -237,8 +389,8 @@ PLANTED: Final = (
     ),
     Fault(
         "fork-child-shares-anon-vma",
-        "    return replace(vma, anon_vma=parent.world.next_anon_vma(), cloned=True, locked=False)\n",
-        "    return replace(vma, anon_vma=parent.world.next_anon_vma(), cloned=False, locked=False)\n",
+        "    return replace(vma, anon_vma=parent.world.next_anon_vma(), cloned=True,",
+        "    return replace(vma, anon_vma=parent.world.next_anon_vma(), cloned=False,",
         "VMAs whose anon_vma came by fork do not merge with unfaulted neighbours",
     ),
     # --- advice ---------------------------------------------------------------------------------------------------
@@ -292,8 +444,8 @@ PLANTED: Final = (
     ),
     Fault(
         "split-keeps-zero-pages",
-        '        kept = kept[(memory.frame["value"][kept] != 0) | np.isin(kept, locked_frames(world))]\n',
-        "        pass\n",
+        '    staying = [memory.frame["value"][m.leaf.frame[m.index]] != 0 for m in mappings]\n',
+        '    staying = [memory.frame["value"][m.leaf.frame[m.index]] >= 0 for m in mappings]\n',
         "pages full of zeroes give way to the zero page at a split",
     ),
     Fault(
@@ -365,7 +517,7 @@ PLANTED: Final = (
     ),
     Fault(
         "lazy-runs-ignore-write-access",
-        "        for run in np.split(index, np.flatnonzero(np.diff(writable)) + 1):\n",
+        "        for run in np.split(index, np.flatnonzero(np.diff(writable.astype(np.int8))) + 1):\n",
         "        for run in (index,):\n",
         "reclaim takes lazily freed PTEs away run by run of equal write access",
     ),
@@ -379,8 +531,8 @@ PLANTED: Final = (
     ),
     Fault(
         "swapout-forgets-exclusive",
-        "        leaf.flags[index] = np.where(exclusive, SWAP | SWAP_EXCLUSIVE, SWAP)\n",
-        "        leaf.flags[index] = SWAP\n",
+        "        leaf.flags[index] = np.where(exclusive, SWAP | SWAP_EXCLUSIVE, SWAP) |",
+        "        leaf.flags[index] = SWAP |",
         "a swap entry remembers that its page was exclusive",
     ),
     Fault(
@@ -452,10 +604,9 @@ PLANTED: Final = (
     ),
     Fault(
         "swapin-read-maps-read-only",
-        "    access = np.where(exclusive & vma.writable, W, 0)\n",
-        "    access = np.where(exclusive & write, W, 0)\n",
+        "    access = np.where(exclusive & vma.writable & (kept == 0), W, 0)\n",
+        "    access = np.where(exclusive & vma.writable & (kept == 0) & write, W, 0)\n",
         "an exclusive page is mapped writable after a read too",
-        equivalent="W is not shown; a write to an exclusive page asks nothing and copies nothing",
     ),
     Fault(
         "swapcache-reference-counts",
@@ -498,8 +649,8 @@ PLANTED: Final = (
     # --- move, protect, unmap -------------------------------------------------------------------------------------
     Fault(
         "move-keeps-tables",
-        "        if pages == BLOCK:\n            leaf.tables[block] = False\n",
-        "",
+        "            leaf.tables[block] = False\n",
+        "            pass\n",
         "a table of PTEs moves as a whole where both sides are aligned",
     ),
     Fault(
@@ -528,8 +679,8 @@ PLANTED: Final = (
     ),
     Fault(
         "protect-grants-shared-pages",
-        "            leaf.flags[index[exclusive | (leaf.flags[index] & DIRTY != 0)]] |= W\n",
-        "            leaf.flags[index] |= W\n",
+        "            leaf.flags[index[free & (exclusive | (leaf.flags[index] & DIRTY != 0))]] |= W\n",
+        "            leaf.flags[index[free]] |= W\n",
         "mprotect gives write access to exclusive pages only",
     ),
     Fault(
@@ -871,8 +1022,8 @@ PLANTED: Final = (
     ),
     Fault(
         "lock-is-inherited",
-        "cloned=True, locked=False)",
-        "cloned=True)",
+        "cloned=True, locked=False, uffd=False)",
+        "cloned=True, uffd=False)",
         "a child's memory is not locked",
     ),
     Fault(
@@ -889,8 +1040,8 @@ PLANTED: Final = (
     ),
     Fault(
         "lock-is-no-attribute",
-        "self.mergeable, self.locked)\n",
-        "self.mergeable)\n",
+        "self.mergeable, self.locked, self.uffd)\n",
+        "self.mergeable, self.uffd)\n",
         "locked memory does not join memory that is not",
     ),
     Fault(
@@ -919,8 +1070,8 @@ PLANTED: Final = (
     ),
     Fault(
         "lock-keeps-no-zeroes",
-        '(memory.frame["value"][kept] != 0) | np.isin(kept, locked_frames(world))]\n',
-        '(memory.frame["value"][kept] != 0)]\n',
+        "        staying[number] |= here & np.isin(frames, held)\n",
+        "",
         "a locked page of zeroes stays when its folio is split",
     ),
     Fault(
@@ -1086,8 +1237,8 @@ PLANTED: Final = (
     # --- no large folios for a process ----------------------------------------------------------------------------
     Fault(
         "thp-disabled-yet-by-faults",
-        "        return 0 if self.thp_disabled else vma.fault_order\n",
-        "        return vma.fault_order\n",
+        "        order = 0 if self.thp_disabled else vma.fault_order\n",
+        "        order = vma.fault_order\n",
         "faults of a process without THPs bring small folios",
     ),
     Fault(
