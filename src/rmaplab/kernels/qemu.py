@@ -23,7 +23,11 @@ PROGRAM: Final = "qemu-system-x86_64"
 TERMINAL: Final = "terminal"
 """The channel that is a terminal."""
 
-_APPEND: Final = "console=ttyS0 panic=-1 oops=panic no_timer_check mitigations=off random.trust_cpu=on rdinit=/init"
+_APPEND: Final = (
+    "console=ttyS0 panic=-1 oops=panic no_timer_check mitigations=off random.trust_cpu=on rdinit=/init "
+    "proc_mem.force_override=always"
+)
+"""The last: some are built to refuse writes by force (FOLL_FORCE) through /proc/PID/mem to all but debuggers."""
 _COUNTED: Final = "norandmaps nokaslr"
 _CPU: Final[Mapping[Accelerator, str]] = {"kvm": "host", "tcg": "max"}
 _DISK: Final = 2 << 30

@@ -247,6 +247,7 @@ class Process(Protocol):
         does through /proc/PID/mem (FOLL_FORCE).
 
         Private memory may be read-only: it is copied where a write would copy it (`what` "cow") and stays read-only.
+        Raises NotAvailable where the kernel lets only debuggers do that (proc_mem.force_override, Linux 6.12).
         """
 
     def read_direct(self, address: int, length: int, value: int = 1) -> Written:

@@ -23,7 +23,7 @@ from rmaplab.machine.live.record.snapshot import Space
 from rmaplab.machine.live.system import LiveSystem
 from rmaplab.machine.live.workers.control import Answer, Worker, WorkerDied
 from rmaplab.machine.live.workers.wire import Op
-from rmaplab.machine.protocol import PAGE_SIZE, PMD_SIZE, BadOperation, MachineError
+from rmaplab.machine.protocol import PAGE_SIZE, PMD_SIZE, BadOperation, MachineError, NotAvailable
 
 
 class Attended(BaseProcess[Area, LivePin]):
@@ -73,6 +73,8 @@ class Attended(BaseProcess[Area, LivePin]):
             name = f"{errno.errorcode.get(answer.error, '')}, {os.strerror(answer.error)}"
             if answer.error in (errno.EINVAL, errno.EACCES, errno.EPERM, errno.EFAULT, errno.EAGAIN, errno.EBUSY):
                 raise BadOperation(op.name.lower(), tuple(args), f"refused by the kernel: {name}")
+            if op is Op.POKE and answer.error == errno.EIO:
+                raise NotAvailable("poke: this kernel lets only debuggers write by force (proc_mem.force_override)")
             raise MachineError(f"{self._worker.name}: {op.name.lower()}{tuple(args)}: {name}")
         return answer
 
