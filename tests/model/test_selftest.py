@@ -23,6 +23,27 @@ LEFT_ALONE: Program = (
     Step("exit", process=3),
     Step("write", process=1, area=2, page=1, pages=511, value=9),
 )
+OVER: Program = (
+    Step("spawn", makes=1),
+    Step("mmap", process=1, pages=1024, makes=2, order=9),
+    Step("write", process=1, area=2, pages=1024, value=7),
+    Step("madvise", process=1, area=2, page=600, pages=1, advice="dontneed"),
+    Step("mmap", process=1, area=2, pages=512, makes=4, at=512),
+    Step("mmap", process=1, area=2, pages=4, makes=5, at=8, shared=True),
+    Step("write", process=1, area=5, pages=4, value=8),
+    Step("write", process=1, area=4, pages=512, value=9),
+)
+TRACKED: Program = (
+    Step("spawn", makes=1),
+    Step("mmap", process=1, pages=1024, makes=2, order=9),
+    Step("write", process=1, area=2, pages=512, value=7),
+    Step("uffd_wp", process=1, area=2, pages=1024),
+    Step("fork", process=1, makes=3),
+    Step("write", process=1, area=2, page=3, pages=2, value=9),
+    Step("uffd_wp", process=1, area=2, page=100, pages=50, protected=False),
+    Step("uffd_wp", process=3, area=2, page=7, pages=1),
+    Step("write", process=1, area=2, page=511, pages=2, value=9),
+)
 
 
 def built(text: str, at: Path) -> Path:
@@ -45,6 +66,16 @@ def test_the_exit_code_says_whether_this_kernel_is_meant(tmp_path: Path, kernel:
     done = ended(program_in_c(LEFT_ALONE, kernel, "why"), tmp_path)
     assert done.returncode == code, done.stdout
     assert ("not ok: 0 pages were copied, not 511" in done.stdout) == bool(code)
+
+
+@pytest.mark.live
+@pytest.mark.xdist_group("differential")
+@can_look
+@needs_compiler
+@pytest.mark.parametrize("program", [OVER, TRACKED])
+def test_memory_over_other_memory_and_tracked_writes_have_their_c(tmp_path: Path, program: Program) -> None:
+    done = ended(program_in_c(program, "linux-6.18", "why"), tmp_path)
+    assert done.returncode == 0, done.stdout
 
 
 @pytest.mark.live

@@ -132,8 +132,6 @@ class _Printer:
 
     def step(self, step: Step) -> Iterator[str]:
         """Do one step on the model; the lines that do it in C."""
-        if step.do == "mmap" and step.area >= 0:
-            raise Unprintable("it needs a mapping over another")
         if step.by >= 0:
             raise Unprintable("it needs a process that advises for another")
         if step.do in _UNPRINTABLE:
@@ -201,9 +199,11 @@ class _Printer:
 
     def _mmap(self, step: Step, *_: object) -> Iterator[str]:
         backing, order = self._files.get(step.file, ("shmem" if step.shared else "anon", 0))
-        area = _Area(step.order or order, backing, step.shared)
+        below = self._areas.get((step.process, step.area))
+        area = _Area(below.order if below else step.order or order, backing, step.shared)
         self._areas[step.process, step.makes] = area
-        flags = "MAP_SHARED" if step.shared else "MAP_PRIVATE"
+        flags = "MAP_FIXED" if below else "MAP_FIXED_NOREPLACE"
+        flags += " | MAP_SHARED" if step.shared else " | MAP_PRIVATE"
         fd = f"file{step.file}" if step.file >= 0 else "-1"
         flags += "" if step.file >= 0 else " | MAP_ANONYMOUS"
         advice = "MADV_HUGEPAGE" if area.order else "0"

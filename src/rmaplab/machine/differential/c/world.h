@@ -172,7 +172,7 @@ static inline int world_file(int number, off_t length)
 
 static inline int map(uintptr_t address, size_t length, int flags, int fd, off_t offset, int advice)
 {
-	void *got = mmap((void *)address, length, PROT_READ | PROT_WRITE, flags | MAP_FIXED_NOREPLACE, fd, offset);
+	void *got = mmap((void *)address, length, PROT_READ | PROT_WRITE, flags, fd, offset);
 
 	if (got != (void *)address)
 		skip("mmap at %#lx: %s", (unsigned long)address, strerror(errno));
