@@ -335,3 +335,20 @@ def test_locked_zeroes_stay_for_those_that_the_reverse_map_comes_to_later(machin
 
 def states(machine: Machine) -> list[str]:
     return [str(state) for state in machine.observe()["state"]]
+
+
+def test_later_kernels_split_before_dontunmap_unlocks() -> None:
+    """What stays is locked, as it was (prep_move_vma() of 7.3, and of 6.12.117)."""
+    for kernel in ("linux-6.12", "linux-7.x"):
+        with ModelMachine(kernel) as machine:
+            machine.swap(4 * BLOCK)
+            process = machine.spawn()
+            address = process.mmap(8 * PAGE)
+            process.write(address, 8 * PAGE)
+            process.mlock(address, 6 * PAGE)
+            process.mremap(address + 3 * PAGE, PAGE, PAGE, move=True, dontunmap=True)
+            with pytest.raises(BadOperation, match="locked"):
+                process.madvise(address, 8 * PAGE, "pageout")
+            process.munlock(address, 8 * PAGE)
+            process.madvise(address, 8 * PAGE, "pageout")
+            assert states(machine) == ["swap"] * 3 + ["none"] + ["swap"] * 4 + ["present"]

@@ -73,6 +73,10 @@ PROGRAMS: dict[str, tuple[Any, Program]] = {
                               Step("mremap", 1, 2, 0, 8, makes=9, new_pages=8, move=True))),
     "cuts_to_pages": (True, (*of_file(16, 4, "", 16), Step("punch_hole", file=4, page=5, pages=1),
                              Step("read", 1, 2, 0, 16))),
+    "dontunmap_splits": (False, (Step("swap", pages=1024), *mapped(0, 8), Step("mlock", 1, 2, 0, 6),
+                                 Step("mremap", 1, 2, 3, 1, makes=9, new_pages=1, dontunmap=True),
+                                 Step("munlock", 1, 2, 0, 3), advise("pageout", 0, 3))),
+    "uffd_wp_async": (False, (*mapped(0, 4), Step("uffd_wp", 1, 2, 0, 2))),
     "bit_56": (Bit56.PAGE, (*mapped(9), FORK, Step("munmap", 3, 2, 0, 1))),
 }  # fmt: skip
 UNTRIED = {"unknown", "mapping", "unmapping"}

@@ -71,6 +71,7 @@ class KernelPolicy:
     folio of a disk file, of shmem, else one page. `shmem_swaps_large`: shmem comes back from swap in folios as it left.
     `pins_disk_files`: a shared mapping of a disk file may be pinned for long. `moves_several`: mremap moves several
     VMAs at once. `cuts_to_pages`: a folio of a file that loses a part becomes small ones, not the largest that will do.
+    `dontunmap_splits`: MREMAP_DONTUNMAP makes what moves of locked memory a VMA of its own before it unlocks that.
     `bit_56`: see there.
     """
 
@@ -99,6 +100,7 @@ class KernelPolicy:
     pins_disk_files: bool = False
     moves_several: bool = True
     cuts_to_pages: bool = False
+    dontunmap_splits: bool = False
     bit_56: Bit56 = Bit56.FIRST_PAGE
     unknown: Verdict = Verdict.SHARED
     mapping: tuple[Phase, ...] = (Phase.REFS, Phase.VALUES, Phase.MAPCOUNT, Phase.PAGES)
@@ -119,6 +121,7 @@ def _known() -> dict[str, KernelPolicy]:
         "7.3.4",
         guards_need_anon_vma=False,
         khugepaged_spares_lazy=True,
+        dontunmap_splits=True,
     )
     old = replace(
         newest,
@@ -159,7 +162,14 @@ def _known() -> dict[str, KernelPolicy]:
         replace(older, name="linux-6.1", pins_disk_files=True),
         older,
         old,
-        replace(newest, name="linux-6.18", confirmed="6.18.44", guards_need_anon_vma=True, khugepaged_spares_lazy=False),
+        replace(
+            newest,
+            name="linux-6.18",
+            confirmed="6.18.44",
+            guards_need_anon_vma=True,
+            khugepaged_spares_lazy=False,
+            dontunmap_splits=False,
+        ),
         newest,
         replace(newest, name="rfc-2026", title="as 6.18, without map counts per page", confirmed="", bit_56=Bit56.FOLIO),
         KernelPolicy("series-2023", "rmap IDs as posted", SCHEMES["generations"], LargeCow.EXCLUSIVE, "", False, False),

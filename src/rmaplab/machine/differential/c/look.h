@@ -377,8 +377,7 @@ static inline char *anonymous(size_t length, int want)
 		skip("mmap: %s", strerror(errno));
 	munmap(room, (size_t)(memory - room));
 	munmap(memory + length, (size_t)(room + length + 2 * PMD - (memory + length)));
-	if (want)
-		madvise(memory, length, MADV_HUGEPAGE);
+	madvise(memory, length, want ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);	/* THPs may be for all */
 	return memory;
 }
 

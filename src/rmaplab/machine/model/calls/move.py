@@ -32,7 +32,7 @@ def relocate(
     if vma.mergeable:
         # KSM pages do not move (move_vma() in mm/mremap.c).
         unmerge(space, source, source + pages, step)
-    if not keep_source:
+    if not keep_source or (vma.locked and space.memory.policy.dontunmap_splits):
         space.split_at(source, step)
         space.split_at(source + pages, step)
         (vma,) = space.vmas.within(source, source + pages)
@@ -48,8 +48,8 @@ def relocate(
         space.vmas.remove(vma)
         space.tidy(source, source + pages)
         return
-    # All of the VMA is unlocked, also what did not move (dontunmap_complete()), of which nobody tells the folios.
-    if vma.locked:
+    # All of the VMA is unlocked (dontunmap_complete()), also what did not move, of which nobody tells the folios.
+    if vma.locked and not space.memory.policy.dontunmap_splits:
         keep_mlocked(space, vma)
     vma.locked = False
     if (vma.start, vma.end) == (source, source + pages):
