@@ -76,6 +76,9 @@ PROGRAMS: dict[str, tuple[Any, Program]] = {
     "dontunmap_splits": (False, (Step("swap", pages=1024), *mapped(0, 8), Step("mlock", 1, 2, 0, 6),
                                  Step("mremap", 1, 2, 3, 1, makes=9, new_pages=1, dontunmap=True),
                                  Step("munlock", 1, 2, 0, 3), advise("pageout", 0, 3))),
+    "disk_large": (False, (Step("spawn", makes=1), Step("file", pages=2, makes=3, kind="file"),
+                           Step("mmap", 1, pages=2, makes=2, file=3, shared=True), advise("hugepage", 0, 2),
+                           Step("write", 1, 2, 0, 2, value=1), advise("pageout", 0, 2), Step("read", 1, 2, 0, 1))),
     "uffd_wp_async": (False, (*mapped(0, 4), Step("uffd_wp", 1, 2, 0, 2))),
     "bit_56": (Bit56.PAGE, (*mapped(9), FORK, Step("munmap", 3, 2, 0, 1))),
 }  # fmt: skip

@@ -18,6 +18,7 @@ from rmaplab.machine.differential.plan import OPTIONAL, Plan, Seeds, without
 from rmaplab.machine.differential.units import Programs, Told
 from rmaplab.report.console import emit_json, note
 from rmaplab.system.signals import Interrupted
+from rmaplab.text import for_terminal
 from rmaplab.trials.units import InGuests, guests
 
 _OF_RANDOM: Final = ("n", "seed", "seeds", "steps", "without_", "jobs", "shard", "resume", "scheduler", "guest")
@@ -92,7 +93,7 @@ def _carried(
         nonlocal told
         told = so_far
         for text in one.said.values():
-            note(text)
+            _say(text)
         note(so_far.counts.total())
 
     try:
@@ -100,6 +101,12 @@ def _carried(
     except (KeyboardInterrupt, Interrupted):
         note(f"interrupted after {told.counts.programs} programs")
         return told
+
+
+def _say(text: str) -> None:
+    """Lines that somewhere else were said of a mismatch: programs, among them C, which has tabs."""
+    for line in text.splitlines():
+        typer.echo("\t".join(for_terminal(word) for word in line.split("\t")), err=True)
 
 
 def campaign_of(parameters: Mapping[str, Any]) -> Programs | InGuests:
@@ -110,7 +117,7 @@ def campaign_of(parameters: Mapping[str, Any]) -> Programs | InGuests:
 def present(campaign: Programs | InGuests, told: Told, as_json: bool, *, said: bool = True) -> None:
     """Print the sum, and end as it says. `said`: also what was said of mismatches, to stderr."""
     for text in told.said.values() if said else ():
-        note(text)
+        _say(text)
     _end(told.counts, campaign.plan.kernel, as_json)
 
 

@@ -667,8 +667,8 @@ PLANTED: Final = (
     ),
     Fault(
         "move-takes-ksm-pages",
-        "        unmerge(space, source, source + pages, step)\n    if not keep_source:\n",
-        "        pass\n    if not keep_source:\n",
+        "        unmerge(space, source, source + pages, step)\n    if not keep_source",
+        "        pass\n    if not keep_source",
         "KSM pages are taken apart before they move",
     ),
     Fault(

@@ -72,6 +72,7 @@ class KernelPolicy:
     `pins_disk_files`: a shared mapping of a disk file may be pinned for long. `moves_several`: mremap moves several
     VMAs at once. `cuts_to_pages`: a folio of a file that loses a part becomes small ones, not the largest that will do.
     `dontunmap_splits`: MREMAP_DONTUNMAP makes what moves of locked memory a VMA of its own before it unlocks that.
+    `disk_large`: ext4 reads into large folios (6.16).
     `bit_56`: see there.
     """
 
@@ -101,6 +102,7 @@ class KernelPolicy:
     moves_several: bool = True
     cuts_to_pages: bool = False
     dontunmap_splits: bool = False
+    disk_large: bool = True
     bit_56: Bit56 = Bit56.FIRST_PAGE
     unknown: Verdict = Verdict.SHARED
     mapping: tuple[Phase, ...] = (Phase.REFS, Phase.VALUES, Phase.MAPCOUNT, Phase.PAGES)
@@ -141,6 +143,7 @@ def _known() -> dict[str, KernelPolicy]:
         shmem_swaps_large=False,
         moves_several=False,
         cuts_to_pages=True,
+        disk_large=False,
         bit_56=Bit56.PAGE,
     )
     older = replace(

@@ -74,7 +74,7 @@ def _bring_in(space: AddressSpace, vma: Vma, file: ModelFile, base: int, index: 
     where these fit the VMA, the file's alignment, and what is cached or in swap already."""
     pages = vma.offset_of(base) + index
     if file.on_disk:
-        read_in(file, pages, huge=vma.thp)
+        read_in(file, pages, huge=vma.thp, large=space.memory.policy.disk_large)
         return
     read_back(space.memory, space.swap, file, pages)
     order = space.fault_order(vma)
