@@ -79,6 +79,12 @@ PROGRAMS: dict[str, tuple[Any, Program]] = {
     "disk_large": (False, (Step("spawn", makes=1), Step("file", pages=2, makes=3, kind="file"),
                            Step("mmap", 1, pages=2, makes=2, file=3, shared=True), advise("hugepage", 0, 2),
                            Step("write", 1, 2, 0, 2, value=1), advise("pageout", 0, 2), Step("read", 1, 2, 0, 1))),
+    "swapin_keeps_folios": (False, (Step("swap", pages=1024), *mapped(4, 16), advise("pageout", 0, 16), FORK,
+                                    Step("read", 3, 2, 0, 1))),
+    "swap_fills_free": (True, (Step("swap", pages=2048), *mapped(2, 8), advise("cold", 0, 5), advise("pageout", 0, 8),
+                               Step("read", 1, 2, 5, 1))),
+    "collapses_disk": (False, (*of_file(512, 0, "file", 512), advise("collapse"))),
+    "collapse_skips_empty": (False, (*mapped(0), advise("collapse", 3, 1))),
     "uffd_wp_async": (False, (*mapped(0, 4), Step("uffd_wp", 1, 2, 0, 2))),
     "bit_56": (Bit56.PAGE, (*mapped(9), FORK, Step("munmap", 3, 2, 0, 1))),
 }  # fmt: skip

@@ -562,8 +562,8 @@ PLANTED: Final = (
     # --- swap-in --------------------------------------------------------------------------------------------------
     Fault(
         "swapin-large-from-shared-slots",
-        "swap.folio[slots].any() or swap.count[leaf.frame[at]] != 1:\n",
-        "swap.folio[slots].any():\n",
+        "        if not shared and swap.count[leaf.frame[at]] != 1:\n",
+        "        if False:\n",
         "an mTHP comes back only if the faulting page's slot has one entry",
     ),
     Fault(
@@ -622,7 +622,7 @@ PLANTED: Final = (
     ),
     Fault(
         "swapcache-stays-after-last-unmapping",
-        '        self.leave(cached[self.device.count[folio["swapcache"][cached]] == 0])\n',
+        '        self.leave_idle(slots[self._memory.folio["mapcount"][slots] == 0])\n',
         "",
         "the last unmapping takes a page out of the swap cache",
     ),
@@ -804,8 +804,8 @@ PLANTED: Final = (
     ),
     Fault(
         "collapse-goes-on-after-nothing",
-        "    for page in takewhile(partial(has_pmd, space), pages):\n",
-        "    for page in filter(partial(has_pmd, space), pages):\n",
+        "if skips else takewhile(partial(has_pmd, space), pages)\n",
+        "if skips else filter(partial(has_pmd, space), pages)\n",
         "nothing is tried after a block with nothing in its PMD",
     ),
     Fault(
@@ -885,7 +885,7 @@ PLANTED: Final = (
     ),
     Fault(
         "migrate-moves-held-folios",
-        '        if memory.folio["refs"][slot] == 1 + cached + (memory.folio["swapcache"][slot] > 0):\n',
+        '        if memory.folio["refs"][slot] == 1 + cached + world.swap.references(itself)[0]:\n',
         "        if True:\n",
         "folios somebody holds stay where they are",
     ),

@@ -98,7 +98,7 @@ class ModelMachine(BaseMachine[ModelProcess]):
     def swap(self, length: int) -> None:
         self._system.check_open("swap")
         check_swap(length, again=self.world.swap.device is not None)
-        self.world.swap.device = SwapSlots(length >> PAGE_SHIFT)
+        self.world.swap.device = SwapSlots(length >> PAGE_SHIFT, fills_free=self.policy.swap_fills_free)
 
     def observation(self) -> Observation:
         self._system.check_open("observe")

@@ -72,6 +72,11 @@ class KernelPolicy:
     `pins_disk_files`: a shared mapping of a disk file may be pinned for long. `moves_several`: mremap moves several
     VMAs at once. `cuts_to_pages`: a folio of a file that loses a part becomes small ones, not the largest that will do.
     `dontunmap_splits`: MREMAP_DONTUNMAP makes what moves of locked memory a VMA of its own before it unlocks that.
+    `swapin_keeps_folios`: all swap-in goes through the swap cache, in large folios also where others have entries; the
+    cache lets a folio go with its last entry, and the entry's mark alone makes a page exclusive.
+    `swap_fills_free`: a folio's swap slots come from a free cluster if there is one, not from one that is partly used.
+    `collapses_disk`: MADV_COLLAPSE works on files of a disk file system. `collapse_skips_empty`: it goes on after a block
+    with nothing in its PMD, and has nothing against a range without a whole block.
     `disk_large`: ext4 reads into large folios (6.16).
     `bit_56`: see there.
     """
@@ -102,7 +107,11 @@ class KernelPolicy:
     moves_several: bool = True
     cuts_to_pages: bool = False
     dontunmap_splits: bool = False
+    swapin_keeps_folios: bool = False
+    swap_fills_free: bool = False
     disk_large: bool = True
+    collapses_disk: bool = False
+    collapse_skips_empty: bool = False
     bit_56: Bit56 = Bit56.FIRST_PAGE
     unknown: Verdict = Verdict.SHARED
     mapping: tuple[Phase, ...] = (Phase.REFS, Phase.VALUES, Phase.MAPCOUNT, Phase.PAGES)
@@ -124,6 +133,9 @@ def _known() -> dict[str, KernelPolicy]:
         guards_need_anon_vma=False,
         khugepaged_spares_lazy=True,
         dontunmap_splits=True,
+        collapses_disk=True,
+        collapse_skips_empty=True,
+        swapin_keeps_folios=True,
     )
     old = replace(
         newest,
@@ -144,6 +156,10 @@ def _known() -> dict[str, KernelPolicy]:
         moves_several=False,
         cuts_to_pages=True,
         disk_large=False,
+        swap_fills_free=True,
+        collapses_disk=False,
+        collapse_skips_empty=False,
+        swapin_keeps_folios=False,
         bit_56=Bit56.PAGE,
     )
     older = replace(
@@ -172,6 +188,9 @@ def _known() -> dict[str, KernelPolicy]:
             guards_need_anon_vma=True,
             khugepaged_spares_lazy=False,
             dontunmap_splits=False,
+            collapses_disk=False,
+            collapse_skips_empty=False,
+            swapin_keeps_folios=False,
         ),
         newest,
         replace(newest, name="rfc-2026", title="as 6.18, without map counts per page", confirmed="", bit_56=Bit56.FOLIO),

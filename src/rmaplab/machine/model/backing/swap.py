@@ -1,7 +1,7 @@
 """Swap: the device, which files have pages there, and the swap cache: folios in memory that stand for swap slots.
 
 For the model's reclaim, swap-in, COW and whoever takes mappings away. In a world without a device nothing here does
-anything. Large folios are in the swap cache only on their way out, within one operation.
+anything. Up to 6.18 large folios are in the swap cache only on their way out, within one operation.
 """
 
 import numpy as np
@@ -43,14 +43,14 @@ class Swap:
         self._memory.release(slots)
 
     def move(self, slot: int, to: int) -> None:
-        """The folio in slot `to` stands for the swap slot that the small one in `slot` stood for, if any."""
+        """The folio in slot `to` stands for the swap slots that the one in `slot` stood for, if any."""
         folio = self._memory.folio
-        first = int(folio["swapcache"][slot])
+        first, size = int(folio["swapcache"][slot]), 1 << int(folio["order"][slot])
         if self.device is not None and first:
             folio["swapcache"][[slot, to]] = 0, first
-            folio["refs"][slot] -= 1
-            folio["refs"][to] += 1
-            self.device.folio[first] = to
+            folio["refs"][slot] -= size
+            folio["refs"][to] += size
+            self.device.folio[first : first + size] = to
 
     def put_entries(self, swap_slots: Index) -> None:
         """Page table entries of these swap slots are gone."""
@@ -61,13 +61,28 @@ class Swap:
         self.leave_unmapped(folios[folios > 0])
 
     def leave_unmapped(self, slots: Frames) -> None:
-        """Those of these (small) folios that nobody maps leave the swap cache if no entry waits for them: for whoever
-        took mappings away for good."""
+        """Those of these folios that nobody maps leave the swap cache if no entry waits for them: for whoever took
+        mappings away for good."""
         if self.device is None:
             return
-        folio = self._memory.folio
-        cached = np.unique(slots[(folio["swapcache"][slots] > 0) & (folio["mapcount"][slots] == 0)])
-        self.leave(cached[self.device.count[folio["swapcache"][cached]] == 0])
+        self.leave_idle(slots[self._memory.folio["mapcount"][slots] == 0])
+
+    def leave_idle(self, slots: Frames) -> None:
+        """folio_free_swap(): those of these folios leave the swap cache for which no entry waits."""
+        cached = np.unique(slots[self._memory.folio["swapcache"][slots] > 0])
+        self.leave(cached[~self.waited_for(cached)])
+
+    def waited_for(self, slots: Frames) -> NDArray[np.bool_]:
+        """Of which folios of the swap cache some page has entries left."""
+        if self.device is None or not len(slots):
+            return np.zeros(len(slots), np.bool_)
+        size = self._pages(slots)
+        pages = self.device.count[spread(self._memory.folio["swapcache"][slots].astype(np.int64), size)] > 0
+        return np.asarray(np.logical_or.reduceat(pages, np.cumsum(size) - size))
+
+    def references(self, slots: Frames) -> Index:
+        """How many references the swap cache has of each folio: one a page."""
+        return np.where(self._memory.folio["swapcache"][slots] > 0, self._pages(slots), 0)
 
     def sole(self, slots: Frames) -> NDArray[np.bool_]:
         """Of which folios one reference is left, once the swap cache, if no entry waits for it, has given up its own."""

@@ -20,13 +20,14 @@ CLUSTER: Final = 512
 
 
 class SwapSlots:
-    """A device of `pages` slots, a multiple of CLUSTER; slot 0 holds the header and is nobody's.
+    """A device of `pages` slots, a multiple of CLUSTER; slot 0 holds the header and is nobody's. `fills_free`: free
+    clusters come before those partly used (6.12).
 
     Arrays of one element a slot: `count` entries in page tables, `folio` the folio slot of the swap cache (0 none),
     `version`, `value` and `zero` (written as zeroes, without going to the device) what was swapped out.
     """
 
-    def __init__(self, pages: int) -> None:
+    def __init__(self, pages: int, *, fills_free: bool = False) -> None:
         self.pages = pages
         self.count = np.zeros(pages, np.int32)
         self.folio = np.zeros(pages, np.uint32)
@@ -35,7 +36,7 @@ class SwapSlots:
         self.zero = np.zeros(pages, np.bool_)
         self.taken = np.zeros(pages, np.bool_)
         self.taken[0] = True
-        self._clusters = _Clusters(pages // CLUSTER)
+        self._clusters = _Clusters(pages // CLUSTER, fills_free=fills_free)
 
     def take(self, order: int) -> int:
         """2^order slots in a row, aligned to their number; returns the first, 0 if there are none."""
@@ -74,7 +75,8 @@ class _Clusters:
     """Where the next folio of each order goes. A cluster is free, partly used with room given back (`nonfull`), or
     neither: then only the order that used it last finds it, through `next`."""
 
-    def __init__(self, clusters: int) -> None:
+    def __init__(self, clusters: int, *, fills_free: bool) -> None:
+        self.fills_free = fills_free
         self.used = [0] * clusters
         self.order = [0] * clusters
         self.free = dict.fromkeys(range(1, clusters))
@@ -93,6 +95,8 @@ class _Clusters:
                 found = self._scan(taken, cluster, at, order)
                 if found:
                     return found
+        if self.fills_free and self.free:
+            return self._scan(taken, next(iter(self.free)), 0, order)
         while order < PMD_ORDER and self.nonfull[order]:
             cluster = next(iter(self.nonfull[order]))
             found = self._scan(taken, cluster, cluster * CLUSTER, order)

@@ -194,7 +194,7 @@ def _move(world: World, ksm: Scanner, slots: Frames, files: list[ModelFile], ste
             mapping.change(slot, step, there=False)
         cached = 0 if memory.folio["kind"][slot] in _UNCACHED else len(_pages(memory, slot))
         to = slot
-        if memory.folio["refs"][slot] == 1 + cached + (memory.folio["swapcache"][slot] > 0):
+        if memory.folio["refs"][slot] == 1 + cached + world.swap.references(itself)[0]:
             to = _twin(world, ksm, slot, mine, files, cached)
         if not cached and memory.folio["order"][to] > 1:
             memory.folio["partial"][to] |= _page_by_page(mine)

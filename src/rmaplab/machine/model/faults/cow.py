@@ -203,7 +203,7 @@ def _sweep(space: AddressSpace, leaf: Leaf, index: Index, step: Index, what: Wha
     slots = memory.frame["folio"][leaf.frame[index]]
     while len(index):
         folios, which, count = np.unique(slots, return_inverse=True, return_counts=True)
-        reuse, now = _decide(space, folios, count)
+        reuse, now = decide(space, folios, count)
         rank = np.arange(len(index)) - _first_of_group(which)
         chosen = rank < now[which]
         keep = chosen & reuse[which]
@@ -236,12 +236,14 @@ def _first_of_group(which: NDArray[np.int64]) -> Index:
     return np.arange(len(which)) - rank
 
 
-def _decide(space: AddressSpace, folios: Frames, count: Index) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
+def decide(space: AddressSpace, folios: Frames, count: Index) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
     """May each folio's next page be reused, and for how many of its `count` coming faults does that hold at least?
 
     A copy takes away one mapping and one reference of the folio, by the asking MM; a reuse changes no counter.
     """
     memory, policy, folio = space.memory, space.memory.policy, space.memory.folio
+    if policy.swapin_keeps_folios and space.swap.device is not None:
+        space.swap.leave_idle(folios[folio["order"][folios] > 0])
     refs, mapcount = folio["refs"][folios], folio["mapcount"][folios]
     small = folio["order"][folios] == 0
     sole = space.swap.sole(folios)

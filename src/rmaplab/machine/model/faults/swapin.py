@@ -11,11 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rmaplab.machine.model.backing.swapdevice import SwapSlots
-from rmaplab.machine.model.faults.cow import replace_pages
+from rmaplab.machine.model.faults.cow import decide, replace_pages
 from rmaplab.machine.model.physical.columns import Index, Runs
 from rmaplab.machine.model.physical.memory import Frames
 from rmaplab.machine.model.space.addressspace import AddressSpace
-from rmaplab.machine.model.space.pagetable import CLEAN, SWAP, SWAP_EXCLUSIVE, WP, Leaf, W, Window
+from rmaplab.machine.model.space.pagetable import BLOCK, CLEAN, SWAP, SWAP_EXCLUSIVE, WP, Leaf, W, Window
 from rmaplab.machine.model.space.vma import Vma
 from rmaplab.machine.protocol import PMD_ORDER
 from rmaplab.trace import KINDS
@@ -36,18 +36,24 @@ def swap_in(space: AddressSpace, vma: Vma, window: Window, step: Index, *, write
         return
     space.memory.counters.faults += len(index)
     order = space.fault_order(vma) % PMD_ORDER if large and vma.anonymous else 0
-    if order:
+    if order and not space.memory.policy.swapin_keeps_folios:
         for first, at in _large_groups(swap, vma, window, index, order):
             _read_large(space, swap, vma, leaf, first, order, int(step[at - lo]), write=write)
         index = index[leaf.flags[index] & SWAP != 0]
+    if space.memory.policy.swapin_keeps_folios:
+        _through_the_cache(space, swap, vma, window, index, step, order, write=write)
+        return
     slots = leaf.frame[index].astype(np.int64)
     alone = (swap.count[slots] == 1) & (swap.folio[slots] == 0)
     _read_alone(space, swap, vma, leaf, index[alone], step[index[alone] - lo], write=write)
     _read_cached(space, swap, vma, leaf, index[~alone], step[index[~alone] - lo], write=write)
 
 
-def _large_groups(swap: SwapSlots, vma: Vma, window: Window, index: Index, order: int) -> list[tuple[int, int]]:
-    """Groups of 2^order pages that come back as one folio: first index of each, and the index that faults.
+def _large_groups(
+    swap: SwapSlots, vma: Vma, window: Window, index: Index, order: int, *, shared: bool = False
+) -> list[tuple[int, int]]:
+    """Groups of 2^order pages that come back as one folio: first index of each, and the index that faults. `shared`: also
+    where others have entries of that page's slot.
 
     can_swapin_thp(): aligned in memory and on the device, slots in a row, all entries alike, none in the swap cache,
     all or none of them zeroes; and nobody else counts the slot of the page that faults.
@@ -61,7 +67,9 @@ def _large_groups(swap: SwapSlots, vma: Vma, window: Window, index: Index, order
         flags = leaf.flags[first : first + size] & (SWAP | SWAP_EXCLUSIVE)
         in_a_row = slots[0] % size == 0 and bool((np.diff(slots) == 1).all())
         alike = bool(flags[0] & SWAP) and bool((flags == flags[0]).all())
-        if not in_a_row or not alike or swap.folio[slots].any() or swap.count[leaf.frame[at]] != 1:
+        if not in_a_row or not alike or swap.folio[slots].any():
+            continue
+        if not shared and swap.count[leaf.frame[at]] != 1:
             continue
         if swap.zero[slots].all() or not swap.zero[slots].any():
             found.append((first, at))
@@ -121,6 +129,80 @@ def _read_cached(
     memory.drop(folios)
     if write and not exclusive.all():
         replace_pages(space, leaf, index[~exclusive], step[~exclusive])
+
+
+def _through_the_cache(
+    space: AddressSpace,
+    swap: SwapSlots,
+    vma: Vma,
+    window: Window,
+    index: Index,
+    step: Index,
+    order: int,
+    *,
+    write: bool,
+) -> None:
+    """do_swap_page() of 7.x, page by page: a folio of the swap cache, or one that is read into it, is mapped whole if all
+    its entries are here, else by one page. What is not exclusive by its entry is then written as a COW fault would write
+    it; that is no question on record: the page was not mapped."""
+    leaf = window.leaf
+    for at in index.tolist():
+        page, when = np.array([at]), step[at - window.lo : at - window.lo + 1]
+        if leaf.flags[at] & SWAP:
+            _map_cached(space, swap, vma, window, at, int(when[0]), order, write=write)
+        if write and leaf.frame[at] and not leaf.flags[at] & W:
+            leaf.flags[at] = int(leaf.flags[at]) & ~(CLEAN | WP)
+            slot = space.memory.frame["folio"][leaf.frame[page]]
+            kept = space.memory.folio["kind"][slot[0]] != _KSM and bool(decide(space, slot, np.ones(1, np.int64))[0][0])
+            if not (kept or space.memory.frame["exclusive"][leaf.frame[at]]):
+                replace_pages(space, leaf, page, when)
+                continue
+            space.swap.leave_idle(slot)
+            space.memory.frame["exclusive"][leaf.frame[at]] = True
+            leaf.flags[at] = int(leaf.flags[at]) | W
+
+
+def _map_cached(
+    space: AddressSpace, swap: SwapSlots, vma: Vma, window: Window, at: int, step: int, order: int, *, write: bool
+) -> None:
+    """Map what the entry at index `at` stands for."""
+    memory, leaf = space.memory, window.leaf
+    slot = int(leaf.frame[at])
+    if not swap.folio[slot]:
+        large = order and _large_groups(swap, vma, window, np.array([at]), order, shared=True)
+        fresh = memory.allocate(order if large else 0, 1, "anon")
+        first = slot & -(1 << order) if large else slot
+        pages = np.arange(1 << order if large else 1)
+        _fill(space, swap, (fresh[0] + pages).astype(np.uint32), first + pages)
+        space.swap.enter(memory.frame["folio"][fresh], np.array([first]))
+    folio = int(swap.folio[slot])
+    if memory.folio["kind"][folio] == _KSM:
+        _read_cached(space, swap, vma, leaf, np.array([at]), np.array([step]), write=write)
+        return
+    first, size = int(memory.folio["swapcache"][folio]), 1 << int(memory.folio["order"][folio])
+    where = _entries_of(vma, window, at, first, size)
+    slots = leaf.frame[where].astype(np.int64)
+    exclusive = bool(leaf.flags[at] & SWAP_EXCLUSIVE)
+    frames = (memory.folio["head"][folio] + slots - first).astype(np.uint32)
+    _enter(space, vma, leaf, where, frames, np.full(len(where), exclusive), write=write and exclusive)
+    runs = Runs(np.zeros(1, np.int64), frames[:1].astype(np.int64), np.array([len(where)]))
+    memory.map_pages(runs, space.mm, step)
+    swap.count[slots] -= 1
+    space.swap.leave_idle(np.array([folio], np.uint32))
+
+
+def _entries_of(vma: Vma, window: Window, at: int, first: int, size: int) -> Index:
+    """Indexes of all entries of the folio of `size` slots from `first` on, if they stand here in a row and alike; else
+    `at` alone."""
+    leaf, alone = window.leaf, np.array([at])
+    begin = at - (int(leaf.frame[at]) - first)
+    if size == 1 or begin < at - at % BLOCK or begin + size > at - at % BLOCK + BLOCK:
+        return alone
+    here = slice(begin, begin + size)
+    if not vma.allows(begin + window.base, size) or len(leaf.frame[here]) < size:
+        return alone
+    alike = (leaf.flags[here] == leaf.flags[at]) & (leaf.frame[here] == np.arange(first, first + size))
+    return np.arange(begin, begin + size) if alike.all() else alone
 
 
 def _fill(space: AddressSpace, swap: SwapSlots, frames: Frames, slots: Index) -> None:

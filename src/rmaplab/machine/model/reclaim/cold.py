@@ -53,7 +53,7 @@ def _free_lazily(space: AddressSpace, leaf: Leaf, index: Index, slot: int) -> No
         if not whole and folio["mapcount"][slot] != len(index):
             return
         if cached:
-            if device is None or device.count[cached]:
+            if device is None or space.swap.waited_for(np.array([slot], np.uint32))[0]:
                 return
             space.swap.leave(np.array([slot], np.uint32))
         folio["dirty"][slot] = False

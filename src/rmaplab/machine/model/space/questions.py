@@ -68,8 +68,9 @@ def _first_page_mapped(memory: Memory, slot: int) -> bool:
 
 def may_split(space: AddressSpace, frame: int, pages: int, step: int, *, cached: int = 0) -> bool:
     """Ask whether the folio of `frame` is this MM's alone; true if so and every reference is a mapping's or one of the
-    page cache's, which holds `cached`."""
+    swap cache's or the page cache's, which holds `cached`."""
     slot = space.memory.frame["folio"][frame]
+    cached += int(space.swap.references(np.array([slot]))[0])
     free = bool(space.memory.folio["refs"][slot] - space.memory.folio["mapcount"][slot] == cached)
     shared = shared_in_advice(space, frame, pages, step, OUTCOMES.index("split") if free else _NO_OUTCOME)
     return free and not shared

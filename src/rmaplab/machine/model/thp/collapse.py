@@ -26,12 +26,12 @@ def collapse(space: AddressSpace, start: int, end: int) -> None:
     """Collapse the whole blocks of [start, end), VMA by VMA up to the first that fails."""
     step = space.memory.recorder.tick()
     for vma in space.vmas.within(start, end):
-        if vma.on_disk:
+        if vma.on_disk and not space.memory.policy.collapses_disk:
             raise BadOperation("madvise", "collapse", "no file system of a disk is made for it")
         if space.thp_disabled or not allows_collapse(vma):
             raise BadOperation("madvise", "collapse", "no room for a THP in the VMA, nothing in it, or advised against")
         first, last = -(-max(vma.start, start) // BLOCK), min(vma.end, end) // BLOCK
-        if last < first:
+        if last < first and not space.memory.policy.collapse_skips_empty:
             raise BadOperation("madvise", "collapse", "no 2 MiB boundary in the range")
         pages = range(first * BLOCK, last * BLOCK, BLOCK)
         if vma.file is None:
@@ -50,10 +50,12 @@ def allows_collapse(vma: Vma) -> bool:
 
 
 def _tried(space: AddressSpace, pages: Iterable[int]) -> Iterator[int]:
-    """The blocks that are tried: up to the first with nothing in its PMD; with guards and nobody who holds a page (the
-    swap-in that stumbles over a guard ends the call, SCAN_FAIL); or with a gap in a VMA that userfaultfd tracks
-    (SCAN_EXCEED_NONE_PTE)."""
-    for page in takewhile(partial(has_pmd, space), pages):
+    """The blocks that are tried: up to the first with nothing in its PMD (7.x goes past it); with guards and nobody who
+    holds a page (the swap-in that stumbles over a guard ends the call, SCAN_FAIL); or with a gap in a VMA that
+    userfaultfd tracks (SCAN_EXCEED_NONE_PTE)."""
+    skips = space.memory.policy.collapse_skips_empty
+    there: Iterable[int] = filter(partial(has_pmd, space), pages) if skips else takewhile(partial(has_pmd, space), pages)
+    for page in there:
         yield page
         if tracked(space, page)[1]:
             return
@@ -120,7 +122,7 @@ def _held(space: AddressSpace, leaf: Leaf, lo: int) -> bool:
 def _holds(space: AddressSpace, frames: Frames) -> bool:
     folio = space.memory.folio
     slots = space.memory.frame["folio"][frames[space.counted(frames)]]
-    return bool((folio["refs"][slots] != folio["mapcount"][slots] + (folio["swapcache"][slots] > 0)).any())
+    return bool((folio["refs"][slots] != folio["mapcount"][slots] + space.swap.references(slots)).any())
 
 
 def _copy(space: AddressSpace, vma: Vma, leaf: Leaf, lo: int, step: int) -> bool:

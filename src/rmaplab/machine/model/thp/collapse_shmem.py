@@ -1,4 +1,4 @@
-"""MADV_COLLAPSE on shmem: what a file caches of 2 MiB is copied into a new THP, which the caller maps by a PMD.
+"""MADV_COLLAPSE on files: what one caches of 2 MiB is copied into a new THP, which the caller maps by a PMD.
 
 For `collapse`. Two steps that succeed or fail apart (collapse_file(), collapse_pte_mapped_thp()): the page cache's, which
 unmaps the old folios everywhere, and the caller's page table's.
@@ -42,14 +42,20 @@ def collapse_file(space: AddressSpace, vma: Vma, file: ModelFile, pages: Iterabl
 
 def _block(space: AddressSpace, vma: Vma, file: ModelFile, page: int) -> _Result:
     memory, first = space.memory, vma.offset_of(page)
+    if file.on_disk and first + BLOCK > file.pages:
+        return _Result.FAILED
     slots = _cached(memory, file, first)
-    if not len(slots) and not file.swap[first : first + BLOCK].any():
+    if not len(slots) and not file.on_disk and not file.swap[first : first + BLOCK].any():
         return _Result.FAILED
     sizes = 1 << memory.folio["order"][slots].astype(np.int64)
     if (sizes < BLOCK).all():
         if (memory.folio["refs"][slots] != memory.folio["mapcount"][slots] + sizes).any():
             return _Result.HELD
-        read_back(memory, space.swap, file, np.arange(first, first + BLOCK))
+        if file.on_disk:  # what is dirty is written back, what is not cached read in
+            file.dirty[first : first + BLOCK] = False
+            file.cache(first + np.flatnonzero(file.frame[first : first + BLOCK] == 0), 0)
+        else:
+            read_back(memory, space.swap, file, np.arange(first, first + BLOCK))
         slots = _cached(memory, file, first)
         if memory.folio["order"][slots[0]] < PMD_ORDER:
             _replace(space.world, file, first, slots)
@@ -70,7 +76,7 @@ def _replace(world: World, file: ModelFile, first: int, slots: Frames) -> None:
     for page in np.unique(file.first_pages(cached)).tolist():
         file.forget(page, 1 << int(memory.folio["order"][memory.frame["folio"][file.frame[page]]]))
     file.cache(np.array([first]), PMD_ORDER)
-    file.dirty[first : first + BLOCK] = True
+    file.dirty[first : first + BLOCK] = not file.on_disk
     for space in world.spaces.values():
         for vma in space.vmas:
             if vma.file is file and not vma.anon_vma:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rmaplab.machine.model.physical.columns import Index
-from rmaplab.machine.model.physical.memory import ZERO, Memory
+from rmaplab.machine.model.physical.memory import ZERO, Frames, Memory
 from rmaplab.machine.model.space.addressspace import AddressSpace, World
 from rmaplab.machine.model.space.pagetable import BLOCK, CLEAN, LEAF, PMD, WP, Leaf, W
 from rmaplab.machine.model.space.questions import may_split, maybe_shared
@@ -92,13 +92,33 @@ def split_folio(world: World, slot: int, step: int) -> None:
         memory.unmap_pages(memory.runs(m.leaf.frame[m.index]), m.space.mm, step)
     staying = _staying(memory, slot, mappings)
     kept = [m.leaf.frame[m.index[stays]] for m, stays in zip(mappings, staying, strict=True)]
-    memory.break_up(slot, np.unique(np.concatenate([np.zeros(0, np.uint32), *kept])))
+    _break_up(world, slot, np.unique(np.concatenate([np.zeros(0, np.uint32), *kept])))
     for m, stays in zip(mappings, staying, strict=True):
         space, leaf, index = m.space, m.leaf, m.index
         leaf.frame[index[~stays]] = ZERO
         leaf.expect[index[~stays]] = 0
         leaf.flags[index[~stays]] &= ~np.uint8(W)
         memory.map_pages(memory.runs(leaf.frame[index[stays]]), space.mm, step)
+
+
+def _break_up(world: World, slot: int, kept: Frames) -> None:
+    """Small folios of the frames `kept`; one of the swap cache takes its place there along, and those of its pages stay
+    for which entries wait."""
+    memory, device = world.memory, world.swap.device
+    first, head = int(memory.folio["swapcache"][slot]), int(memory.folio["head"][slot])
+    if device is None or not first:
+        memory.break_up(slot, kept)
+        return
+    size = 1 << int(memory.folio["order"][slot])
+    waited = (head + np.flatnonzero(device.count[first : first + size])).astype(np.uint32)
+    memory.folio["swapcache"][slot] = 0
+    memory.folio["refs"][slot] -= size
+    device.folio[first : first + size] = 0
+    staying = np.union1d(kept, waited)
+    memory.break_up(slot, staying)
+    world.swap.enter(memory.frame["folio"][staying], first + staying.astype(np.int64) - head)
+    slots = np.arange(first, first + size)
+    device.free(slots[(device.count[slots] == 0) & (device.folio[slots] == 0)])
 
 
 def _staying(memory: Memory, slot: int, mappings: list[_Mapping]) -> list[NDArray[np.bool_]]:
