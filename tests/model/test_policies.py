@@ -85,6 +85,8 @@ PROGRAMS: dict[str, tuple[Any, Program]] = {
                                Step("read", 1, 2, 5, 1))),
     "collapses_disk": (False, (*of_file(512, 0, "file", 512), advise("collapse"))),
     "collapse_skips_empty": (False, (*mapped(0), advise("collapse", 3, 1))),
+    "collapse_makes_tables": (False, (*of_file(512, 9, "", 512), Step("write", 1, 2, 0, 512, value=1),
+                                      advise("collapse", 0, 512, 3, 5))),
     "uffd_wp_async": (False, (*mapped(0, 4), Step("uffd_wp", 1, 2, 0, 2))),
     "bit_56": (Bit56.PAGE, (*mapped(9), FORK, Step("munmap", 3, 2, 0, 1))),
 }  # fmt: skip

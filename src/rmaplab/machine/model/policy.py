@@ -77,6 +77,7 @@ class KernelPolicy:
     `swap_fills_free`: a folio's swap slots come from a free cluster if there is one, not from one that is partly used.
     `collapses_disk`: MADV_COLLAPSE works on files of a disk file system. `collapse_skips_empty`: it goes on after a block
     with nothing in its PMD, and has nothing against a range without a whole block.
+    `collapse_makes_tables`: MADV_COLLAPSE of shmem maps where the 1 GiB around has no page tables yet.
     `disk_large`: ext4 reads into large folios (6.16).
     `bit_56`: see there.
     """
@@ -112,6 +113,7 @@ class KernelPolicy:
     disk_large: bool = True
     collapses_disk: bool = False
     collapse_skips_empty: bool = False
+    collapse_makes_tables: bool = True
     bit_56: Bit56 = Bit56.FIRST_PAGE
     unknown: Verdict = Verdict.SHARED
     mapping: tuple[Phase, ...] = (Phase.REFS, Phase.VALUES, Phase.MAPCOUNT, Phase.PAGES)
@@ -156,6 +158,7 @@ def _known() -> dict[str, KernelPolicy]:
         moves_several=False,
         cuts_to_pages=True,
         disk_large=False,
+        collapse_makes_tables=False,
         swap_fills_free=True,
         collapses_disk=False,
         collapse_skips_empty=False,

@@ -216,9 +216,10 @@ def _continue_folios(old: Pages, new: Pages, page: Index) -> None:
 def carry_exclusive(old: Snapshot, new: Snapshot, pairing: Pairing, reused: Index) -> None:
     """Set `new.pages.exclusive` where kpageflags cannot tell: pages after a folio's first that no PMD maps.
 
-    A page new to the world is exclusive (only write faults allocate anonymous folios), one of a COW reuse (rows
-    `reused` of `new`) becomes so, one that got another mapping (fork) stops being so; else it stays what it was. A new
-    page where another one was is that page, migrated: copies made by faults are small, and kpageflags tells of them.
+    A page new to the world is what its folio's first page is (one fault brought both: a write, or a swap-in), one of a
+    COW reuse (rows `reused` of `new`) becomes exclusive, one that got another mapping (fork) stops being so; else it stays
+    what it was. A new page where another one was is that page, migrated: copies made by faults are small, and kpageflags
+    tells of them.
     """
     pages = new.pages
     unclear = pages.offset > 0
@@ -232,6 +233,7 @@ def carry_exclusive(old: Snapshot, new: Snapshot, pairing: Pairing, reused: Inde
     then = origin[which]
     count = np.bincount(new.page, minlength=len(pages.pfn))[which]
     count_then = np.append(np.bincount(old.page, minlength=len(old.pages.pfn)), 0)[then]
-    carried = np.append(old.pages.exclusive, True)[then] & ((then < 0) | (count <= count_then))
+    carried = np.append(old.pages.exclusive, True)[then] & (count <= count_then)
+    carried = np.where(then < 0, pages.exclusive[which], carried)
     pages.exclusive[which] = carried
     pages.exclusive[new.page[reused]] = True

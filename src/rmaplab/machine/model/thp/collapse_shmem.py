@@ -6,6 +6,7 @@ unmaps the old folios everywhere, and the caller's page table's.
 
 from collections.abc import Iterable
 from enum import Enum
+from typing import Final
 
 import numpy as np
 
@@ -14,10 +15,13 @@ from rmaplab.machine.model.backing.shmem import read_back
 from rmaplab.machine.model.faults.file import install_pmd
 from rmaplab.machine.model.physical.memory import Frames, Memory
 from rmaplab.machine.model.space.addressspace import AddressSpace, World
-from rmaplab.machine.model.space.pagetable import BLOCK, PMD, SWAP
+from rmaplab.machine.model.space.pagetable import BLOCK, LEAF, PMD, SWAP
 from rmaplab.machine.model.space.rmap import unmap_everywhere
 from rmaplab.machine.model.space.vma import Vma
 from rmaplab.machine.protocol import PMD_ORDER
+
+_GIB: Final = 18
+"""log2 of the pages of 1 GiB."""
 
 
 class _Result(Enum):
@@ -90,8 +94,16 @@ def _retract(space: AddressSpace, vma: Vma, page: int) -> None:
             window.leaf.tables[window.lo // BLOCK] = False
 
 
+def _has_tables(space: AddressSpace, page: int) -> bool:
+    """Is there a table of PMDs for the 1 GiB around `page` (mm_find_pmd())? Something was faulted in there."""
+    regions = [(region.start, number) for region in space.table.regions for number in region.leaves]
+    return any((start + number * LEAF) >> _GIB == page >> _GIB for start, number in regions)
+
+
 def _map(space: AddressSpace, vma: Vma, page: int, head: int) -> _Result:
     """Map the THP at frame `head` by a PMD, in place of PTEs of its pages if there are any, and of nothing else."""
+    if not space.memory.policy.collapse_makes_tables and not _has_tables(space, page):
+        return _Result.HELD
     step = space.memory.recorder.tick()
     (window,) = space.table.windows(page, page + BLOCK, write=True, create=True)
     leaf, lo = window.leaf, window.lo
