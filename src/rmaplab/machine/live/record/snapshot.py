@@ -217,9 +217,9 @@ def carry_exclusive(old: Snapshot, new: Snapshot, pairing: Pairing, reused: Inde
     """Set `new.pages.exclusive` where kpageflags cannot tell: pages after a folio's first that no PMD maps.
 
     A page new to the world is what its folio's first page is (one fault brought both: a write, or a swap-in), one of a
-    COW reuse (rows `reused` of `new`) becomes exclusive, one that got another mapping (fork) stops being so; else it stays
-    what it was. A new page where another one was is that page, migrated: copies made by faults are small, and kpageflags
-    tells of them.
+    COW reuse (rows `reused` of `new`) becomes exclusive, one that got another mapping (fork) stops being so; else it
+    stays what it was. A new page where another one was is that page, migrated: copies made by faults are small, and
+    kpageflags tells of them.
     """
     pages = new.pages
     unclear = pages.offset > 0
