@@ -45,7 +45,7 @@ class Campaign:
         self._orders = capabilities.anon_orders
         here = {name: "" if capabilities.has(name) else capabilities[name].why_not for name in ("ksm", "swap")}
         here["sharing"] = "" if sharing.available() else "the routine for it was not built"
-        here["khugepaged"] = "" if KHUGEPAGED.exists() else f"{KHUGEPAGED} is not there"
+        here["khugepaged"] = "" if "khugepaged" in self.plan.without else _khugepaged()
         here["disk"], self._disk_order = _disk_files()
         if not here["disk"] and not self._disk_order:
             print("disk files: in small folios only, this file system has no larger ones here", file=self.out)
@@ -123,6 +123,20 @@ def counted(what: str, program: Program, settled: Callable[[], Outcome], out: Te
 def _none_of(program: Program, why: str) -> Outcome:
     """Nothing of `program` could be compared."""
     return Outcome(len(program), set_aside=len(program), why=why)
+
+
+def _khugepaged() -> str:
+    """The reason why programs cannot have khugepaged visit them, "" if it collapses what anybody would collapse."""
+    if not KHUGEPAGED.exists():
+        return f"{KHUGEPAGED} is not there"
+    with LiveMachine() as machine:
+        process = machine.spawn()
+        address = process.mmap(PMD_SIZE)
+        process.write(address, PMD_SIZE)
+        process.madvise(address, PMD_SIZE, "hugepage")
+        machine.khugepaged()
+        collapsed = bool(machine.observation().pmd_mapped.all())
+    return "" if collapsed else "khugepaged left 2 MiB alone that one process uses, all of it there"
 
 
 def _disk_files() -> tuple[str, int]:
