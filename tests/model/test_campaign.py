@@ -29,7 +29,7 @@ from rmaplab.machine.differential.jobs import run_campaign
 from rmaplab.machine.differential.plan import OPTIONAL, Plan, Seeds, without
 from rmaplab.machine.differential.program import Program, Result, Run, Step
 from rmaplab.machine.differential.units import Programs, Told
-from rmaplab.machine.live import probe
+from rmaplab.machine.live import LiveMachine, probe
 from rmaplab.machine.live.workers.swap import Swap
 from rmaplab.machine.protocol import BadOperation
 from rmaplab.system.signals import Interrupted
@@ -300,3 +300,17 @@ def test_what_programs_must_be_alone_is_known_without_making_them() -> None:
         assert needs <= Generator(seed, (), 30).alone
     without_all = dict.fromkeys(ALONE, False)
     assert not any(Generator(seed, (), 30, **without_all).alone for seed in range(200))
+
+
+@live
+@alone
+@can_look
+def test_programs_do_without_a_khugepaged_that_collapses_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Asked by memory that anybody would collapse: whether it is there says little (guests whose khugepaged idles)."""
+    out = io.StringIO()
+    Campaign(SIX, out)
+    assert "khugepaged" not in out.getvalue()
+    monkeypatch.setattr(LiveMachine, "khugepaged", lambda *_, **__: None)
+    campaign = Campaign(SIX, out)
+    assert "without khugepaged: khugepaged left 2 MiB alone" in out.getvalue()
+    assert not any(step.do == "khugepaged" for seed in range(80) for step in campaign.program(seed))

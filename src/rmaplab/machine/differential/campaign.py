@@ -129,13 +129,16 @@ def _khugepaged() -> str:
     """The reason why programs cannot have khugepaged visit them, "" if it collapses what anybody would collapse."""
     if not KHUGEPAGED.exists():
         return f"{KHUGEPAGED} is not there"
-    with LiveMachine() as machine:
-        process = machine.spawn()
-        address = process.mmap(PMD_SIZE)
-        process.write(address, PMD_SIZE)
-        process.madvise(address, PMD_SIZE, "hugepage")
-        machine.khugepaged()
-        collapsed = bool(machine.observation().pmd_mapped.all())
+    try:
+        with LiveMachine() as machine:
+            process = machine.spawn()
+            address = process.mmap(PMD_SIZE)
+            process.write(address, PMD_SIZE)
+            process.madvise(address, PMD_SIZE, "hugepage")
+            machine.khugepaged()
+            collapsed = bool(machine.observation().pmd_mapped.all())
+    except (NotAvailable, MachineError) as error:
+        return str(error)
     return "" if collapsed else "khugepaged left 2 MiB alone that one process uses, all of it there"
 
 
