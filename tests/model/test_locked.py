@@ -301,6 +301,17 @@ def test_what_dontunmap_unlocks_is_not_reclaimed(machine: Machine) -> None:
     assert states(machine) == ["present"] * 3 + ["none"] + ["swap"] * 4 + ["present"]
 
 
+def test_a_part_of_a_large_folio_is_not_locked_with_its_vma(machine: Machine) -> None:
+    machine.swap(4 * BLOCK)
+    process = machine.spawn()
+    address = process.mmap(16 * PAGE, order=4)
+    process.write(address, 16 * PAGE)
+    process.mlock(address, 8 * PAGE)
+    process.mremap(address + 7 * PAGE, PAGE, PAGE, move=True, dontunmap=True)
+    process.madvise(address, 16 * PAGE, "pageout")
+    assert states(machine)[:7] == ["swap"] * 7
+
+
 def test_a_migrated_page_is_not_locked_any_more(machine: Machine) -> None:
     machine.swap(4 * BLOCK)
     process = machine.spawn()

@@ -179,11 +179,71 @@ def test_a_folio_tracked_in_part_counts_as_covered_in_part(machine: Machine) -> 
     process = machine.spawn()
     address = process.mmap(BLOCK, order=9)
     process.write(address, BLOCK)
+    process.uffd_wp(address, BLOCK)
     process.madvise(address, BLOCK, "cold")
     assert column(machine, process, "order") == [9] * 512
-    process.uffd_wp(address, PAGE)
+    process.uffd_wp(address, PAGE, protected=False)
     process.madvise(address, BLOCK, "cold")
     assert column(machine, process, "order") == [0] * 512
+
+
+def test_marks_stand_in_tables_where_no_thp_comes(machine: Machine) -> None:
+    process = machine.spawn()
+    address = process.mmap(BLOCK, order=9)
+    process.uffd_wp(address, BLOCK)
+    process.read(address, 2 * PAGE)
+    assert len(tracked(machine, process)) == 512
+    process.write(address, BLOCK)
+    assert column(machine, process, "order") == [0] * 512
+
+
+def test_faults_bring_single_pages_where_writes_are_tracked(machine: Machine) -> None:
+    process = machine.spawn()
+    address = process.mmap(16 * PAGE, order=4)
+    process.uffd_wp(address, 16 * PAGE)
+    process.uffd_wp(address, 16 * PAGE, protected=False)
+    process.write(address, 16 * PAGE)
+    assert column(machine, process, "order") == [0] * 16
+
+
+def test_mprotect_leaves_marks_to_the_next_write(machine: Machine) -> None:
+    process = machine.spawn()
+    address = process.mmap(2 * PAGE)
+    process.write(address, 2 * PAGE)
+    process.uffd_wp(address, 2 * PAGE)
+    process.mprotect(address, 2 * PAGE, writable=False)
+    process.mprotect(address, 2 * PAGE, writable=True)
+    assert tracked(machine, process) == [0, 1]
+    process.write(address, PAGE)
+    assert tracked(machine, process) == [1]
+
+
+@pytest.mark.parametrize("how", ["fork", "move"])
+def test_a_gap_keeps_nobody_from_collapse_who_is_not_tracked(machine: Machine, how: str) -> None:
+    process = machine.spawn()
+    address = process.mmap(BLOCK)
+    process.write(address + PAGE, BLOCK - PAGE)
+    process.uffd_wp(address, BLOCK)
+    if how == "fork":
+        process = process.fork()
+    else:
+        address = process.mremap(address, BLOCK, BLOCK, move=True)
+    process.madvise(address, BLOCK, "collapse")
+    assert all(column(machine, process, "pmd_mapped"))
+
+
+def test_a_tracked_table_stays_where_dontunmap_leaves(machine: Machine) -> None:
+    """So no THP fits there; an untracked one moves as a whole, and one does."""
+    for uffd, order in ((False, 9), (True, 0)):
+        process = machine.spawn()
+        address = process.mmap(BLOCK, order=9)
+        process.write(address, BLOCK)
+        process.madvise(address, PAGE, "dontneed")
+        if uffd:
+            process.uffd_wp(address, BLOCK)
+        process.mremap(address, BLOCK, BLOCK, move=True, dontunmap=True)
+        process.write(address, BLOCK)
+        assert column(machine, process, "order")[:512] == [order] * 512
 
 
 def test_what_is_resolved_needs_no_fault_to_be_written(machine: Machine) -> None:
