@@ -130,7 +130,7 @@ static inline int present(const volatile void *page)
 	return !!(pagemap(page) & PM_PRESENT);
 }
 
-/* Swap types from here on are no device: the last is a marker of an entry where nothing is. */
+/* The last swap type is no device, but a marker in an entry where nothing is. */
 static inline int swapped(const volatile void *page)
 {
 	return !(pagemap(page) & PM_PRESENT) && (pagemap(page) & PM_SWAP) && (pagemap(page) & 31) != 31;

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include <linux/userfaultfd.h>
 /*
  * Several processes that do one thing at a time. All of them run the same text; what
  * stands behind BY(n) is done by process n while the others wait.
  */
+#include <linux/userfaultfd.h>
+
 #define PROCESSES	16
 #define MARKS		4096
 
